@@ -1,0 +1,1 @@
+//! keygate for actix-web: a Transform, requirements and extractors.

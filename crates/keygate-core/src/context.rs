@@ -1,0 +1,104 @@
+//! What goes into a decision beside the key, and what an admitted request carries out of it.
+
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::denial::{Denial, DenialReason};
+use crate::names::Environment;
+use crate::record::Key;
+use crate::scope::Scope;
+
+/// What is known of a request, beside its key. Adapters fill it; the checks read it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RequestContext {
+    /// The client's address. A key that may be used from some networks only is refused where it is not known.
+    pub client_address: Option<IpAddr>,
+    /// Where the key is being used; the manager's environment where this says nothing.
+    pub environment: Option<Environment>,
+    /// What the key is to be used on.
+    pub scope: Option<Scope>,
+    /// What its holder wants to do.
+    pub permission: Option<Scope>,
+}
+
+impl RequestContext {
+    /// A context that says nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With the client's address.
+    #[must_use]
+    pub fn from_address(mut self, address: IpAddr) -> Self {
+        self.client_address = Some(address);
+        self
+    }
+
+    /// With the environment the key is being used in.
+    #[must_use]
+    pub fn in_environment(mut self, environment: Environment) -> Self {
+        self.environment = Some(environment);
+        self
+    }
+
+    /// With a scope the key must cover.
+    #[must_use]
+    pub fn needing_scope(mut self, scope: Scope) -> Self {
+        self.scope = Some(scope);
+        self
+    }
+
+    /// With a permission the key must cover.
+    #[must_use]
+    pub fn needing_permission(mut self, permission: Scope) -> Self {
+        self.permission = Some(permission);
+        self
+    }
+}
+
+/// A request was let in: by which key, and what else its handler may want to know. Reads as the [`Key`].
+#[derive(Debug, Clone)]
+pub struct Admission {
+    key: Arc<Key>,
+}
+
+impl Admission {
+    pub(crate) fn new(key: Arc<Key>) -> Self {
+        Self { key }
+    }
+
+    /// The key's metadata.
+    #[must_use]
+    pub fn key(&self) -> &Arc<Key> {
+        &self.key
+    }
+
+    /// Lets the request go on if the key's scopes cover `scope`.
+    ///
+    /// # Errors
+    /// A denial of reason [`DenialReason::ScopeNotAuthorized`].
+    pub fn require_scope(&self, scope: &Scope) -> Result<(), Denial> {
+        require(self.key.scopes.covers(scope), DenialReason::ScopeNotAuthorized, &self.key, scope)
+    }
+
+    /// Lets the request go on if the key's permissions cover `permission`.
+    ///
+    /// # Errors
+    /// A denial of reason [`DenialReason::PermissionDenied`].
+    pub fn require_permission(&self, permission: &Scope) -> Result<(), Denial> {
+        require(self.key.permissions.covers(permission), DenialReason::PermissionDenied, &self.key, permission)
+    }
+}
+
+fn require(covered: bool, reason: DenialReason, key: &Key, asked: &Scope) -> Result<(), Denial> {
+    if covered { Ok(()) } else { Err(Denial::new(reason).for_key(key.id).requiring(asked.clone())) }
+}
+
+impl Deref for Admission {
+    type Target = Key;
+    fn deref(&self) -> &Key {
+        &self.key
+    }
+}

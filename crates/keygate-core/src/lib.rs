@@ -1,0 +1,19 @@
+//! The domain of keygate: key text, secret ring, records, checks, store traits and the manager.
+//!
+//! It knows no framework, no Redis and no HTTP. Most people depend on the `keygate` crate, which re-exports this one.
+
+pub mod actor;
+pub mod check;
+pub mod clock;
+pub mod context;
+pub mod denial;
+pub mod key;
+pub mod limits;
+pub mod manager;
+pub mod names;
+pub mod network;
+pub mod record;
+pub mod ring;
+pub mod scope;
+pub mod store;
+pub mod verifier;

@@ -1,0 +1,316 @@
+//! Making keys.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::{ApiKeyManager, ManageError, SetupError, events, setup};
+use crate::actor::Actor;
+use crate::clock::to_millis;
+use crate::key::{KeyId, KeyText};
+use crate::limits::Limits;
+use crate::names::{Description, Environment, KeyName, NameError, OrganizationId, ProjectId, Tag, UserId};
+use crate::network::CidrSet;
+use crate::record::{
+    Key, KeyRecord, KeyStatus, Lineage, MAX_TAGS, Metadata, Revision, RotationSchedule, SecurityTier, StatusChange,
+};
+use crate::scope::{Scope, ScopeSet};
+use crate::store::{CreateRefusal, StoreError};
+use crate::verifier::{MAX_PBKDF2_ITERATIONS, MIN_PBKDF2_ITERATIONS, Scheme, Verifier};
+
+/// Days a key lives when nobody says how long.
+pub const DEFAULT_EXPIRY_DAYS: u32 = 90;
+/// The most days a key may be asked to live, some hundred years; a key may also never expire.
+pub const MAX_EXPIRY_DAYS: u32 = 36_500;
+/// The scope of a key that is made without any.
+const DEFAULT_SCOPE: &str = "default";
+
+/// When a key ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Expiry {
+    /// In [`DEFAULT_EXPIRY_DAYS`].
+    #[default]
+    Default,
+    /// So long from now: at least a second, at most [`MAX_EXPIRY_DAYS`].
+    In(TimeDelta),
+    /// At a time to come.
+    At(DateTime<Utc>),
+    /// Never.
+    Never,
+}
+
+impl Expiry {
+    pub(super) fn resolve(self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, NameError> {
+        let at = match self {
+            Self::Never => return Ok(None),
+            Self::Default => now + TimeDelta::days(DEFAULT_EXPIRY_DAYS.into()),
+            Self::At(at) => at,
+            Self::In(life) => {
+                now.checked_add_signed(life).ok_or_else(|| NameError::new("expiry", "is too far away"))?
+            }
+        };
+        if at <= now {
+            return Err(NameError::new("expiry", "must be in the future"));
+        }
+        if at > now + TimeDelta::days(MAX_EXPIRY_DAYS.into()) {
+            return Err(NameError::new("expiry", format!("must be at most {MAX_EXPIRY_DAYS} days away, or never")));
+        }
+        Ok(Some(to_millis(at)))
+    }
+}
+
+/// What a key is to be. All but its organization and its owner has a default.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct NewKey {
+    /// The tenant it is for.
+    pub organization: OrganizationId,
+    /// Its owner.
+    pub user: UserId,
+    /// The project it is for. None by default.
+    pub project: Option<ProjectId>,
+    /// What people call it. `Unnamed key` by default.
+    pub name: Option<KeyName>,
+    /// What it is for. Empty by default.
+    pub description: Description,
+    /// What its holder may do. Nothing by default.
+    pub permissions: ScopeSet,
+    /// What it may be used on. `None` is the scope `default`; an empty set grants nothing.
+    pub scopes: Option<ScopeSet>,
+    /// What its holder may hand on. Nothing by default.
+    pub grantable: ScopeSet,
+    /// How much may be asked of it. Its tier's limits by default.
+    pub limits: Option<Limits>,
+    /// When it ends. In 90 days by default.
+    pub expiry: Expiry,
+    /// Before when it is refused.
+    pub not_before: Option<DateTime<Utc>>,
+    /// Words it is found by, at most [`MAX_TAGS`].
+    pub tags: Vec<Tag>,
+    /// Networks it may be used from. Anywhere by default.
+    pub allowed_ips: CidrSet,
+    /// Where it may be used. The manager's environment by default.
+    pub environment: Option<Environment>,
+    /// When it is to be rotated.
+    pub rotation_schedule: Option<RotationSchedule>,
+    /// How carefully it is kept.
+    pub security_tier: SecurityTier,
+    /// The scheme of its stored verifier. Its tier's by default.
+    pub scheme: Option<Scheme>,
+    /// The user's own fields.
+    pub metadata: Metadata,
+}
+
+impl NewKey {
+    /// A key for `user` of `organization`, with every default.
+    #[must_use]
+    pub fn new(organization: OrganizationId, user: UserId) -> Self {
+        Self {
+            organization,
+            user,
+            project: None,
+            name: None,
+            description: Description::default(),
+            permissions: ScopeSet::empty(),
+            scopes: None,
+            grantable: ScopeSet::empty(),
+            limits: None,
+            expiry: Expiry::Default,
+            not_before: None,
+            tags: Vec::new(),
+            allowed_ips: CidrSet::default(),
+            environment: None,
+            rotation_schedule: None,
+            security_tier: SecurityTier::Standard,
+            scheme: None,
+            metadata: Metadata::default(),
+        }
+    }
+
+    /// Says which field holds what it must not.
+    fn check(&self) -> Result<(), NameError> {
+        check_tags(&self.tags)?;
+        self.limits.as_ref().map_or(Ok(()), Limits::check)?;
+        self.rotation_schedule.as_ref().map_or(Ok(()), RotationSchedule::check)?;
+        if self.scheme.is_some_and(|scheme| !scheme.is_in_range()) {
+            return Err(NameError::new(
+                "verifier iterations",
+                format!("must be {MIN_PBKDF2_ITERATIONS} to {MAX_PBKDF2_ITERATIONS}"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn check_tags(tags: &[Tag]) -> Result<(), NameError> {
+    if tags.len() > MAX_TAGS {
+        return Err(NameError::new("tags", format!("must be at most {MAX_TAGS}")));
+    }
+    Ok(())
+}
+
+/// Refuses what the actor may not hand out.
+pub(super) fn check_grants<'a>(
+    actor: &Actor,
+    asked: impl IntoIterator<Item = &'a ScopeSet>,
+) -> Result<(), ManageError> {
+    let Some(grantable) = actor.grantable() else { return Ok(()) };
+    match asked.into_iter().find_map(|set| grantable.first_uncovered(set)) {
+        Some(scope) => Err(ManageError::NotGrantable { scope: scope.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// A key that was just made. Its JSON form is that of the management API: the one answer that shows the key.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct CreatedKey {
+    /// The text to hand to its owner. It is not kept and cannot be shown again.
+    #[serde(rename = "key", serialize_with = "expose")]
+    pub text: KeyText,
+    /// What is kept of it.
+    #[serde(flatten)]
+    pub key: Key,
+}
+
+fn expose<S: serde::Serializer>(text: &KeyText, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text.expose())
+}
+
+/// Why none of a group was stored. Shared, as each key of the group is answered with it.
+enum NotStored {
+    Setup(SetupError),
+    Store(Arc<StoreError>),
+}
+
+impl From<SetupError> for NotStored {
+    fn from(error: SetupError) -> Self {
+        Self::Setup(error)
+    }
+}
+
+impl From<StoreError> for NotStored {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+impl ApiKeyManager {
+    /// Makes a key.
+    ///
+    /// # Errors
+    /// When a field is not allowed, the actor may not grant what is asked, a quota is reached, or the store fails.
+    pub async fn create(&self, actor: &Actor, new: NewKey) -> Result<CreatedKey, ManageError> {
+        self.create_many(actor, vec![new]).await.pop().unwrap_or(Err(ManageError::NotFound))
+    }
+
+    /// Makes many keys in few round trips. The outcomes come in the order asked, and one refusal stops none of the
+    /// others. Where the store failed in the middle ([`ManageError::Store`]), a key may have been made whose text is
+    /// lost: it counts against the quota until it is revoked or expires.
+    pub async fn create_many(&self, actor: &Actor, new: Vec<NewKey>) -> Vec<Result<CreatedKey, ManageError>> {
+        let mut outcomes: Vec<Option<Result<CreatedKey, ManageError>>> = Vec::with_capacity(new.len());
+        let mut minted: Vec<(usize, KeyText, KeyRecord)> = Vec::new();
+        for (place, new) in new.into_iter().enumerate() {
+            outcomes.push(None);
+            match self.mint(actor, new).await {
+                Ok((text, record)) => minted.push((place, text, record)),
+                Err(refusal) => outcomes[place] = Some(Err(refusal)),
+            }
+        }
+        // One call of the store for each organization; a stable sort keeps the order within one.
+        minted.sort_by(|a, b| a.2.key.organization.cmp(&b.2.key.organization));
+        for group in minted.chunk_by(|a, b| a.2.key.organization == b.2.key.organization) {
+            let records: Vec<KeyRecord> = group.iter().map(|(_, _, record)| record.clone()).collect();
+            let stored = self.store_new(records).await;
+            for (nth, (place, text, record)) in group.iter().enumerate() {
+                outcomes[*place] = Some(match &stored {
+                    Ok(outcomes) => match outcomes.get(nth) {
+                        Some(Ok(())) => {
+                            events::created(actor, &record.key);
+                            Ok(CreatedKey { text: text.clone(), key: record.key.clone() })
+                        }
+                        Some(Err(refusal)) => Err(ManageError::Refused(*refusal)),
+                        None => Err(ManageError::Store(Arc::new(StoreError::unavailable("it left a key unanswered")))),
+                    },
+                    Err(NotStored::Setup(error)) => Err(ManageError::Setup(error.clone())),
+                    Err(NotStored::Store(error)) => Err(ManageError::Store(Arc::clone(error))),
+                });
+            }
+        }
+        outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(ManageError::NotFound))).collect()
+    }
+
+    /// Stores new records of one organization within its quotas.
+    async fn store_new(&self, records: Vec<KeyRecord>) -> Result<Vec<Result<(), CreateRefusal>>, NotStored> {
+        let Some(organization) = records.first().map(|record| record.key.organization.clone()) else {
+            return Ok(Vec::new());
+        };
+        self.open().await?;
+        if !setup::marker_stands(&*self.inner.store, &self.inner.ring).await? {
+            return Err(SetupError::Emptied.into());
+        }
+        let quota = self.quota_of(&organization).await?;
+        Ok(self.inner.store.create(&organization, quota, records).await?)
+    }
+
+    /// Makes a key's text and record, without storing them.
+    async fn mint(&self, actor: &Actor, new: NewKey) -> Result<(KeyText, KeyRecord), ManageError> {
+        if !actor.reaches(&new.organization) {
+            return Err(ManageError::ParentNotFound);
+        }
+        new.check()?;
+        check_grants(actor, [&new.permissions, &new.grantable].into_iter().chain(&new.scopes))?;
+        let now = to_millis(self.inner.clock.now());
+        let expires_at = new.expiry.resolve(now)?;
+        let not_before = new.not_before.map(to_millis);
+        if let (Some(begin), Some(end)) = (not_before, expires_at)
+            && begin >= end
+        {
+            return Err(NameError::new("not_before", "must be before the key's expiry").into());
+        }
+
+        let id = KeyId::fresh(now, None)?;
+        let mut secret = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *secret)?;
+        let environment = new.environment.unwrap_or(self.inner.environment);
+        let entry = self.inner.ring.current();
+        let text = KeyText::compose(self.inner.prefix, environment, id, &secret, |tagged| entry.tag(tagged));
+        let digest = entry.digest(text.expose().as_bytes());
+        let scheme = new.scheme.unwrap_or(new.security_tier.scheme());
+        let verifier = match scheme {
+            Scheme::HmacSha256 => Verifier::make(scheme, digest)?,
+            Scheme::Pbkdf2Sha256 { .. } => self.inner.slow.make(scheme, digest).await??,
+        };
+
+        let key = Key {
+            id,
+            revision: Revision::FIRST,
+            organization: new.organization,
+            user: new.user,
+            project: new.project,
+            name: new.name.map_or_else(|| KeyName::new("Unnamed key"), Ok)?,
+            description: new.description,
+            permissions: new.permissions,
+            scopes: new
+                .scopes
+                .map_or_else(|| Scope::new(DEFAULT_SCOPE).and_then(|scope| ScopeSet::new([scope])), Ok)?,
+            grantable: new.grantable,
+            limits: new.limits.unwrap_or_else(|| new.security_tier.limits()),
+            created_at: now,
+            created_by: actor.principal().clone(),
+            expires_at,
+            not_before,
+            status: StatusChange::new(KeyStatus::Active, now, None),
+            tags: new.tags,
+            allowed_ips: new.allowed_ips,
+            environment,
+            rotation_schedule: new.rotation_schedule,
+            security_tier: new.security_tier,
+            lineage: Lineage { root: id, generation: 0 },
+            metadata: new.metadata,
+        };
+        Ok((text, KeyRecord { key, verifier, minted_under: entry.id(), digested_under: entry.id() }))
+    }
+}

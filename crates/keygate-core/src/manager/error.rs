@@ -1,0 +1,80 @@
+//! Why a management call was not done.
+
+use std::sync::Arc;
+
+use super::setup::SetupError;
+use crate::names::NameError;
+use crate::record::Revision;
+use crate::scope::Scope;
+use crate::store::{CreateRefusal, StoreError, WriteRefusal};
+
+/// Why a management call was not done. Nothing was changed, but for a store that failed in the middle of a write.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManageError {
+    /// There is no such key, or it is not the actor's to see.
+    #[error("there is no such key")]
+    NotFound,
+    /// There is no such organization or project within the actor's reach.
+    #[error("there is no such organization or project")]
+    ParentNotFound,
+    /// A field holds what it must not.
+    #[error(transparent)]
+    Invalid(#[from] NameError),
+    /// The actor may not hand this out.
+    #[error("{scope} may not be granted: it is not covered by what the actor may grant")]
+    NotGrantable {
+        /// What was asked for.
+        scope: Scope,
+    },
+    /// A quota is reached.
+    #[error(transparent)]
+    Refused(CreateRefusal),
+    /// The key was changed since it was read.
+    #[error("the key has changed since it was read: its revision is {found}")]
+    Conflict {
+        /// Its revision now.
+        found: Revision,
+    },
+    /// The key is revoked, which is final.
+    #[error("the key is revoked, which is final")]
+    Revoked,
+    /// Only a revoked or expired key can be deleted.
+    #[error("the key is still in use: revoke it before deleting it")]
+    InUse,
+    /// Too many slow verifiers are being made at once.
+    #[error("too many keys of the high security tier are being checked or made at once; try again")]
+    Busy,
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
+    /// The deployment is not set up.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The store failed.
+    #[error("{0}")]
+    Store(#[source] Arc<StoreError>),
+}
+
+impl From<StoreError> for ManageError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+impl From<WriteRefusal> for ManageError {
+    fn from(refusal: WriteRefusal) -> Self {
+        match refusal {
+            WriteRefusal::Absent => Self::NotFound,
+            WriteRefusal::Conflict { found } => Self::Conflict { found },
+            WriteRefusal::Revoked => Self::Revoked,
+            WriteRefusal::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<crate::verifier::Overloaded> for ManageError {
+    fn from(_: crate::verifier::Overloaded) -> Self {
+        Self::Busy
+    }
+}

@@ -1,0 +1,120 @@
+//! Listing keys.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{ApiKeyManager, ManageError};
+use crate::actor::Actor;
+use crate::key::{KeyId, KeyIdError};
+use crate::names::{Environment, OrganizationId, ProjectId, Tag, UserId};
+use crate::record::{Key, KeyState};
+use crate::store::Listing;
+
+/// The most keys of one page.
+pub const MAX_PAGE: usize = 1_000;
+/// The most records read for one page, however few of them pass the filter.
+const MAX_SCANNED: usize = 5_000;
+
+/// Which keys of an organization are asked for. The default is all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyFilter {
+    /// Those of this user.
+    pub user: Option<UserId>,
+    /// Those of this project.
+    pub project: Option<ProjectId>,
+    /// Those with this tag.
+    pub tag: Option<Tag>,
+    /// Those in this state.
+    pub state: Option<KeyState>,
+    /// Those for this environment.
+    pub environment: Option<Environment>,
+    /// Those in use that expire within this time.
+    pub expiring_within: Option<TimeDelta>,
+}
+
+impl KeyFilter {
+    fn admits(&self, key: &Key, now: DateTime<Utc>) -> bool {
+        let expires_within = |within: TimeDelta| {
+            key.expires_at.is_some_and(|end| end > now && end <= now + within) && key.state(now) != KeyState::Revoked
+        };
+        self.user.as_ref().is_none_or(|user| key.user == *user)
+            && self.project.as_ref().is_none_or(|project| key.project.as_ref() == Some(project))
+            && self.tag.as_ref().is_none_or(|tag| key.tags.contains(tag))
+            && self.state.is_none_or(|state| key.state(now) == state)
+            && self.environment.is_none_or(|environment| key.environment == environment)
+            && self.expiring_within.is_none_or(expires_within)
+    }
+}
+
+/// Where the next page begins. Opaque: take it as it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cursor(KeyId);
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = KeyIdError;
+    fn from_str(text: &str) -> Result<Self, KeyIdError> {
+        text.parse().map(Self)
+    }
+}
+
+/// A part of a list, newest key first. Its JSON form is that of the management API.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct KeyPage {
+    /// The keys. A filtered page may be short, or empty, and still have a next one.
+    pub keys: Vec<Key>,
+    /// Where the next page begins, if there may be one.
+    pub next_cursor: Option<Cursor>,
+}
+
+impl ApiKeyManager {
+    /// Lists keys of an organization, newest first: up to `limit` (at most [`MAX_PAGE`]) after `cursor`. Keys made or
+    /// deleted meanwhile neither repeat others nor hide them. At most 5,000 records are read for a page.
+    ///
+    /// # Errors
+    /// When the organization is not within the actor's reach, or the store fails.
+    pub async fn list(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        filter: &KeyFilter,
+        limit: usize,
+        cursor: Option<Cursor>,
+    ) -> Result<KeyPage, ManageError> {
+        if !actor.reaches(organization) {
+            return Err(ManageError::ParentNotFound);
+        }
+        let listing = match &filter.user {
+            Some(user) => Listing::User(organization.clone(), user.clone()),
+            None => Listing::Organization(organization.clone()),
+        };
+        let limit = limit.clamp(1, MAX_PAGE);
+        let now = self.inner.clock.now();
+        let mut keys = Vec::new();
+        let mut after = cursor.map(|cursor| cursor.0);
+        let mut left = MAX_SCANNED;
+        while keys.len() < limit && left > 0 {
+            // The page asked of the store is never larger than what may still be taken, so nothing read is lost.
+            let asked = (limit - keys.len()).min(left);
+            let page = self.inner.store.list(&listing, after, asked).await?;
+            left = left.saturating_sub(asked);
+            keys.extend(page.records.into_iter().map(|record| record.key).filter(|key| filter.admits(key, now)));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(KeyPage { keys, next_cursor: after.map(Cursor) })
+    }
+}

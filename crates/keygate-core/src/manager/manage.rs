@@ -1,0 +1,104 @@
+//! Looking at keys, stopping them, and taking them away.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{ApiKeyManager, ManageError, events};
+use crate::actor::Actor;
+use crate::key::KeyId;
+use crate::names::{OrganizationId, Reason};
+use crate::record::{Key, KeyRecord, KeyStatus, StatusChange};
+use crate::store::Written;
+
+/// A key was revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Revocation {
+    /// The key.
+    pub key_id: KeyId,
+    /// Since when it is refused. A second revocation answers with the first one's time.
+    pub revoked_at: DateTime<Utc>,
+    /// How many replicas of the store had the revocation when it answered.
+    pub replicas: u32,
+    /// Whether it was on disk: `None` where the store does not tell.
+    pub fsynced: Option<bool>,
+}
+
+impl ApiKeyManager {
+    /// Shows a key.
+    ///
+    /// # Errors
+    /// When there is no such key within the actor's reach, or the store fails.
+    pub async fn get(&self, actor: &Actor, id: KeyId) -> Result<Key, ManageError> {
+        Ok(self.visible(actor, id).await?.key)
+    }
+
+    /// Stops a key until it is activated again. A key that is inactive already stays as it is.
+    ///
+    /// # Errors
+    /// When there is no such key within the actor's reach, it is revoked, or the store fails.
+    pub async fn deactivate(&self, actor: &Actor, id: KeyId, reason: Option<Reason>) -> Result<Key, ManageError> {
+        Ok(self.set_status(actor, id, KeyStatus::Inactive, reason).await?.record.key)
+    }
+
+    /// Lets a deactivated key be used again. A key that is active already stays as it is.
+    ///
+    /// # Errors
+    /// When there is no such key within the actor's reach, it is revoked, or the store fails.
+    pub async fn activate(&self, actor: &Actor, id: KeyId) -> Result<Key, ManageError> {
+        Ok(self.set_status(actor, id, KeyStatus::Active, None).await?.record.key)
+    }
+
+    /// Stops a key for good. No later write brings it back, whatever revision it was made from. A key that is revoked
+    /// already stays as it is, its first reason included.
+    ///
+    /// # Errors
+    /// When there is no such key within the actor's reach, or the store fails; it may then have been revoked, and to
+    /// revoke it again is safe.
+    pub async fn revoke(&self, actor: &Actor, id: KeyId, reason: Option<Reason>) -> Result<Revocation, ManageError> {
+        let written = self.set_status(actor, id, KeyStatus::Revoked, reason).await?;
+        Ok(Revocation {
+            key_id: id,
+            revoked_at: written.record.key.status.at,
+            replicas: written.acknowledgement.replicas,
+            fsynced: written.acknowledgement.fsynced,
+        })
+    }
+
+    /// Erases a revoked or expired key.
+    ///
+    /// # Errors
+    /// When there is no such key within the actor's reach, it is still in use, or the store fails.
+    pub async fn delete(&self, actor: &Actor, id: KeyId) -> Result<(), ManageError> {
+        let record = self.visible(actor, id).await?;
+        let key = &record.key;
+        if key.status.status != KeyStatus::Revoked && !key.is_expired(self.inner.clock.now()) {
+            return Err(ManageError::InUse);
+        }
+        self.inner.store.delete(&key.organization, id, key.revision).await?;
+        events::deleted(actor, key);
+        Ok(())
+    }
+
+    /// The record, if it is within the actor's walls: another tenant's is absent, after the same work.
+    pub(super) async fn visible(&self, actor: &Actor, id: KeyId) -> Result<KeyRecord, ManageError> {
+        let record = self.inner.store.record(id).await?;
+        record.filter(|record| actor.reaches(&record.key.organization)).ok_or(ManageError::NotFound)
+    }
+
+    async fn set_status(
+        &self,
+        actor: &Actor,
+        id: KeyId,
+        status: KeyStatus,
+        reason: Option<Reason>,
+    ) -> Result<Written, ManageError> {
+        let change = StatusChange::new(status, self.inner.clock.now(), reason);
+        let organization: OrganizationId = self.visible(actor, id).await?.key.organization;
+        let written = self.inner.store.set_status(&organization, id, &change).await?;
+        if written.record.key.status == change {
+            events::status_set(actor, &written.record.key);
+        }
+        Ok(written)
+    }
+}

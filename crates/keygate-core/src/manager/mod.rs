@@ -1,0 +1,123 @@
+//! The front door: one cheap-to-clone [`ApiKeyManager`] that makes, checks and manages keys.
+//!
+//! ```
+//! use keygate_core::actor::Operator;
+//! use keygate_core::context::RequestContext;
+//! use keygate_core::manager::{ApiKeyManager, NewKey};
+//! use keygate_core::ring::{MasterSecret, SecretRing};
+//! use keygate_core::store::MemoryStore;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let ring = SecretRing::new(&MasterSecret::generate()?);
+//! let manager = ApiKeyManager::builder(MemoryStore::new(), ring).build()?;
+//! manager.open().await?;
+//!
+//! let operator = Operator::named("docs".parse()?).into();
+//! let created = manager.create(&operator, NewKey::new("acme".parse()?, "ada".parse()?)).await?;
+//!
+//! let admission = manager.validate(created.text.expose(), &RequestContext::new()).await?;
+//! assert_eq!(admission.user.as_str(), "ada");
+//! # Ok(())
+//! # }
+//! ```
+
+mod builder;
+mod create;
+mod error;
+mod events;
+mod list;
+mod manage;
+mod parents;
+mod setup;
+mod update;
+mod validate;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use builder::{BuildError, ManagerBuilder};
+pub use create::{CreatedKey, DEFAULT_EXPIRY_DAYS, Expiry, MAX_EXPIRY_DAYS, NewKey};
+pub use error::ManageError;
+pub use list::{Cursor, KeyFilter, KeyPage, MAX_PAGE};
+pub use manage::Revocation;
+pub use parents::OrganizationUpdate;
+pub use setup::{SetupError, prepare_deployment};
+pub use update::KeyUpdate;
+pub use validate::{Attempt, Pending};
+
+use crate::actor::Operator;
+use crate::clock::Clock;
+use crate::names::{Environment, Prefix};
+use crate::record::Quota;
+use crate::ring::{EntryId, SecretRing};
+use crate::store::Store;
+use crate::verifier::SlowVerifiers;
+
+/// Makes, checks and manages keys. Clones share everything. See the [module docs](self) for an example.
+#[derive(Debug, Clone)]
+pub struct ApiKeyManager {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Arc<dyn Store>,
+    ring: SecretRing,
+    clock: Arc<dyn Clock>,
+    prefix: Prefix,
+    /// Of new keys, and the one requests must match.
+    environment: Environment,
+    quota: Quota,
+    slow: SlowVerifiers,
+    setup: setup::Setup,
+}
+
+impl ApiKeyManager {
+    /// Begins a manager over a store, with the secrets its keys are made and checked under.
+    #[must_use]
+    pub fn builder(store: impl Store, ring: SecretRing) -> ManagerBuilder {
+        ManagerBuilder::new(Arc::new(store), ring)
+    }
+
+    /// Like [`builder`](Self::builder), over a store that is shared already.
+    #[must_use]
+    pub fn builder_shared(store: Arc<dyn Store>, ring: SecretRing) -> ManagerBuilder {
+        ManagerBuilder::new(store, ring)
+    }
+
+    /// Sets the deployment up on an empty store, or checks that the secret ring fits the one found. The first use of
+    /// the manager does the same; to call it at start is to learn of a wrong secret at start.
+    ///
+    /// # Errors
+    /// [`SetupError::Store`] when the store does not answer: the manager is usable and tries again by itself. Every
+    /// other error is an operator's to mend, and every check is answered with 503 until it is.
+    pub async fn open(&self) -> Result<(), SetupError> {
+        self.inner.setup.open(&*self.inner.store, &self.inner.ring, self.inner.clock.now()).await
+    }
+
+    /// Where the keys are kept, for people; without any password.
+    #[must_use]
+    pub fn describe_store(&self) -> String {
+        self.inner.store.describe()
+    }
+
+    /// The environment of new keys, and the one requests must match.
+    #[must_use]
+    pub fn environment(&self) -> Environment {
+        self.inner.environment
+    }
+
+    /// How many usable keys name each entry of the secret ring: an entry may be dropped when none does. It reads every
+    /// record of the store.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn ring_usage(&self, _operator: &Operator) -> Result<BTreeMap<EntryId, u64>, ManageError> {
+        let mut usage = self.inner.store.ring_usage().await?;
+        for entry in self.inner.ring.entry_ids() {
+            usage.entry(entry).or_insert(0);
+        }
+        Ok(usage)
+    }
+}

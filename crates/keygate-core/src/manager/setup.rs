@@ -1,0 +1,180 @@
+//! Whether this manager and its store belong together: the deployment marker and the secret ring.
+//!
+//! Until the store has confirmed the ring once, nothing is decided by a tag alone: with a wrong secret every genuine
+//! key would look forged, and that is trouble (503), not a wrong key (401).
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Mutex;
+
+use crate::ring::{EntryId, SecretRing};
+use crate::store::{Deployment, Store, StoreError};
+
+/// How long a failure is answered again before the store is asked anew.
+const RETRY: Duration = Duration::from_millis(250);
+/// How often a lost race for the marker is run again.
+const RACES: usize = 16;
+
+/// Why a manager and its store do not belong together.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The store did not answer.
+    #[error("{0}")]
+    Store(std::sync::Arc<StoreError>),
+    /// The store was set up under other secrets.
+    #[error(
+        "the configured secret does not fit this store: it was set up under {}, and the ring has {}; \
+         set the secret the store was set up with, or add it to the retired secrets",
+        list(.store), list(.ring)
+    )]
+    WrongSecret {
+        /// What the store knows.
+        store: Vec<EntryId>,
+        /// What the ring has.
+        ring: Vec<EntryId>,
+    },
+    /// A secret was dropped that keys still need.
+    #[error(
+        "ring entry {entry} was dropped while {keys} usable keys still name it; put its secret back among the \
+         retired secrets until those keys are rotated, revoked or expired"
+    )]
+    StillNamed {
+        /// The dropped entry.
+        entry: EntryId,
+        /// How many usable keys name it.
+        keys: u64,
+    },
+    /// The marker that was there is gone.
+    #[error("the store has been emptied: its deployment marker is gone; restore it, or restart to set it up anew")]
+    Emptied,
+    /// Others keep changing the marker.
+    #[error("the deployment marker keeps changing under this instance; try again")]
+    Contended,
+    /// The operating system gave no random bytes.
+    #[error("the operating system gave no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+fn list(entries: &[EntryId]) -> String {
+    match entries {
+        [] => "no ring entry".into(),
+        [one] => format!("ring entry {one}"),
+        many => format!("ring entries {}", many.iter().map(EntryId::to_string).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+impl From<StoreError> for SetupError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(std::sync::Arc::new(error))
+    }
+}
+
+/// Reads the deployment marker, or sets a new deployment up on a store that has none. For those who need its salt
+/// before they have a secret ring.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn prepare_deployment(store: &dyn Store, now: DateTime<Utc>) -> Result<Deployment, SetupError> {
+    for _ in 0..RACES {
+        if let Some(found) = store.deployment().await? {
+            return Ok(found);
+        }
+        let fresh = Deployment::new(now)?;
+        if store.put_deployment(None, &fresh).await? {
+            tracing::info!(deployment = %fresh.id, store = %store.describe(), "set up a new deployment");
+            return Ok(fresh);
+        }
+    }
+    Err(SetupError::Contended)
+}
+
+/// What this instance knows of its deployment.
+#[derive(Debug)]
+pub(super) struct Setup {
+    confirmed: OnceLock<()>,
+    /// The last failure, and when it was. The lock also makes the attempts single file.
+    failed: Mutex<Option<(Instant, SetupError)>>,
+    /// Counts attempts, for tests and metrics.
+    attempts: AtomicU64,
+}
+
+impl Setup {
+    pub(super) fn new() -> Self {
+        Self { confirmed: OnceLock::new(), failed: Mutex::new(None), attempts: AtomicU64::new(0) }
+    }
+
+    /// Whether the store has confirmed the ring.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.confirmed.get().is_some()
+    }
+
+    /// Has the ring confirmed, asking the store if nobody has or has failed just now.
+    pub(super) async fn open(
+        &self,
+        store: &dyn Store,
+        ring: &SecretRing,
+        now: DateTime<Utc>,
+    ) -> Result<(), SetupError> {
+        if self.is_confirmed() {
+            return Ok(());
+        }
+        let mut failed = self.failed.lock().await;
+        if self.is_confirmed() {
+            return Ok(());
+        }
+        if let Some((at, error)) = &*failed
+            && at.elapsed() < RETRY
+        {
+            return Err(error.clone());
+        }
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+        match confirm(store, ring, now).await {
+            Ok(()) => {
+                *failed = None;
+                self.confirmed.get_or_init(|| ());
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(%error, store = %store.describe(), "the deployment could not be confirmed");
+                *failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Brings the marker and the ring together, or says why they cannot be.
+async fn confirm(store: &dyn Store, ring: &SecretRing, now: DateTime<Utc>) -> Result<(), SetupError> {
+    for _ in 0..RACES {
+        let found = prepare_deployment(store, now).await?;
+        let mut next = found.clone();
+        let known = |entry: &EntryId| found.ring_entries.contains(entry);
+        let missing: Vec<EntryId> =
+            found.ring_entries.iter().copied().filter(|entry| !ring.entry_ids().any(|ours| ours == *entry)).collect();
+        if !found.ring_entries.is_empty() && missing.len() == found.ring_entries.len() {
+            return Err(SetupError::WrongSecret { store: found.ring_entries, ring: ring.entry_ids().collect() });
+        }
+        if !missing.is_empty() {
+            let usage = store.ring_usage().await?;
+            if let Some((entry, keys)) = missing.iter().find_map(|entry| usage.get_key_value(entry)) {
+                return Err(SetupError::StillNamed { entry: *entry, keys: *keys });
+            }
+            next.ring_entries.retain(|entry| !missing.contains(entry));
+        }
+        next.ring_entries.extend(ring.entry_ids().filter(|entry| !known(entry)));
+        if next == found || store.put_deployment(Some(&found), &next).await? {
+            return Ok(());
+        }
+    }
+    Err(SetupError::Contended)
+}
+
+/// Whether a store that has no record for a genuine tag simply does not know the key, or has lost what it knew.
+pub(super) async fn marker_stands(store: &dyn Store, ring: &SecretRing) -> Result<bool, StoreError> {
+    let found = store.deployment().await?;
+    Ok(found.is_some_and(|found| ring.entry_ids().any(|ours| found.ring_entries.contains(&ours))))
+}

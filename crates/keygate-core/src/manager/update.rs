@@ -1,0 +1,133 @@
+//! Changing a key's fields.
+
+use super::create::{check_grants, check_tags};
+use super::{ApiKeyManager, Expiry, ManageError, events};
+use crate::actor::Actor;
+use crate::clock::to_millis;
+use crate::key::KeyId;
+use crate::limits::Limits;
+use crate::names::{Description, KeyName, NameError, Tag};
+use crate::network::CidrSet;
+use crate::record::{Key, Metadata, Revision, RotationSchedule};
+use crate::scope::ScopeSet;
+
+/// How often an update is tried again after another came in between.
+const ATTEMPTS: usize = 16;
+
+/// What is to change of a key; `None` leaves a field as it is. Whose it is and where it may be used never changes.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct KeyUpdate {
+    /// What people call it.
+    pub name: Option<KeyName>,
+    /// What it is for.
+    pub description: Option<Description>,
+    /// What its holder may do.
+    pub permissions: Option<ScopeSet>,
+    /// What it may be used on.
+    pub scopes: Option<ScopeSet>,
+    /// How much may be asked of it.
+    pub limits: Option<Limits>,
+    /// When it ends, counted from the update.
+    pub expiry: Option<Expiry>,
+    /// Words it is found by.
+    pub tags: Option<Vec<Tag>>,
+    /// Networks it may be used from.
+    pub allowed_ips: Option<CidrSet>,
+    /// When it is to be rotated; `Some(None)` takes the schedule away.
+    pub rotation_schedule: Option<Option<RotationSchedule>>,
+    /// The user's own fields, all of them.
+    pub metadata: Option<Metadata>,
+}
+
+impl KeyUpdate {
+    /// An update that changes nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn check(&self) -> Result<(), NameError> {
+        self.tags.as_deref().map_or(Ok(()), check_tags)?;
+        self.limits.as_ref().map_or(Ok(()), Limits::check)?;
+        self.rotation_schedule.as_ref().and_then(Option::as_ref).map_or(Ok(()), RotationSchedule::check)
+    }
+
+    /// Applies the update, and names the fields it has changed.
+    fn apply(&self, key: &mut Key, now: chrono::DateTime<chrono::Utc>) -> Result<Vec<&'static str>, NameError> {
+        let mut changed = Vec::new();
+        macro_rules! set {
+            ($field:ident) => {
+                if let Some(value) = &self.$field
+                    && key.$field != *value
+                {
+                    key.$field = value.clone();
+                    changed.push(stringify!($field));
+                }
+            };
+        }
+        set!(name);
+        set!(description);
+        set!(permissions);
+        set!(scopes);
+        set!(limits);
+        set!(tags);
+        set!(allowed_ips);
+        set!(rotation_schedule);
+        set!(metadata);
+        if let Some(expiry) = self.expiry {
+            let expires_at = expiry.resolve(now)?;
+            if let (Some(begin), Some(end)) = (key.not_before, expires_at)
+                && begin >= end
+            {
+                return Err(NameError::new("expiry", "must be after the key's not_before"));
+            }
+            if expires_at != key.expires_at {
+                key.expires_at = expires_at;
+                changed.push("expires_at");
+            }
+        }
+        Ok(changed)
+    }
+}
+
+impl ApiKeyManager {
+    /// Changes a key. With `expected` it is changed only if it still has that revision; without, the update is applied
+    /// to whatever is there. An update that changes nothing writes nothing.
+    ///
+    /// # Errors
+    /// When there is no such key within the actor's reach, a field is not allowed, the actor may not grant what is
+    /// asked, the key is revoked, its revision is another, or the store fails.
+    pub async fn update(
+        &self,
+        actor: &Actor,
+        id: KeyId,
+        update: &KeyUpdate,
+        expected: Option<Revision>,
+    ) -> Result<Key, ManageError> {
+        update.check()?;
+        check_grants(actor, update.permissions.iter().chain(&update.scopes))?;
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            let mut record = self.visible(actor, id).await?;
+            let found = record.key.revision;
+            if expected.is_some_and(|expected| expected != found) {
+                return Err(ManageError::Conflict { found });
+            }
+            let changed = update.apply(&mut record.key, to_millis(self.inner.clock.now()))?;
+            if changed.is_empty() {
+                return Ok(record.key);
+            }
+            record.key.revision = found.next();
+            match self.inner.store.replace(&record, found).await.map_err(ManageError::from) {
+                Ok(_) => {
+                    events::updated(actor, &record.key, &changed);
+                    return Ok(record.key);
+                }
+                Err(conflict @ ManageError::Conflict { .. }) => last = Some(conflict),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.unwrap_or(ManageError::NotFound))
+    }
+}

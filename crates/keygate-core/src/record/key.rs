@@ -1,0 +1,204 @@
+//! A key's fields.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::metadata::Metadata;
+use super::status::{KeyState, KeyStatus, StatusChange};
+use super::tier::SecurityTier;
+use crate::key::KeyId;
+use crate::limits::Limits;
+use crate::names::{Description, Environment, KeyName, NameError, OrganizationId, PrincipalId, ProjectId, Tag, UserId};
+use crate::network::CidrSet;
+use crate::ring::EntryId;
+use crate::scope::ScopeSet;
+use crate::verifier::Verifier;
+
+/// The most tags of one key.
+pub const MAX_TAGS: usize = 32;
+
+/// Counts the writes of one record; updates are compare-and-set on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Revision(pub u64);
+
+impl Revision {
+    /// The revision of a record that was just created.
+    pub const FIRST: Self = Self(1);
+
+    /// The one after this.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which keys follow one another by rotation. They share their limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lineage {
+    /// The first key of the line.
+    pub root: KeyId,
+    /// 0 for the first key, one more for each rotation.
+    pub generation: u32,
+}
+
+/// When a key is to be rotated, as recorded with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotationSchedule {
+    /// Days between rotations, 1 to 3650.
+    pub interval_days: u32,
+    /// Days of warning before one, below `interval_days`. 7 by default.
+    #[serde(default = "seven")]
+    pub warning_days: u32,
+    /// Whether it happens by itself.
+    #[serde(default)]
+    pub auto_rotate: bool,
+    /// Whether the key's owner is told. True by default.
+    #[serde(default = "yes")]
+    pub notify_users: bool,
+    /// Days the old key stays valid, 0 to 365. 7 by default.
+    #[serde(default = "seven")]
+    pub overlap_days: u32,
+}
+
+fn seven() -> u32 {
+    7
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl RotationSchedule {
+    /// Says which of its numbers is out of range.
+    ///
+    /// # Errors
+    /// When one is.
+    pub fn check(&self) -> Result<(), NameError> {
+        if !(1..=3650).contains(&self.interval_days) {
+            return Err(NameError::new("rotation interval_days", "must be 1 to 3650"));
+        }
+        if self.warning_days >= self.interval_days {
+            return Err(NameError::new("rotation warning_days", "must be below interval_days"));
+        }
+        if self.overlap_days > 365 {
+            return Err(NameError::new("rotation overlap_days", "must be 0 to 365"));
+        }
+        Ok(())
+    }
+}
+
+/// All that may be shown of a key. Its JSON form is that of the management API.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Key {
+    /// The public id.
+    #[serde(rename = "key_id")]
+    pub id: KeyId,
+    /// Counts its writes.
+    pub revision: Revision,
+    /// The tenant it belongs to.
+    #[serde(rename = "organization_id")]
+    pub organization: OrganizationId,
+    /// Its owner.
+    #[serde(rename = "user_id")]
+    pub user: UserId,
+    /// The project it is for, if for one.
+    #[serde(rename = "project_id")]
+    pub project: Option<ProjectId>,
+    /// What people call it.
+    pub name: KeyName,
+    /// What it is for.
+    pub description: Description,
+    /// What its holder may do, in the grammar of scopes.
+    pub permissions: ScopeSet,
+    /// What it may be used on.
+    pub scopes: ScopeSet,
+    /// What its holder may hand on to keys it creates.
+    pub grantable: ScopeSet,
+    /// How much may be asked of it.
+    pub limits: Limits,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// Who made it.
+    pub created_by: PrincipalId,
+    /// When it ends; `None` is never.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Before when it is refused.
+    pub not_before: Option<DateTime<Utc>>,
+    /// Whether it is active, since when, and why.
+    #[serde(flatten)]
+    pub status: StatusChange,
+    /// Words it is found by.
+    pub tags: Vec<Tag>,
+    /// Networks it may be used from; empty is anywhere.
+    pub allowed_ips: CidrSet,
+    /// Where it may be used.
+    pub environment: Environment,
+    /// When it is to be rotated.
+    #[serde(rename = "rotation")]
+    pub rotation_schedule: Option<RotationSchedule>,
+    /// How carefully it is kept.
+    pub security_tier: SecurityTier,
+    /// Its place among rotated keys.
+    pub lineage: Lineage,
+    /// The user's own fields.
+    pub metadata: Metadata,
+}
+
+impl Key {
+    /// Whether it ended before `now` or at it.
+    #[must_use]
+    pub fn is_expired(&self, now: DateTime<Utc>) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+
+    /// What it is at `now`. Revoked and deactivated keys stay that after their end.
+    #[must_use]
+    pub fn state(&self, now: DateTime<Utc>) -> KeyState {
+        match self.status.status {
+            KeyStatus::Revoked => KeyState::Revoked,
+            KeyStatus::Inactive => KeyState::Inactive,
+            KeyStatus::Active if self.is_expired(now) => KeyState::Expired,
+            KeyStatus::Active => KeyState::Active,
+        }
+    }
+
+    /// Until when it counts against its owner's quota: `None` is for ever, a time in the past is not at all.
+    #[must_use]
+    pub fn counts_until(&self) -> Option<DateTime<Utc>> {
+        match self.status.status {
+            KeyStatus::Revoked => Some(DateTime::UNIX_EPOCH),
+            KeyStatus::Active | KeyStatus::Inactive => self.expires_at,
+        }
+    }
+}
+
+/// A key as stores keep it: what may be shown, and what it is verified by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyRecord {
+    /// What may be shown.
+    pub key: Key,
+    /// What a presented text is compared with.
+    pub verifier: Verifier,
+    /// The ring entry whose tag is in the issued text: fixed for life.
+    pub minted_under: EntryId,
+    /// The ring entry the verifier is made under.
+    pub digested_under: EntryId,
+}
+
+impl KeyRecord {
+    /// Whether the record needs this ring entry to be checked.
+    #[must_use]
+    pub fn names_entry(&self, entry: EntryId) -> bool {
+        self.minted_under == entry || self.digested_under == entry
+    }
+}

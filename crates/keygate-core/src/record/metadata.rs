@@ -1,0 +1,67 @@
+//! The user's own fields of a key.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::names::NameError;
+
+/// The most bytes of a key's metadata, as compact JSON.
+pub const MAX_METADATA_BYTES: usize = 4096;
+
+/// A JSON object of at most [`MAX_METADATA_BYTES`], kept with a key and shown with it. It is not a place for secrets.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Map<String, Value>", into = "Map<String, Value>")]
+pub struct Metadata(Map<String, Value>);
+
+impl Metadata {
+    /// Takes a JSON object.
+    ///
+    /// # Errors
+    /// When its compact text is longer than [`MAX_METADATA_BYTES`].
+    pub fn new(fields: Map<String, Value>) -> Result<Self, NameError> {
+        let metadata = Self(fields);
+        if metadata.to_json().len() > MAX_METADATA_BYTES {
+            return Err(NameError::new("metadata", format!("must be at most {MAX_METADATA_BYTES} bytes of JSON")));
+        }
+        Ok(metadata)
+    }
+
+    /// Whether there are no fields.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value of a field.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// All fields.
+    #[must_use]
+    pub fn as_map(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    pub(crate) fn to_json(&self) -> String {
+        if self.0.is_empty() { String::new() } else { Value::Object(self.0.clone()).to_string() }
+    }
+
+    pub(crate) fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        if text.is_empty() { Ok(Self::default()) } else { serde_json::from_str(text).map(Self) }
+    }
+}
+
+impl TryFrom<Map<String, Value>> for Metadata {
+    type Error = NameError;
+    fn try_from(fields: Map<String, Value>) -> Result<Self, NameError> {
+        Self::new(fields)
+    }
+}
+
+impl From<Metadata> for Map<String, Value> {
+    fn from(metadata: Metadata) -> Map<String, Value> {
+        metadata.0
+    }
+}

@@ -1,0 +1,18 @@
+//! What is kept of a key, and how it is written down.
+//!
+//! [`Key`] is what may be shown of a key; [`KeyRecord`] adds what it is verified by and never leaves the crate's
+//! stores. [`KeyRecord::encode`] writes the versioned form every store keeps.
+
+mod encoding;
+mod key;
+mod metadata;
+mod parent;
+mod status;
+mod tier;
+
+pub use encoding::{DecodeError, HeaderView, MAX_RECORD_BYTES, SCHEMA_VERSION};
+pub use key::{Key, KeyRecord, Lineage, MAX_TAGS, Revision, RotationSchedule};
+pub use metadata::{MAX_METADATA_BYTES, Metadata};
+pub use parent::{OrganizationRecord, ParentStatus, Parents, ProjectRecord, Quota};
+pub use status::{KeyState, KeyStatus, StatusChange};
+pub use tier::SecurityTier;

@@ -1,0 +1,89 @@
+//! What a key belongs to: its organization and its project. One that nobody configured exists with the defaults.
+
+use serde::{Deserialize, Serialize};
+
+use super::key::Revision;
+use crate::names::{OrganizationId, ProjectId};
+
+/// Whether the keys of an organization or a project may be used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ParentStatus {
+    /// They may.
+    #[default]
+    Active,
+    /// They are refused until it is active again.
+    Suspended,
+}
+
+/// How many keys may exist at once. Expired and revoked keys do not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// In the organization.
+    pub per_organization: u64,
+    /// Of one user in it.
+    pub per_user: u64,
+}
+
+impl Default for Quota {
+    /// A million for an organization, ten for a user (the seed's).
+    fn default() -> Self {
+        Self { per_organization: 1_000_000, per_user: 10 }
+    }
+}
+
+/// What was configured for an organization.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrganizationRecord {
+    /// Its id.
+    #[serde(rename = "organization_id")]
+    pub id: OrganizationId,
+    /// Counts its writes.
+    pub revision: Revision,
+    /// Whether its keys may be used.
+    pub status: ParentStatus,
+    /// How many keys it may have; `None` is the manager's default.
+    pub max_keys: Option<u64>,
+    /// How many keys each of its users may have; `None` is the manager's default.
+    pub max_keys_per_user: Option<u64>,
+}
+
+impl OrganizationRecord {
+    /// The record of an organization that has just been configured, with the defaults.
+    #[must_use]
+    pub fn new(id: OrganizationId) -> Self {
+        Self { id, revision: Revision::FIRST, status: ParentStatus::Active, max_keys: None, max_keys_per_user: None }
+    }
+}
+
+/// What was configured for a project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectRecord {
+    /// The organization it belongs to.
+    #[serde(rename = "organization_id")]
+    pub organization: OrganizationId,
+    /// Its id.
+    #[serde(rename = "project_id")]
+    pub id: ProjectId,
+    /// Counts its writes.
+    pub revision: Revision,
+    /// Whether its keys may be used.
+    pub status: ParentStatus,
+}
+
+impl ProjectRecord {
+    /// The record of a project that has just been configured, with the defaults.
+    #[must_use]
+    pub fn new(organization: OrganizationId, id: ProjectId) -> Self {
+        Self { organization, id, revision: Revision::FIRST, status: ParentStatus::Active }
+    }
+}
+
+/// What stands above a key. Absent records are parents with the defaults.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parents {
+    /// Its organization, if configured.
+    pub organization: Option<OrganizationRecord>,
+    /// Its project, if it has one that is configured.
+    pub project: Option<ProjectRecord>,
+}

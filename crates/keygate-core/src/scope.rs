@@ -1,0 +1,228 @@
+//! What a key may do: scopes and permissions, written in one grammar, matched segment by segment.
+//!
+//! A scope is one or more segments joined by `:`. A segment is `[A-Za-z0-9._~/@+-]+`, or `*` for exactly one
+//! segment of any text; the last segment may be `**`, for one or more segments of any text. Matching is
+//! case-sensitive and knows no prefixes: `files:/john` does not cover `files:/johnathan`
+//! (CVE-2026-32716), and an empty list of scopes covers nothing (CVE-2026-62231).
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::NameError;
+
+/// The longest scope, in bytes.
+pub const MAX_SCOPE_LENGTH: usize = 256;
+/// The most segments of one scope.
+pub const MAX_SCOPE_SEGMENTS: usize = 16;
+/// The most scopes in one list.
+pub const MAX_SCOPES: usize = 64;
+
+const ONE: &str = "*";
+const REST: &str = "**";
+
+/// A scope or a permission, with or without wildcards. See the [module docs](self) for the grammar.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Scope(Arc<str>);
+
+impl Scope {
+    /// Takes the text as it is, or says why it is refused.
+    ///
+    /// # Errors
+    /// When the text is not of the grammar in the [module docs](self).
+    pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
+        let text = text.as_ref();
+        check(text).map_err(|problem| NameError::new("scope", problem))?;
+        Ok(Self(Arc::from(text)))
+    }
+
+    /// The scope as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it names one thing, with no wildcard in it.
+    #[must_use]
+    pub fn is_concrete(&self) -> bool {
+        self.0.split(':').all(|segment| segment != ONE && segment != REST)
+    }
+
+    /// Whether everything that `other` allows is allowed by this one too. `other` may hold wildcards itself:
+    /// this is the test for handing on a grant as well as for using it.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return true;
+        }
+        let mut asked = other.0.split(':');
+        for held in self.0.split(':') {
+            match (held, asked.next()) {
+                (REST, Some(_)) => return true,
+                (_, None) | (_, Some(REST)) => return false,
+                (ONE, Some(_)) => {}
+                (held, Some(asked)) if held == asked => {}
+                _ => return false,
+            }
+        }
+        asked.next().is_none()
+    }
+}
+
+fn check(text: &str) -> Result<(), String> {
+    if text.is_empty() || text.len() > MAX_SCOPE_LENGTH {
+        return Err(format!("must be 1 to {MAX_SCOPE_LENGTH} characters long"));
+    }
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._~/@+-".contains(&b);
+    let mut segments = text.split(':').peekable();
+    let mut count = 0;
+    while let Some(segment) = segments.next() {
+        count += 1;
+        match segment {
+            REST if segments.peek().is_some() => return Err("may use ** only as its last segment".into()),
+            ONE | REST => {}
+            "" => return Err("must not have an empty segment between its colons".into()),
+            _ if segment.bytes().all(allowed) => {}
+            _ => {
+                return Err("must have segments out of A-Z a-z 0-9 . _ ~ / @ + - joined by colons, \
+                            or * and ** as whole segments"
+                    .into());
+            }
+        }
+    }
+    if count > MAX_SCOPE_SEGMENTS {
+        return Err(format!("must have at most {MAX_SCOPE_SEGMENTS} segments"));
+    }
+    Ok(())
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl FromStr for Scope {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<String> for Scope {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<&str> for Scope {
+    type Error = NameError;
+    fn try_from(text: &str) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+
+impl From<Scope> for String {
+    fn from(scope: Scope) -> String {
+        scope.0.as_ref().to_owned()
+    }
+}
+
+/// A list of at most [`MAX_SCOPES`] scopes: what a key holds, or what it may hand on. Empty, it covers nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Scope>", into = "Vec<Scope>")]
+pub struct ScopeSet(Arc<[Scope]>);
+
+impl ScopeSet {
+    /// Takes the scopes as they come; repeats are dropped.
+    ///
+    /// # Errors
+    /// When there are more than [`MAX_SCOPES`].
+    pub fn new(scopes: impl IntoIterator<Item = Scope>) -> Result<Self, NameError> {
+        let mut kept: Vec<Scope> = Vec::new();
+        for scope in scopes {
+            if kept.contains(&scope) {
+                continue;
+            }
+            if kept.len() == MAX_SCOPES {
+                return Err(NameError::new("scope list", format!("must have at most {MAX_SCOPES} entries")));
+            }
+            kept.push(scope);
+        }
+        Ok(Self(kept.into()))
+    }
+
+    /// The list with nothing in it, which covers nothing.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Reads each text as a scope.
+    ///
+    /// # Errors
+    /// When a text is not a scope, or there are more than [`MAX_SCOPES`].
+    pub fn parse<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Self, NameError> {
+        Self::new(texts.into_iter().map(Scope::new).collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// Whether one scope of the list covers `scope`.
+    #[must_use]
+    pub fn covers(&self, scope: &Scope) -> bool {
+        self.0.iter().any(|held| held.covers(scope))
+    }
+
+    /// The first scope of `asked` that this list does not cover.
+    #[must_use]
+    pub fn first_uncovered<'a>(&self, asked: &'a Self) -> Option<&'a Scope> {
+        asked.0.iter().find(|scope| !self.covers(scope))
+    }
+
+    /// The scopes, in the order they were given.
+    pub fn iter(&self) -> std::slice::Iter<'_, Scope> {
+        self.0.iter()
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many scopes are in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl<'a> IntoIterator for &'a ScopeSet {
+    type Item = &'a Scope;
+    type IntoIter = std::slice::Iter<'a, Scope>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl TryFrom<Vec<Scope>> for ScopeSet {
+    type Error = NameError;
+    fn try_from(scopes: Vec<Scope>) -> Result<Self, NameError> {
+        Self::new(scopes)
+    }
+}
+
+impl From<ScopeSet> for Vec<Scope> {
+    fn from(set: ScopeSet) -> Vec<Scope> {
+        set.0.to_vec()
+    }
+}

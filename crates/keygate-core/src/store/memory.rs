@@ -1,0 +1,268 @@
+//! The store in memory: for examples and tests, and the model the other stores are tested against.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::{
+    Acknowledgement, CreateRefusal, Deployment, Listing, QuotaUse, RecordPage, Store, StoreError, WriteRefusal, Written,
+};
+use crate::clock::{Clock, SystemClock};
+use crate::key::KeyId;
+use crate::names::{OrganizationId, ProjectId, UserId};
+use crate::record::{
+    Key, KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange,
+};
+use crate::ring::EntryId;
+
+/// Keeps everything in memory; it is gone with the process. Cheap to clone: clones share what they keep.
+#[derive(Debug, Clone)]
+pub struct MemoryStore {
+    state: Arc<Mutex<State>>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    deployment: Option<Deployment>,
+    records: BTreeMap<KeyId, KeyRecord>,
+    by_organization: BTreeMap<OrganizationId, BTreeSet<KeyId>>,
+    by_user: BTreeMap<(OrganizationId, UserId), BTreeSet<KeyId>>,
+    organizations: BTreeMap<OrganizationId, OrganizationRecord>,
+    projects: BTreeMap<(OrganizationId, ProjectId), ProjectRecord>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_clock(SystemClock)
+    }
+
+    /// An empty store that reads the time, by which keys stop counting against quotas, from `clock`.
+    #[must_use]
+    pub fn with_clock(clock: impl Clock) -> Self {
+        Self { state: Arc::default(), clock: Arc::new(clock) }
+    }
+
+    /// Loses everything, as a flushed or replaced server would.
+    pub fn wipe(&self) {
+        *self.state() = State::default();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code panics while it holds the lock between two halves of a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn counts(key: &Key, now: DateTime<Utc>) -> bool {
+    key.counts_until().is_none_or(|end| end > now)
+}
+
+impl State {
+    fn counting(&self, ids: Option<&BTreeSet<KeyId>>, now: DateTime<Utc>) -> u64 {
+        let records = ids.into_iter().flatten().filter_map(|id| self.records.get(id));
+        records.filter(|record| counts(&record.key, now)).count() as u64
+    }
+
+    fn quota_use(&self, organization: &OrganizationId, user: &UserId, now: DateTime<Utc>) -> QuotaUse {
+        QuotaUse {
+            organization: self.counting(self.by_organization.get(organization), now),
+            user: self.counting(self.by_user.get(&(organization.clone(), user.clone())), now),
+        }
+    }
+
+    fn insert(&mut self, record: KeyRecord) {
+        let Key { id, organization, user, .. } = &record.key;
+        self.by_organization.entry(organization.clone()).or_default().insert(*id);
+        self.by_user.entry((organization.clone(), user.clone())).or_default().insert(*id);
+        self.records.insert(*id, record);
+    }
+
+    /// The record, if it is this tenant's.
+    fn owned(&mut self, organization: &OrganizationId, id: KeyId) -> Result<&mut KeyRecord, WriteRefusal> {
+        self.records.get_mut(&id).filter(|record| record.key.organization == *organization).ok_or(WriteRefusal::Absent)
+    }
+}
+
+/// Whether a compare-and-set of a parent's record may go on.
+fn expect(found: Option<Revision>, expected: Option<Revision>) -> Result<(), WriteRefusal> {
+    match (found, expected) {
+        (found, expected) if found == expected => Ok(()),
+        (None, _) => Err(WriteRefusal::Absent),
+        (Some(found), _) => Err(WriteRefusal::Conflict { found }),
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn describe(&self) -> String {
+        "memory:".into()
+    }
+
+    async fn deployment(&self) -> Result<Option<Deployment>, StoreError> {
+        Ok(self.state().deployment.clone())
+    }
+
+    async fn put_deployment(&self, previous: Option<&Deployment>, next: &Deployment) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let unchanged = state.deployment.as_ref() == previous;
+        if unchanged {
+            state.deployment = Some(next.clone());
+        }
+        Ok(unchanged)
+    }
+
+    async fn record(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        Ok(self.state().records.get(&id).cloned())
+    }
+
+    async fn parents(&self, organization: &OrganizationId, project: Option<&ProjectId>) -> Result<Parents, StoreError> {
+        let state = self.state();
+        Ok(Parents {
+            organization: state.organizations.get(organization).cloned(),
+            project: project.and_then(|project| state.projects.get(&(organization.clone(), project.clone())).cloned()),
+        })
+    }
+
+    async fn create(
+        &self,
+        organization: &OrganizationId,
+        quota: Quota,
+        records: Vec<KeyRecord>,
+    ) -> Result<Vec<Result<(), CreateRefusal>>, StoreError> {
+        let mut state = self.state();
+        let now = self.clock.now();
+        let mut used = state.counting(state.by_organization.get(organization), now);
+        let mut outcomes = Vec::with_capacity(records.len());
+        for record in records {
+            let of_user = state.by_user.get(&(organization.clone(), record.key.user.clone()));
+            let outcome = if state.records.contains_key(&record.key.id) {
+                Err(CreateRefusal::Exists)
+            } else if used >= quota.per_organization {
+                Err(CreateRefusal::OrganizationQuota { limit: quota.per_organization })
+            } else if state.counting(of_user, now) >= quota.per_user {
+                Err(CreateRefusal::UserQuota { limit: quota.per_user })
+            } else {
+                used += u64::from(counts(&record.key, now));
+                state.insert(record);
+                Ok(())
+            };
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    }
+
+    async fn replace(&self, record: &KeyRecord, expected: Revision) -> Result<Acknowledgement, WriteRefusal> {
+        let mut state = self.state();
+        let held = state.owned(&record.key.organization, record.key.id)?;
+        if held.key.status.status == KeyStatus::Revoked {
+            return Err(WriteRefusal::Revoked);
+        }
+        if held.key.revision != expected {
+            return Err(WriteRefusal::Conflict { found: held.key.revision });
+        }
+        *held = record.clone();
+        Ok(Acknowledgement::default())
+    }
+
+    async fn set_status(
+        &self,
+        organization: &OrganizationId,
+        id: KeyId,
+        change: &StatusChange,
+    ) -> Result<Written, WriteRefusal> {
+        let mut state = self.state();
+        let held = state.owned(organization, id)?;
+        if held.key.status.status != change.status {
+            if held.key.status.status == KeyStatus::Revoked {
+                return Err(WriteRefusal::Revoked);
+            }
+            held.key.status = change.clone();
+            held.key.revision = held.key.revision.next();
+        }
+        Ok(Written { record: held.clone(), acknowledgement: Acknowledgement::default() })
+    }
+
+    async fn delete(
+        &self,
+        organization: &OrganizationId,
+        id: KeyId,
+        expected: Revision,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        let mut state = self.state();
+        let held = state.owned(organization, id)?;
+        if held.key.revision != expected {
+            return Err(WriteRefusal::Conflict { found: held.key.revision });
+        }
+        let owner = (organization.clone(), held.key.user.clone());
+        state.records.remove(&id);
+        if let Some(ids) = state.by_organization.get_mut(organization) {
+            ids.remove(&id);
+        }
+        if let Some(ids) = state.by_user.get_mut(&owner) {
+            ids.remove(&id);
+        }
+        Ok(Acknowledgement::default())
+    }
+
+    async fn list(&self, listing: &Listing, after: Option<KeyId>, limit: usize) -> Result<RecordPage, StoreError> {
+        let state = self.state();
+        let ids = match listing {
+            Listing::Organization(organization) => state.by_organization.get(organization),
+            Listing::User(organization, user) => state.by_user.get(&(organization.clone(), user.clone())),
+        };
+        let older = ids.into_iter().flatten().rev().filter(|id| after.is_none_or(|after| **id < after));
+        let records: Vec<_> = older.filter_map(|id| state.records.get(id).cloned()).take(limit).collect();
+        let next = (records.len() == limit).then(|| records.last().map(|record| record.key.id)).flatten();
+        Ok(RecordPage { records, next })
+    }
+
+    async fn quota_use(&self, organization: &OrganizationId, user: &UserId) -> Result<QuotaUse, StoreError> {
+        Ok(self.state().quota_use(organization, user, self.clock.now()))
+    }
+
+    async fn put_organization(
+        &self,
+        record: &OrganizationRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        let mut state = self.state();
+        expect(state.organizations.get(&record.id).map(|held| held.revision), expected)?;
+        state.organizations.insert(record.id.clone(), record.clone());
+        Ok(Acknowledgement::default())
+    }
+
+    async fn put_project(
+        &self,
+        record: &ProjectRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        let mut state = self.state();
+        let place = (record.organization.clone(), record.id.clone());
+        expect(state.projects.get(&place).map(|held| held.revision), expected)?;
+        state.projects.insert(place, record.clone());
+        Ok(Acknowledgement::default())
+    }
+
+    async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
+        let state = self.state();
+        let now = self.clock.now();
+        let mut usage = BTreeMap::new();
+        for record in state.records.values().filter(|record| counts(&record.key, now)) {
+            for entry in BTreeSet::from([record.minted_under, record.digested_under]) {
+                *usage.entry(entry).or_insert(0) += 1;
+            }
+        }
+        Ok(usage)
+    }
+}

@@ -1,0 +1,160 @@
+//! What a store does for keygate, and the store that keeps everything in memory.
+//!
+//! Every store gives the same promises, and one suite of tests (`keygate_testkit::contract`) holds them all to it:
+//!
+//! - **Nothing half done.** A key is there with its place in every list and its share of the quota, or it is not
+//!   there. What a crash leaves between two steps is put right by whoever comes next.
+//! - **Updates compare.** A write names the revision it was made from, and fails when another came in between.
+//! - **Revoked is final.** No write but a deletion touches a revoked record.
+//! - **Tenant walls.** Whatever changes a record names its organization, and the store compares it with the one in the
+//!   record: another tenant's key is absent.
+//! - **Absent and unanswered differ.** `Ok(None)` is an answer; a store that cannot answer says so in an error.
+
+mod deployment;
+mod error;
+mod memory;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+
+pub use deployment::Deployment;
+pub use error::{CreateRefusal, StoreError, WriteRefusal};
+pub use memory::MemoryStore;
+
+use crate::key::KeyId;
+use crate::names::{OrganizationId, ProjectId, UserId};
+use crate::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
+use crate::ring::EntryId;
+
+/// How far a write had got when it was answered. It claims nothing that the store did not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// Replicas that had it.
+    pub replicas: u32,
+    /// Whether it was on disk: `None` where the store does not tell.
+    pub fsynced: Option<bool>,
+}
+
+/// A record after a write, and how far the write had got.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Written {
+    /// The record as it now is.
+    pub record: KeyRecord,
+    /// How far it had got.
+    pub acknowledgement: Acknowledgement,
+}
+
+/// Which keys a list is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listing {
+    /// All of an organization.
+    Organization(OrganizationId),
+    /// Those of one user in it.
+    User(OrganizationId, UserId),
+}
+
+impl Listing {
+    /// The tenant whose keys are listed.
+    #[must_use]
+    pub fn organization(&self) -> &OrganizationId {
+        match self {
+            Self::Organization(organization) | Self::User(organization, _) => organization,
+        }
+    }
+}
+
+/// A part of a list, newest key first.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RecordPage {
+    /// The records.
+    pub records: Vec<KeyRecord>,
+    /// The id after which the next page begins, if there may be one.
+    pub next: Option<KeyId>,
+}
+
+/// How many keys count against the quotas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuotaUse {
+    /// In the organization.
+    pub organization: u64,
+    /// Of the user in it.
+    pub user: u64,
+}
+
+/// Keeps keys. See the [module docs](self) for what every store promises.
+///
+/// Dropping a future does not undo a write it had sent: the write may or may not have happened, as after any error
+/// of [`StoreError::Unavailable`].
+#[async_trait]
+pub trait Store: Debug + Send + Sync + 'static {
+    /// What and where it is, for people, without any password: `redis://127.0.0.1:6379`.
+    fn describe(&self) -> String;
+
+    /// The deployment marker: `None` says that no deployment was ever set up here, or that the store was emptied.
+    async fn deployment(&self) -> Result<Option<Deployment>, StoreError>;
+
+    /// Writes the marker if it still is `previous`, and says whether it did.
+    async fn put_deployment(&self, previous: Option<&Deployment>, next: &Deployment) -> Result<bool, StoreError>;
+
+    /// The record with this id, of whatever tenant: for validation, where the key itself says who asks, and for
+    /// callers who compare the tenant.
+    async fn record(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError>;
+
+    /// What stands above a key.
+    async fn parents(&self, organization: &OrganizationId, project: Option<&ProjectId>) -> Result<Parents, StoreError>;
+
+    /// Creates keys of one organization, each within the quotas or not at all. The outcomes come in the order of the
+    /// records, and one refusal stops none of the others.
+    async fn create(
+        &self,
+        organization: &OrganizationId,
+        quota: Quota,
+        records: Vec<KeyRecord>,
+    ) -> Result<Vec<Result<(), CreateRefusal>>, StoreError>;
+
+    /// Puts `record` in the place of the one with revision `expected`. The new record's revision is the next one, its
+    /// id, organization, user and status are the old one's (status changes go through [`set_status`](Self::set_status)).
+    async fn replace(&self, record: &KeyRecord, expected: Revision) -> Result<Acknowledgement, WriteRefusal>;
+
+    /// Sets the status whatever the revision. Setting the status a record already has changes nothing and answers
+    /// with the record as it was; a revoked record accepts only that.
+    async fn set_status(
+        &self,
+        organization: &OrganizationId,
+        id: KeyId,
+        change: &StatusChange,
+    ) -> Result<Written, WriteRefusal>;
+
+    /// Erases the record if it still has revision `expected`.
+    async fn delete(
+        &self,
+        organization: &OrganizationId,
+        id: KeyId,
+        expected: Revision,
+    ) -> Result<Acknowledgement, WriteRefusal>;
+
+    /// Up to `limit` records, newest first, beginning after `after`. A page may be short and still have a next one.
+    async fn list(&self, listing: &Listing, after: Option<KeyId>, limit: usize) -> Result<RecordPage, StoreError>;
+
+    /// How many keys count against the quotas now.
+    async fn quota_use(&self, organization: &OrganizationId, user: &UserId) -> Result<QuotaUse, StoreError>;
+
+    /// Writes an organization's record if its revision still is `expected` (`None`: not configured yet).
+    async fn put_organization(
+        &self,
+        record: &OrganizationRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal>;
+
+    /// Writes a project's record if its revision still is `expected` (`None`: not configured yet).
+    async fn put_project(
+        &self,
+        record: &ProjectRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal>;
+
+    /// How many records that can still be used name each ring entry. It reads every record of the store.
+    async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError>;
+}

@@ -1,0 +1,1 @@
+//! The single-file store of keygate, on redb.

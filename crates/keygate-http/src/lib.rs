@@ -1,0 +1,1 @@
+//! The HTTP vocabulary of keygate, with no framework type in it.

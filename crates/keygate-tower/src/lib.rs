@@ -1,0 +1,1 @@
+//! keygate for Tower services: axum, tonic and hyper.

@@ -63,7 +63,18 @@ fn check_tag(field: &'static str, text: &str) -> Result<(), NameError> {
 /// Text that reorders what is printed around it, or is not seen at all.
 fn is_deceptive(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 fn check_text(field: &'static str, text: &str, least: usize, most: usize) -> Result<(), NameError> {
@@ -86,7 +97,7 @@ fn check_description(field: &'static str, text: &str) -> Result<(), NameError> {
 }
 
 fn check_reason(field: &'static str, text: &str) -> Result<(), NameError> {
-    check_text(field, text, 0, MAX_REASON_LENGTH)
+    check_text(field, text, 1, MAX_REASON_LENGTH)
 }
 
 macro_rules! name {
@@ -190,7 +201,7 @@ name! {
     Description, "description", check_description
 }
 name! {
-    /// Why a key was stopped: up to 200 characters, none of them a control character.
+    /// Why a key was stopped: 1 to 200 characters, none of them a control character. No reason is `None`, not an empty one.
     Reason, "reason", check_reason
 }
 
@@ -218,9 +229,13 @@ struct ShortWord<const N: usize> {
 }
 
 impl<const N: usize> ShortWord<N> {
+    fn allows(text: &[u8]) -> bool {
+        let lower = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        !text.is_empty() && text.len() <= N && text.iter().all(lower)
+    }
+
     fn new(text: &str) -> Option<Self> {
-        let lower = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        if text.is_empty() || text.len() > N || !text.bytes().all(lower) {
+        if !Self::allows(text.as_bytes()) {
             return None;
         }
         let mut bytes = [0; N];
@@ -291,6 +306,11 @@ impl Environment {
             .ok_or_else(|| NameError::new("environment", "must be 1 to 16 characters out of a-z 0-9"))
     }
 
+    /// Whether the bytes are an environment; an answer without an error's text to put together.
+    pub(crate) fn allows(text: &[u8]) -> bool {
+        ShortWord::<16>::allows(text)
+    }
+
     /// `dev`, the environment of those who name none.
     #[must_use]
     pub fn dev() -> Self {
@@ -305,9 +325,14 @@ impl Prefix {
     /// When the text is not `[a-z][a-z0-9]{0,15}`.
     pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
         let text = text.as_ref();
-        ShortWord::new(text).filter(|_| text.starts_with(|c: char| c.is_ascii_lowercase())).map(Self).ok_or_else(|| {
+        ShortWord::new(text).filter(|_| Self::allows(text.as_bytes())).map(Self).ok_or_else(|| {
             NameError::new("key prefix", "must be 1 to 16 characters out of a-z 0-9, the first a letter")
         })
+    }
+
+    /// Whether the bytes are a prefix; an answer without an error's text to put together.
+    pub(crate) fn allows(text: &[u8]) -> bool {
+        text.first().is_some_and(u8::is_ascii_lowercase) && ShortWord::<16>::allows(text)
     }
 }
 
@@ -340,7 +365,7 @@ mod tests {
 
     #[test]
     fn names_cannot_carry_terminal_escapes_or_line_breaks() {
-        for bad in ["a\u{1b}[31m", "a\nb", "a\u{202e}b", "\u{9b}1m", "a\u{200b}"] {
+        for bad in ["a\u{1b}[31m", "a\nb", "a\u{202e}b", "\u{9b}1m", "a\u{200b}", "a\u{61c}", "a\u{e0041}"] {
             assert!(KeyName::new(bad).is_err(), "{bad:?}");
         }
     }

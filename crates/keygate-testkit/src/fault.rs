@@ -48,14 +48,14 @@ impl Shared {
     pub(crate) fn new(upstream: SocketAddr) -> Self {
         Self {
             upstream,
-            pub(crate) fault: watch::Sender::new(Fault::None),
+            fault: watch::Sender::new(Fault::None),
             trap: Mutex::default(),
-            pub(crate) connections: AtomicU64::default(),
-            pub(crate) open: AtomicU64::default(),
-            pub(crate) requests: AtomicU64::default(),
-            pub(crate) dropped_replies: AtomicU64::default(),
-            pub(crate) bytes_to_server: AtomicU64::default(),
-            pub(crate) bytes_to_client: AtomicU64::default(),
+            connections: AtomicU64::default(),
+            open: AtomicU64::default(),
+            requests: AtomicU64::default(),
+            dropped_replies: AtomicU64::default(),
+            bytes_to_server: AtomicU64::default(),
+            bytes_to_client: AtomicU64::default(),
         }
     }
 

@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 
 use crate::{
     TestkitError,
-    proxy_connection::{self, Fault, Shared, Trap},
+    fault::{Fault, Shared, Trap},
+    proxy_connection,
 };
 
 /// A TCP proxy in front of a server, whose faults a test turns on and off while it runs.

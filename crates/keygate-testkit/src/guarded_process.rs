@@ -1,6 +1,7 @@
 //! A child process that does not outlive its owner.
 
 use std::{
+    fs::File,
     io::{self, Write},
     os::unix::process::CommandExt,
     path::Path,
@@ -13,8 +14,8 @@ use std::{
 const GATE: &str = r#"read -r go && exec "$@" </dev/null"#;
 
 /// Reads the pid to guard, then waits. A second line ends the guard in peace; the end of the pipe means
-/// that the owner is gone, however it went.
-const WATCHDOG: &str = r#"read -r pid || exit 0; read -r done && exit 0; kill -9 "$pid""#;
+/// that the owner is gone, however it went, and what it had on disk is left to be removed.
+const WATCHDOG: &str = r#"read -r pid || exit 0; read -r done && exit 0; kill -9 "$pid"; rm -rf -- "$1""#;
 
 /// A child process, killed and waited for on drop, and killed by a watchdog if this process is itself
 /// killed. Both run in process groups of their own, so a Ctrl-C in the terminal reaches only the owner.
@@ -26,11 +27,12 @@ pub(crate) struct GuardedProcess {
 }
 
 impl GuardedProcess {
-    /// Starts `program`. There is no moment at which it runs unguarded: the watchdog knows its pid
+    /// Starts `program`, which writes to `output` and keeps its files in `scratch`. There is no moment at which it runs unguarded: the watchdog knows its pid
     /// before it is let through the gate.
-    pub(crate) fn spawn(program: &Path, arguments: &[&str]) -> io::Result<Self> {
-        let mut watchdog = Watchdog::spawn()?;
+    pub(crate) fn spawn(program: &Path, arguments: &[&str], output: File, scratch: &Path) -> io::Result<Self> {
+        let mut watchdog = Watchdog::spawn(scratch)?;
         let mut gate = shell(GATE);
+        gate.stdout(output.try_clone()?).stderr(output);
         gate.arg("redis").arg(program).args(arguments);
         let mut child = gate.spawn()?;
         let opened = watchdog
@@ -91,8 +93,8 @@ struct Watchdog {
 }
 
 impl Watchdog {
-    fn spawn() -> io::Result<Self> {
-        let mut child = shell(WATCHDOG).spawn()?;
+    fn spawn(scratch: &Path) -> io::Result<Self> {
+        let mut child = shell(WATCHDOG).arg("watchdog").arg(scratch).spawn()?;
         let line = child.stdin.take();
         Ok(Self { child, line })
     }

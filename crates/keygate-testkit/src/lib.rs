@@ -26,22 +26,31 @@
 
 #![forbid(unsafe_code)]
 
+pub mod contract;
 mod error;
+mod fault;
 mod fault_proxy;
+mod faulty_store;
 mod guarded_process;
+mod held_clock;
 mod port;
 mod proxy_connection;
 mod redis_address;
 mod redis_cluster;
+mod redis_cluster_node;
 mod redis_config;
 mod redis_dump;
+mod redis_process;
 mod redis_sentinel;
 mod redis_server;
 mod resp;
+pub mod sample;
 mod waiting;
 
 pub use error::TestkitError;
 pub use fault_proxy::{FaultProxy, ProxyCounts};
+pub use faulty_store::{FaultyStore, StoreCalls};
+pub use held_clock::HeldClock;
 pub use port::PortLease;
 pub use redis_cluster::{RedisCluster, RedisClusterBuilder};
 pub use redis_config::RedisServerBuilder;

@@ -20,9 +20,15 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) struct RedisAddress {
     pub(crate) port: u16,
     pub(crate) password: Option<String>,
+    /// How long a command waits for its answer.
+    pub(crate) answer_within: Duration,
 }
 
 impl RedisAddress {
+    pub(crate) fn new(port: u16, password: Option<String>) -> Self {
+        Self { port, password, answer_within: ANSWER_WITHIN }
+    }
+
     pub(crate) fn socket(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
@@ -75,8 +81,8 @@ impl RedisAddress {
         let address = ConnectionAddr::Tcp(Ipv4Addr::LOCALHOST.to_string(), self.port);
         let client = redis::Client::open(address.into_connection_info()?.set_redis_settings(settings))?;
         let connection = client.get_connection_with_timeout(CONNECT_WITHIN)?;
-        connection.set_read_timeout(Some(ANSWER_WITHIN))?;
-        connection.set_write_timeout(Some(ANSWER_WITHIN))?;
+        connection.set_read_timeout(Some(self.answer_within))?;
+        connection.set_write_timeout(Some(self.answer_within))?;
         Ok(connection)
     }
 }

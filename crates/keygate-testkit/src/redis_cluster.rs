@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     RedisServer, RedisServerBuilder, TestkitError,
     redis_address::RedisAddress,
+    redis_cluster_node::ClusterNode,
     waiting::{PATIENCE, Seen, on_blocking_thread, wait_until},
 };
 
@@ -99,7 +100,7 @@ impl RedisCluster {
         let running = self.running();
         let port = on_blocking_thread(move || {
             for address in running.iter() {
-                if Myself::ask(address)?.owns(slot) {
+                if ClusterNode::ask(address)?.owns(slot) {
                     return Ok(address.port);
                 }
             }
@@ -118,7 +119,7 @@ impl RedisCluster {
     pub async fn begin_slot_move(&self, slot: u16, target: usize) -> Result<(), TestkitError> {
         let (from, to) = self.ends_of_move(slot, target).await?;
         on_blocking_thread(move || {
-            let (from_id, to_id) = (Myself::ask(&from)?.id, Myself::ask(&to)?.id);
+            let (from_id, to_id) = (ClusterNode::ask(&from)?.id, ClusterNode::ask(&to)?.id);
             let slot = slot.to_string();
             to.ask::<()>(["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id])?;
             from.ask::<()>(["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id])
@@ -136,11 +137,11 @@ impl RedisCluster {
         let running = self.running();
         on_blocking_thread(move || {
             move_keys(slot, &from, &to)?;
-            let to_id = Myself::ask(&to)?.id;
+            let to_id = ClusterNode::ask(&to)?.id;
             let others = running.iter().filter(|node| node.port != to.port && node.port != from.port);
             // The new owner first, so that there is no moment at which nobody owns the slot.
             for node in [&to, &from].into_iter().chain(others) {
-                if Myself::ask(node)?.is_master {
+                if ClusterNode::ask(node)?.is_master {
                     node.ask::<()>(["CLUSTER", "SETSLOT", &slot.to_string(), "NODE", &to_id])?;
                 }
             }
@@ -213,7 +214,7 @@ fn form(nodes: &[RedisAddress], masters: usize) -> Result<(), TestkitError> {
         Ok(Seen::Ready(()))
     })?;
     for (position, replica) in nodes.iter().enumerate().skip(masters) {
-        let master = Myself::ask(&nodes[position % masters])?;
+        let master = ClusterNode::ask(&nodes[position % masters])?;
         replica.ask::<()>(["CLUSTER", "REPLICATE", &master.id])?;
     }
     wait_until("every replica to follow its master", PATIENCE, || {
@@ -236,7 +237,7 @@ fn wait_until_ok(running: &[RedisAddress]) -> Result<(), TestkitError> {
             if state != "ok" {
                 return Ok(Seen::NotYet(format!("the node on {} says '{state}'", node.port)));
             }
-            owned += Myself::ask(node)?.slots.iter().map(|(first, last)| usize::from(last - first) + 1).sum::<usize>();
+            owned += ClusterNode::ask(node)?.owned();
         }
         Ok(if owned == SLOTS { Seen::Ready(()) } else { Seen::NotYet(format!("the running nodes own {owned} slots")) })
     })
@@ -257,35 +258,4 @@ fn move_keys(slot: u16, from: &RedisAddress, to: &RedisAddress) -> Result<(), Te
 fn field(node: &RedisAddress, words: &[&str], name: &str) -> Result<String, TestkitError> {
     let mut fields: BTreeMap<_, _> = node.fields(words)?;
     Ok(fields.remove(name).unwrap_or_default())
-}
-
-/// What a node says of itself in `CLUSTER NODES`.
-struct Myself {
-    id: String,
-    is_master: bool,
-    /// The slots it owns, as first and last of each range.
-    slots: Vec<(u16, u16)>,
-}
-
-impl Myself {
-    fn ask(node: &RedisAddress) -> Result<Self, TestkitError> {
-        let text: String = node.ask(["CLUSTER", "NODES"])?;
-        let line = text.lines().find(|line| line.contains("myself")).unwrap_or_default();
-        let words: Vec<&str> = line.split(' ').collect();
-        // id, address, flags, master, ping, pong, epoch, link, then the slots; one that is on the move
-        // stands in brackets and parses as no number.
-        let slots = words.iter().skip(8).filter_map(|range| {
-            let (first, last) = range.split_once('-').unwrap_or((range, range));
-            Some((first.parse().ok()?, last.parse().ok()?))
-        });
-        Ok(Self {
-            id: words[0].to_owned(),
-            is_master: words.get(2).is_some_and(|flags| flags.contains("master")),
-            slots: slots.collect(),
-        })
-    }
-
-    fn owns(&self, slot: u16) -> bool {
-        self.slots.iter().any(|(first, last)| (*first..=*last).contains(&slot))
-    }
 }

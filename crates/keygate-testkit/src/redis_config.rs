@@ -4,7 +4,8 @@ use std::{
     env,
     ffi::OsStr,
     fmt::Write as _,
-    fs,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -103,6 +104,10 @@ impl ServerFiles {
         Ok(files)
     }
 
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     pub(crate) fn config_path(&self) -> PathBuf {
         self.directory.path().join("redis.conf")
     }
@@ -115,8 +120,11 @@ impl ServerFiles {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
-    pub(crate) fn remove_log(&self) {
+    /// An empty log, in place of what an earlier run wrote. The server appends to it, and what it says
+    /// before it has read its configuration goes there too.
+    pub(crate) fn new_log(&self) -> io::Result<File> {
         let _ = fs::remove_file(self.log_path());
+        File::options().create(true).append(true).open(self.log_path())
     }
 
     /// Removes what the server has stored, and nothing else: a cluster node stays the node it is.

@@ -129,7 +129,7 @@ impl RedisSentinel {
                     if named == former {
                         return Ok(Seen::NotYet(format!("still {former}")));
                     }
-                    let named = RedisAddress { port: named.port(), password: password.clone() };
+                    let named = RedisAddress::new(named.port(), password.clone());
                     let fields = named.fields(&["INFO", "replication"])?;
                     if fields.get("role").map(String::as_str) != Some("master") {
                         return Ok(Seen::NotYet(format!("{} is not promoted yet", named.port)));

@@ -10,7 +10,8 @@ use crate::{
     redis_address::{RedisAddress, command_of},
     redis_config::{Role, ServerFiles},
     redis_dump,
-    waiting::{PATIENCE, Seen, on_blocking_thread, wait_until},
+    redis_process::{is_port_taken, run},
+    waiting::on_blocking_thread,
 };
 
 /// How many ports are tried before a start is given up.
@@ -49,7 +50,7 @@ impl RedisServer {
     pub(crate) fn launch(builder: &RedisServerBuilder) -> Result<Self, TestkitError> {
         for _ in 0..PORT_ATTEMPTS {
             let lease = PortLease::take()?;
-            let address = RedisAddress { port: lease.port(), password: builder.configured_password() };
+            let address = RedisAddress::new(lease.port(), builder.configured_password());
             let files = Arc::new(ServerFiles::write(builder, lease.port())?);
             match run(&files, &address) {
                 Ok(process) => {
@@ -91,6 +92,8 @@ impl RedisServer {
         let (address, files) = (self.address.clone(), Arc::clone(&self.files));
         let process = on_blocking_thread(move || {
             if let Some(running) = running {
+                // A frozen server would never answer.
+                running.signal("CONT").map_err(TestkitError::io("stop redis-server"))?;
                 if files.role == Role::Store {
                     address.ask::<()>(["SAVE"])?;
                 }
@@ -238,7 +241,7 @@ impl RedisServer {
     pub async fn used_memory(&self) -> Result<u64, TestkitError> {
         let fields = self.info("memory").await?;
         let figure = fields.get("used_memory").and_then(|figure| figure.parse().ok());
-        figure.ok_or_else(|| self.not_running())
+        figure.ok_or_else(|| TestkitError::Unexpected("INFO gives no used_memory".to_owned()))
     }
 
     pub(crate) fn redis_address(&self) -> &RedisAddress {
@@ -261,44 +264,4 @@ impl RedisServer {
     fn not_running(&self) -> TestkitError {
         TestkitError::NotRunning { port: self.port() }
     }
-}
-
-/// Starts the program and waits until this very process answers on its port.
-fn run(files: &ServerFiles, address: &RedisAddress) -> Result<GuardedProcess, TestkitError> {
-    let config = files.config_path();
-    let config = config.to_string_lossy();
-    let arguments: &[&str] = match files.role {
-        Role::Store => &[&config],
-        Role::Sentinel => &[&config, "--sentinel"],
-    };
-    files.remove_log();
-    let mut process =
-        GuardedProcess::spawn(&files.program, arguments).map_err(TestkitError::io("start redis-server"))?;
-    let pid = process.pid().to_string();
-    wait_until("redis-server to answer", PATIENCE, || {
-        if process.has_ended() {
-            return Err(TestkitError::EndedEarly { port: address.port, log: files.log() });
-        }
-        Ok(match address.fields(&["INFO", "server"]) {
-            // Someone else's server may hold the port while ours is about to find that out.
-            Ok(fields) if fields.get("process_id") == Some(&pid) => answers(address),
-            Ok(_) => Seen::NotYet("another process answers on the port".to_owned()),
-            Err(error) => Seen::NotYet(error.to_string()),
-        })
-    })?;
-    Ok(process)
-}
-
-/// INFO is answered while data is still being loaded; PING is not.
-fn answers(address: &RedisAddress) -> Seen<()> {
-    match address.ask::<String>(["PING"]) {
-        Ok(_) => Seen::Ready(()),
-        // A replica that has not caught up answers PING with MASTERDOWN where it serves no stale data.
-        Err(TestkitError::Redis { source, .. }) if source.code() == Some("MASTERDOWN") => Seen::Ready(()),
-        Err(error) => Seen::NotYet(error.to_string()),
-    }
-}
-
-fn is_port_taken(log: &str) -> bool {
-    ["Address already in use", "Failed listening on port"].iter().any(|words| log.contains(words))
 }

@@ -82,10 +82,11 @@ impl<'a> PresentedKey<'a> {
             return Err(Malformed);
         }
         let (head, body) = text.split_last_chunk::<BODY_WIDTH>().ok_or(Malformed)?;
-        let head = std::str::from_utf8(head).map_err(|_| Malformed)?;
-        let (prefix, environment) = head.strip_suffix('_').and_then(|head| head.split_once('_')).ok_or(Malformed)?;
-        Prefix::new(prefix).map_err(|_| Malformed)?;
-        Environment::new(environment).map_err(|_| Malformed)?;
+        let head = head.strip_suffix(b"_").ok_or(Malformed)?;
+        let underscore = head.iter().position(|byte| *byte == b'_').ok_or(Malformed)?;
+        if !Prefix::allows(&head[..underscore]) || !Environment::allows(&head[underscore + 1..]) {
+            return Err(Malformed);
+        }
 
         let (id, rest) = body.split_first_chunk::<ID_WIDTH>().ok_or(Malformed)?;
         let (secret, tag) = rest.split_first_chunk::<SECRET_WIDTH>().ok_or(Malformed)?;

@@ -46,9 +46,12 @@ impl Expiry {
         let at = match self {
             Self::Never => return Ok(None),
             Self::Default => now + TimeDelta::days(DEFAULT_EXPIRY_DAYS.into()),
-            Self::At(at) => at,
+            Self::At(at) => to_millis(at),
+            Self::In(life) if life < TimeDelta::seconds(1) => {
+                return Err(NameError::new("expiry", "must be at least a second away"));
+            }
             Self::In(life) => {
-                now.checked_add_signed(life).ok_or_else(|| NameError::new("expiry", "is too far away"))?
+                to_millis(now.checked_add_signed(life).ok_or_else(|| NameError::new("expiry", "is too far away"))?)
             }
         };
         if at <= now {
@@ -57,7 +60,7 @@ impl Expiry {
         if at > now + TimeDelta::days(MAX_EXPIRY_DAYS.into()) {
             return Err(NameError::new("expiry", format!("must be at most {MAX_EXPIRY_DAYS} days away, or never")));
         }
-        Ok(Some(to_millis(at)))
+        Ok(Some(at))
     }
 }
 
@@ -187,7 +190,10 @@ enum NotStored {
 
 impl From<SetupError> for NotStored {
     fn from(error: SetupError) -> Self {
-        Self::Setup(error)
+        match error {
+            SetupError::Store(error) => Self::Store(error),
+            error => Self::Setup(error),
+        }
     }
 }
 
@@ -248,9 +254,7 @@ impl ApiKeyManager {
             return Ok(Vec::new());
         };
         self.open().await?;
-        if !setup::marker_stands(&*self.inner.store, &self.inner.ring).await? {
-            return Err(SetupError::Emptied.into());
-        }
+        setup::confirm_current(&*self.inner.store, &self.inner.ring, self.inner.clock.now()).await?;
         let quota = self.quota_of(&organization).await?;
         Ok(self.inner.store.create(&organization, quota, records).await?)
     }

@@ -30,8 +30,8 @@ pub enum ManageError {
     /// A quota is reached.
     #[error(transparent)]
     Refused(CreateRefusal),
-    /// The key was changed since it was read.
-    #[error("the key has changed since it was read: its revision is {found}")]
+    /// What is to be changed was changed by somebody else since it was read.
+    #[error("it has changed since it was read: its revision is {found}")]
     Conflict {
         /// Its revision now.
         found: Revision,

@@ -17,6 +17,8 @@ use crate::store::Listing;
 pub const MAX_PAGE: usize = 1_000;
 /// The most records read for one page, however few of them pass the filter.
 const MAX_SCANNED: usize = 5_000;
+/// Records read at once where a filter may let few of them pass: a page of one key is then not one call a record.
+const SCANNED_AT_ONCE: usize = 500;
 
 /// Which keys of an organization are asked for. The default is all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,14 +34,16 @@ pub struct KeyFilter {
     pub state: Option<KeyState>,
     /// Those for this environment.
     pub environment: Option<Environment>,
-    /// Those in use that expire within this time.
+    /// Those that end within this time, and have neither ended nor been revoked yet.
     pub expiring_within: Option<TimeDelta>,
 }
 
 impl KeyFilter {
     fn admits(&self, key: &Key, now: DateTime<Utc>) -> bool {
         let expires_within = |within: TimeDelta| {
-            key.expires_at.is_some_and(|end| end > now && end <= now + within) && key.state(now) != KeyState::Revoked
+            // A time beyond what can be written is after every end.
+            let until = now.checked_add_signed(within).unwrap_or(DateTime::<Utc>::MAX_UTC);
+            key.expires_at.is_some_and(|end| end > now && end <= until) && key.state(now) != KeyState::Revoked
         };
         self.user.as_ref().is_none_or(|user| key.user == *user)
             && self.project.as_ref().is_none_or(|project| key.project.as_ref() == Some(project))
@@ -47,6 +51,12 @@ impl KeyFilter {
             && self.state.is_none_or(|state| key.state(now) == state)
             && self.environment.is_none_or(|environment| key.environment == environment)
             && self.expiring_within.is_none_or(expires_within)
+    }
+
+    /// Whether it may refuse records of a listing, which the store has narrowed to the user already.
+    fn is_selective(&self) -> bool {
+        let Self { user: _, project, tag, state, environment, expiring_within } = self;
+        project.is_some() || tag.is_some() || state.is_some() || environment.is_some() || expiring_within.is_some()
     }
 }
 
@@ -105,12 +115,18 @@ impl ApiKeyManager {
         let mut after = cursor.map(|cursor| cursor.0);
         let mut left = MAX_SCANNED;
         while keys.len() < limit && left > 0 {
-            // The page asked of the store is never larger than what may still be taken, so nothing read is lost.
-            let asked = (limit - keys.len()).min(left);
+            let wanted = limit - keys.len();
+            let asked = if filter.is_selective() { wanted.max(SCANNED_AT_ONCE) } else { wanted }.min(left);
             let page = self.inner.store.list(&listing, after, asked).await?;
-            left = left.saturating_sub(asked);
-            keys.extend(page.records.into_iter().map(|record| record.key).filter(|key| filter.admits(key, now)));
-            after = page.next;
+            left -= asked;
+            let last = page.records.last().map(|record| record.key.id);
+            let passing = page.records.into_iter().map(|record| record.key).filter(|key| filter.admits(key, now));
+            keys.extend(passing.take(wanted));
+            // A page that is full before the store's is used up goes on after its own last key.
+            after = match keys.last() {
+                Some(key) if keys.len() == limit && Some(key.id) != last => Some(key.id),
+                _ => page.next,
+            };
             if after.is_none() {
                 break;
             }

@@ -3,8 +3,8 @@
 use super::{ApiKeyManager, ManageError};
 use crate::actor::{Actor, Operator};
 use crate::names::{OrganizationId, ProjectId};
-use crate::record::{OrganizationRecord, ParentStatus, ProjectRecord, Quota};
-use crate::store::StoreError;
+use crate::record::{Key, OrganizationRecord, ParentStatus, ProjectRecord, Quota};
+use crate::store::{CreateRefusal, StoreError, WriteRefusal};
 
 /// What is to change of an organization; `None` leaves a field as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl ApiKeyManager {
         record.status = update.status.unwrap_or(record.status);
         record.max_keys = update.max_keys.unwrap_or(record.max_keys);
         record.max_keys_per_user = update.max_keys_per_user.unwrap_or(record.max_keys_per_user);
-        self.inner.store.put_organization(&record, expected).await?;
+        self.inner.store.put_organization(&record, expected).await.map_err(parent_refused)?;
         let by = Actor::from(operator.clone());
         tracing::info!(
             target: "keygate::admin",
@@ -84,7 +84,7 @@ impl ApiKeyManager {
         let mut record = found.unwrap_or_else(|| ProjectRecord::new(organization.clone(), project.clone()));
         record.revision = expected.map_or(record.revision, crate::record::Revision::next);
         record.status = status;
-        self.inner.store.put_project(&record, expected).await?;
+        self.inner.store.put_project(&record, expected).await.map_err(parent_refused)?;
         tracing::info!(
             target: "keygate::admin",
             action = "project updated",
@@ -105,5 +105,27 @@ impl ApiKeyManager {
             per_organization: configured.max_keys.unwrap_or(default.per_organization),
             per_user: configured.max_keys_per_user.unwrap_or(default.per_user),
         }))
+    }
+
+    /// Refuses an expired key its place among those that count once more, where the quotas are used up. It is no
+    /// reservation: updates at the same moment may pass the quota by as many keys, which creation never does.
+    pub(super) async fn check_room(&self, key: &Key) -> Result<(), ManageError> {
+        let quota = self.quota_of(&key.organization).await?;
+        let used = self.inner.store.quota_use(&key.organization, &key.user).await?;
+        if used.organization >= quota.per_organization {
+            return Err(ManageError::Refused(CreateRefusal::OrganizationQuota { limit: quota.per_organization }));
+        }
+        if used.user >= quota.per_user {
+            return Err(ManageError::Refused(CreateRefusal::UserQuota { limit: quota.per_user }));
+        }
+        Ok(())
+    }
+}
+
+/// A parent's record that was there and is gone is no key that is not found.
+fn parent_refused(refusal: WriteRefusal) -> ManageError {
+    match refusal {
+        WriteRefusal::Absent => ManageError::ParentNotFound,
+        refusal => refusal.into(),
     }
 }

@@ -4,7 +4,6 @@
 //! key would look forged, and that is trouble (503), not a wrong key (401).
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -98,13 +97,11 @@ pub(super) struct Setup {
     confirmed: OnceLock<()>,
     /// The last failure, and when it was. The lock also makes the attempts single file.
     failed: Mutex<Option<(Instant, SetupError)>>,
-    /// Counts attempts, for tests and metrics.
-    attempts: AtomicU64,
 }
 
 impl Setup {
     pub(super) fn new() -> Self {
-        Self { confirmed: OnceLock::new(), failed: Mutex::new(None), attempts: AtomicU64::new(0) }
+        Self { confirmed: OnceLock::new(), failed: Mutex::new(None) }
     }
 
     /// Whether the store has confirmed the ring.
@@ -131,7 +128,6 @@ impl Setup {
         {
             return Err(error.clone());
         }
-        self.attempts.fetch_add(1, Ordering::Relaxed);
         match confirm(store, ring, now).await {
             Ok(()) => {
                 *failed = None;
@@ -175,6 +171,21 @@ async fn confirm(store: &dyn Store, ring: &SecretRing, now: DateTime<Utc>) -> Re
 
 /// Whether a store that has no record for a genuine tag simply does not know the key, or has lost what it knew.
 pub(super) async fn marker_stands(store: &dyn Store, ring: &SecretRing) -> Result<bool, StoreError> {
-    let found = store.deployment().await?;
-    Ok(found.is_some_and(|found| ring.entry_ids().any(|ours| found.ring_entries.contains(&ours))))
+    Ok(store.deployment().await?.is_some_and(|found| shares_entry(&found, ring)))
+}
+
+/// Before a record is written that names the ring's current entry: that the marker still stands, and names the entry
+/// too. An instance with an older ring may have dropped it while no key named it yet; nobody would then be told that
+/// the key needs it.
+pub(super) async fn confirm_current(
+    store: &dyn Store,
+    ring: &SecretRing,
+    now: DateTime<Utc>,
+) -> Result<(), SetupError> {
+    let found = store.deployment().await?.filter(|found| shares_entry(found, ring)).ok_or(SetupError::Emptied)?;
+    if found.ring_entries.contains(&ring.current_id()) { Ok(()) } else { confirm(store, ring, now).await }
+}
+
+fn shares_entry(found: &Deployment, ring: &SecretRing) -> bool {
+    ring.entry_ids().any(|ours| found.ring_entries.contains(&ours))
 }

@@ -1,5 +1,7 @@
 //! Changing a key's fields.
 
+use chrono::{DateTime, Utc};
+
 use super::create::{check_grants, check_tags};
 use super::{ApiKeyManager, Expiry, ManageError, events};
 use crate::actor::Actor;
@@ -54,7 +56,7 @@ impl KeyUpdate {
     }
 
     /// Applies the update, and names the fields it has changed.
-    fn apply(&self, key: &mut Key, now: chrono::DateTime<chrono::Utc>) -> Result<Vec<&'static str>, NameError> {
+    fn apply(&self, key: &mut Key, now: DateTime<Utc>) -> Result<Vec<&'static str>, NameError> {
         let mut changed = Vec::new();
         macro_rules! set {
             ($field:ident) => {
@@ -97,7 +99,8 @@ impl ApiKeyManager {
     ///
     /// # Errors
     /// When there is no such key within the actor's reach, a field is not allowed, the actor may not grant what is
-    /// asked, the key is revoked, its revision is another, or the store fails.
+    /// asked, the key is revoked, its revision is another, a quota has no room for an expired key that is given a
+    /// later end, or the store fails.
     pub async fn update(
         &self,
         actor: &Actor,
@@ -110,13 +113,18 @@ impl ApiKeyManager {
         let mut last = None;
         for _ in 0..ATTEMPTS {
             let mut record = self.visible(actor, id).await?;
-            let found = record.key.revision;
+            let (found, counted_until) = (record.key.revision, record.key.counts_until());
             if expected.is_some_and(|expected| expected != found) {
                 return Err(ManageError::Conflict { found });
             }
-            let changed = update.apply(&mut record.key, to_millis(self.inner.clock.now()))?;
+            let now = to_millis(self.inner.clock.now());
+            let changed = update.apply(&mut record.key, now)?;
             if changed.is_empty() {
                 return Ok(record.key);
+            }
+            let counts = |until: Option<DateTime<Utc>>| until.is_none_or(|end| end > now);
+            if !counts(counted_until) && counts(record.key.counts_until()) {
+                self.check_room(&record.key).await?;
             }
             record.key.revision = found.next();
             match self.inner.store.replace(&record, found).await.map_err(ManageError::from) {

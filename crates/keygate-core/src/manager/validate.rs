@@ -1,5 +1,6 @@
 //! Checking a presented key: parse, tag, record and verifier, then the [checks](crate::check).
 
+use std::fmt;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -25,12 +26,18 @@ pub enum Attempt {
 }
 
 /// A presented key with a genuine tag, whose record has to be read.
-#[derive(Debug)]
 #[must_use]
 pub struct Pending {
     manager: ApiKeyManager,
     text: Zeroizing<Vec<u8>>,
     context: RequestContext,
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the text: it is the key.
+        f.debug_struct("Pending").field("context", &self.context).finish_non_exhaustive()
+    }
 }
 
 impl ApiKeyManager {
@@ -156,6 +163,10 @@ impl Inner {
 
     /// Moves a record made under a retired entry to the current one. A failure leaves it for the next use.
     async fn redigest(&self, record: KeyRecord, presented: &PresentedKey<'_>) -> KeyRecord {
+        if let Err(error) = setup::confirm_current(&*self.store, &self.ring, self.clock.now()).await {
+            tracing::warn!(key_id = %record.key.id, %error, "a key was not moved to the current ring entry");
+            return record;
+        }
         let entry = self.ring.current();
         let digest = entry.digest(presented.text());
         let verifier = match record.verifier.scheme() {

@@ -17,11 +17,16 @@ impl Metadata {
     /// Takes a JSON object.
     ///
     /// # Errors
-    /// When its compact text is longer than [`MAX_METADATA_BYTES`].
+    /// When its compact text is longer than [`MAX_METADATA_BYTES`], or nested deeper than some 120 levels.
     pub fn new(fields: Map<String, Value>) -> Result<Self, NameError> {
         let metadata = Self(fields);
-        if metadata.to_json().len() > MAX_METADATA_BYTES {
+        let text = metadata.to_json();
+        if text.len() > MAX_METADATA_BYTES {
             return Err(NameError::new("metadata", format!("must be at most {MAX_METADATA_BYTES} bytes of JSON")));
+        }
+        // Readers of JSON stop at a depth. What could not be read back would take its whole record with it.
+        if Self::from_json(&text).is_err() {
+            return Err(NameError::new("metadata", "is nested too deeply"));
         }
         Ok(metadata)
     }

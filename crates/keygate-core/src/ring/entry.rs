@@ -46,15 +46,15 @@ impl fmt::Debug for EntryId {
     }
 }
 
-/// A text that is not eight hexadecimal digits.
+/// A text that is not eight hexadecimal digits in lower case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a ring entry id is eight hexadecimal digits")]
+#[error("a ring entry id is eight hexadecimal digits in lower case")]
 pub struct EntryIdError;
 
 impl FromStr for EntryId {
     type Err = EntryIdError;
     fn from_str(text: &str) -> Result<Self, EntryIdError> {
-        if text.len() != 8 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        if text.len() != 8 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(EntryIdError);
         }
         u32::from_str_radix(text, 16).map(|number| Self(number.to_be_bytes())).map_err(|_| EntryIdError)

@@ -13,8 +13,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 pub const PASSPHRASE_ITERATIONS: u32 = 600_000;
 /// The shortest passphrase, in characters (NIST SP 800-63B-4 asks for 15 of a sole factor).
 const MIN_PASSPHRASE: usize = 15;
-/// The most bytes read from a secret file.
-const MAX_FILE: u64 = 4096;
+/// The most bytes of a secret file.
+const MAX_FILE: usize = 4096;
 
 /// Why a master secret cannot be had. It never shows any of the secret.
 #[derive(Debug, thiserror::Error)]
@@ -89,9 +89,13 @@ impl MasterSecret {
     pub fn from_file(path: &Path) -> Result<Self, SecretError> {
         use std::io::Read;
         let failed = |source| SecretError::File { path: path.display().to_string(), source };
-        let mut text = Zeroizing::new(String::new());
+        // At full capacity at once, so that growing leaves no copy behind.
+        let mut text = Zeroizing::new(String::with_capacity(MAX_FILE + 1));
         let file = std::fs::File::open(path).map_err(failed)?;
-        file.take(MAX_FILE).read_to_string(&mut text).map_err(failed)?;
+        file.take(MAX_FILE as u64 + 1).read_to_string(&mut text).map_err(failed)?;
+        if text.len() > MAX_FILE {
+            return Err(SecretError::Form);
+        }
         Self::from_base64(&SecretString::from(text.as_str()))
     }
 

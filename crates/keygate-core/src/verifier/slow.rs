@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hmac::{Hmac, KeyInit, Mac};
 use moka::sync::Cache;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Verifier;
 
@@ -32,6 +33,8 @@ pub(crate) struct SlowVerifiers {
     running: Arc<Semaphore>,
     /// Those running and those waiting to.
     admitted: Arc<Semaphore>,
+    /// How many slow checks have run.
+    runs: Arc<AtomicU64>,
 }
 
 impl SlowVerifiers {
@@ -44,6 +47,7 @@ impl SlowVerifiers {
             matched: Cache::new(REMEMBERED),
             running: Arc::new(Semaphore::new(threads)),
             admitted: Arc::new(Semaphore::new(threads * (1 + WAITING_PER_THREAD))),
+            runs: Arc::default(),
         })
     }
 
@@ -57,23 +61,26 @@ impl SlowVerifiers {
         {
             return Ok(true);
         }
-        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| Overloaded)?;
-        let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| Overloaded)?;
-        let (verifier, digest, memory) = (verifier.clone(), *digest, self.matched.clone());
+        let turn = self.turn().await?;
+        let (verifier, digest, slow) = (verifier.clone(), *digest, self.clone());
         tokio::task::spawn_blocking(move || {
-            let _held = (admitted, running);
-            // Somebody may have found it while this one waited.
-            if memory.get(&place) == Some(presented) {
-                return true;
-            }
-            let matches = verifier.matches(&digest);
-            if matches {
-                memory.insert(place, presented);
-            }
-            matches
+            let _held = turn;
+            // One at a time for each verifier: those who asked meanwhile find what the first has found.
+            let matched = slow.matched.optionally_get_with(place, || {
+                slow.runs.fetch_add(1, Ordering::Relaxed);
+                verifier.matches(&digest).then_some(presented)
+            });
+            matched.is_some_and(|matched| matched.ct_eq(&presented).into())
         })
         .await
         .map_err(|_| Overloaded)
+    }
+
+    /// Waits for a thread, unless too many wait already.
+    async fn turn(&self) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), Overloaded> {
+        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| Overloaded)?;
+        let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| Overloaded)?;
+        Ok((admitted, running))
     }
 
     /// Makes a verifier by a slow scheme, within the same bounds, and remembers it.
@@ -82,9 +89,9 @@ impl SlowVerifiers {
         scheme: super::Scheme,
         digest: [u8; 32],
     ) -> Result<Result<Verifier, getrandom::Error>, Overloaded> {
-        let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| Overloaded)?;
+        let turn = self.turn().await?;
         let made = tokio::task::spawn_blocking(move || {
-            let _held = running;
+            let _held = turn;
             Verifier::make(scheme, digest)
         })
         .await
@@ -116,6 +123,98 @@ impl SlowVerifiers {
 
 impl fmt::Debug for SlowVerifiers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SlowVerifiers").field("remembered", &self.matched.entry_count()).finish_non_exhaustive()
+        let (remembered, runs) = (self.matched.entry_count(), self.runs.load(Ordering::Relaxed));
+        f.debug_struct("SlowVerifiers").field("remembered", &remembered).field("runs", &runs).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{MIN_PBKDF2_ITERATIONS, Scheme};
+    use super::*;
+
+    const SCHEME: Scheme = Scheme::Pbkdf2Sha256 { iterations: MIN_PBKDF2_ITERATIONS };
+    const DIGEST: [u8; 32] = [7; 32];
+
+    fn runs(slow: &SlowVerifiers) -> u64 {
+        slow.runs.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test]
+    async fn a_slow_check_runs_once_for_each_key_and_process() {
+        let slow = SlowVerifiers::new().unwrap();
+        let verifier = Verifier::make(SCHEME, DIGEST).unwrap();
+        for _ in 0..3 {
+            assert_eq!(slow.matches(&verifier, &DIGEST).await, Ok(true));
+        }
+        // A reloaded record is another value of the same bytes.
+        assert_eq!(slow.matches(&verifier.clone(), &DIGEST).await, Ok(true));
+        assert_eq!(runs(&slow), 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_crowd_at_once_is_one_run() {
+        let slow = SlowVerifiers::new().unwrap();
+        let verifier = Verifier::make(SCHEME, DIGEST).unwrap();
+        let crowd: Vec<_> = (0..16)
+            .map(|_| {
+                let (slow, verifier) = (slow.clone(), verifier.clone());
+                tokio::spawn(async move { slow.matches(&verifier, &DIGEST).await })
+            })
+            .collect();
+        for one in crowd {
+            assert_eq!(one.await.unwrap(), Ok(true));
+        }
+        assert_eq!(runs(&slow), 1);
+    }
+
+    #[tokio::test]
+    async fn one_who_made_the_key_need_not_check_it() {
+        let slow = SlowVerifiers::new().unwrap();
+        let verifier = slow.make(SCHEME, DIGEST).await.unwrap().unwrap();
+        assert_eq!(slow.matches(&verifier, &DIGEST).await, Ok(true));
+        assert_eq!(runs(&slow), 0);
+    }
+
+    #[tokio::test]
+    async fn another_digest_and_another_verifier_never_match_from_memory() {
+        let slow = SlowVerifiers::new().unwrap();
+        let verifier = slow.make(SCHEME, DIGEST).await.unwrap().unwrap();
+        assert_eq!(slow.matches(&verifier, &[8; 32]).await, Ok(false));
+        let Verifier::Pbkdf2Sha256 { salt, iterations, mut output } = verifier.clone() else {
+            panic!("a slow verifier")
+        };
+        output[31] ^= 1;
+        let changed = Verifier::Pbkdf2Sha256 { salt, iterations, output };
+        assert_eq!(slow.matches(&changed, &DIGEST).await, Ok(false));
+        assert_eq!(slow.matches(&verifier, &DIGEST).await, Ok(true));
+    }
+
+    #[tokio::test]
+    async fn beyond_the_bound_the_answer_is_overloaded_and_not_a_queue() {
+        let slow = SlowVerifiers::new().unwrap();
+        let verifier = Verifier::make(SCHEME, DIGEST).unwrap();
+        let all = slow.admitted.available_permits();
+        let held = Arc::clone(&slow.admitted).try_acquire_many_owned(all as u32).unwrap();
+        assert_eq!(slow.matches(&verifier, &DIGEST).await, Err(Overloaded));
+        assert_eq!(slow.make(SCHEME, DIGEST).await.map(drop), Err(Overloaded));
+        drop(held);
+        assert_eq!(slow.matches(&verifier, &DIGEST).await, Ok(true));
+    }
+
+    #[tokio::test]
+    async fn a_check_given_up_while_waiting_frees_its_place() {
+        let slow = SlowVerifiers::new().unwrap();
+        let verifier = Verifier::make(SCHEME, DIGEST).unwrap();
+        let (all, threads) = (slow.admitted.available_permits(), slow.running.available_permits());
+        let held = Arc::clone(&slow.running).try_acquire_many_owned(threads as u32).unwrap();
+        {
+            let mut waiting = std::pin::pin!(slow.matches(&verifier, &DIGEST));
+            let first = std::future::poll_fn(|context| std::task::Poll::Ready(waiting.as_mut().poll(context))).await;
+            assert!(first.is_pending());
+            assert_eq!(slow.admitted.available_permits(), all - 1);
+        }
+        assert_eq!(slow.admitted.available_permits(), all);
+        drop(held);
     }
 }

@@ -1,0 +1,217 @@
+//! The store contract: one suite of tests that every [`Store`] is held to.
+//!
+//! A store's crate asks for the suite in one of its integration tests, and gets one test for each promise:
+//!
+//! ```ignore
+//! // tests/contract.rs
+//! use keygate_core::store::MemoryStore;
+//! use keygate_testkit::contract::Fresh;
+//!
+//! async fn memory_store() -> Fresh {
+//!     Fresh::new(MemoryStore::new())
+//! }
+//!
+//! keygate_testkit::store_contract!(memory, memory_store);
+//! ```
+//!
+//! Every promise uses organizations and ring entries that no other has, and real time only (ends of keys are a day ago
+//! or years ahead), so a store may be shared and may have a clock of its own. The crate needs tokio with its macros
+//! and its multi-threaded runtime among the dependencies of its tests.
+
+// A broken promise ends its test, with the reason.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod creation;
+mod deletion;
+mod listing;
+mod model;
+mod parents;
+mod quota;
+mod status;
+mod tenancy;
+mod update;
+mod whole;
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use keygate_core::key::KeyId;
+use keygate_core::names::{OrganizationId, UserId};
+use keygate_core::record::{KeyRecord, Quota};
+use keygate_core::store::{CreateRefusal, Listing, Store, WriteRefusal};
+
+pub use creation::*;
+pub use deletion::*;
+pub use listing::*;
+pub use model::*;
+pub use parents::*;
+pub use quota::*;
+pub use status::*;
+pub use tenancy::*;
+pub use update::*;
+pub use whole::*;
+
+/// A store to test, and what must outlive it: a server, a directory.
+pub struct Fresh {
+    store: Arc<dyn Store>,
+    keep: Box<dyn Any + Send + Sync>,
+}
+
+impl Fresh {
+    /// This store.
+    pub fn new(store: impl Store) -> Self {
+        Self { store: Arc::new(store), keep: Box::new(()) }
+    }
+
+    /// Keeps `guard` until the test is over.
+    #[must_use]
+    pub fn keeping(self, guard: impl Any + Send + Sync) -> Self {
+        Self { keep: Box::new((self.keep, guard)), ..self }
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+}
+
+impl fmt::Debug for Fresh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { store, keep: _ } = self;
+        f.debug_struct("Fresh").field("store", store).finish_non_exhaustive()
+    }
+}
+
+/// Makes a module of tests, one for each promise of the contract. The second argument names an async function that
+/// takes nothing and gives a [`Fresh`](crate::contract::Fresh) store. See the
+/// [module docs](crate::contract) for an example.
+#[macro_export]
+macro_rules! store_contract {
+    ($module:ident, $fresh:ident) => {
+        mod $module {
+            $crate::store_contract! {
+                @promises $fresh:
+                a_created_key_is_read_back_as_it_was,
+                a_record_with_every_field_is_read_back_as_it_was,
+                what_nobody_wrote_is_absent,
+                creating_nothing_does_nothing,
+                an_id_is_taken_once,
+                an_id_is_taken_once_among_concurrent_creators,
+                one_refusal_stops_none_of_the_others,
+                a_large_batch_is_created_whole,
+                the_user_quota_is_the_most_keys_of_a_user,
+                the_organization_quota_is_the_most_keys_of_an_organization,
+                the_user_quota_holds_under_concurrent_creation,
+                the_organization_quota_holds_under_concurrent_creation,
+                the_quota_holds_within_a_batch,
+                a_refused_key_takes_no_place_in_the_quota,
+                quotas_of_one_tenant_are_not_anothers,
+                inactive_keys_count,
+                revoked_keys_do_not_count,
+                expired_keys_do_not_count,
+                deleted_keys_do_not_count,
+                extending_the_end_of_an_expired_key_makes_it_count_again,
+                an_end_brought_into_the_past_frees_a_place,
+                an_update_from_the_current_revision_is_read_back,
+                an_update_from_an_old_revision_is_refused_and_changes_nothing,
+                of_concurrent_updates_one_wins,
+                an_absent_key_is_not_updated,
+                a_status_change_counts_as_a_write,
+                setting_the_same_status_twice_changes_nothing,
+                a_stopped_key_can_be_started_again,
+                a_revoked_record_accepts_no_update_and_no_other_status,
+                revocation_wins_over_concurrent_updates,
+                an_absent_key_gets_no_status,
+                deleting_needs_the_current_revision,
+                a_revoked_key_can_be_deleted,
+                a_deleted_key_is_in_no_list,
+                a_deleted_id_may_be_created_again,
+                another_tenants_key_is_absent_to_every_write,
+                another_tenants_id_cannot_be_created_over,
+                lists_are_newest_first,
+                a_list_is_paged_without_repeats_or_gaps,
+                cursors_are_stable_under_writes,
+                a_cursor_outlives_its_key,
+                a_users_list_holds_that_users_keys_alone,
+                an_organizations_list_holds_that_organizations_keys_alone,
+                lists_show_records_as_they_are_now,
+                parents_are_absent_until_configured,
+                parents_are_read_back_as_written,
+                parents_compare_revisions,
+                projects_belong_to_one_organization,
+                the_deployment_marker_is_compare_and_set,
+                one_of_concurrent_set_ups_wins,
+                ring_usage_counts_usable_keys_per_entry,
+                random_operations_answer_as_the_memory_store_does,
+            }
+        }
+    };
+    (@promises $fresh:ident: $($promise:ident),+ $(,)?) => {
+        $(
+            #[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                let fresh = super::$fresh().await;
+                $crate::contract::$promise(fresh.store()).await;
+            }
+        )+
+    };
+}
+
+/// A quota that nothing here reaches.
+const AMPLE: Quota = Quota { per_organization: 1_000_000, per_user: 1_000_000 };
+
+/// Creates one key and gives it back as the store has it.
+async fn created(store: &dyn Store, record: KeyRecord) -> KeyRecord {
+    assert_eq!(create_one(store, AMPLE, record.clone()).await, Ok(()));
+    record
+}
+
+async fn create_one(store: &dyn Store, quota: Quota, record: KeyRecord) -> Result<(), CreateRefusal> {
+    let organization = record.key.organization.clone();
+    let outcomes = store.create(&organization, quota, vec![record]).await.unwrap();
+    assert_eq!(outcomes.len(), 1, "one outcome for each record");
+    outcomes[0]
+}
+
+async fn read(store: &dyn Store, id: KeyId) -> Option<KeyRecord> {
+    store.record(id).await.unwrap()
+}
+
+/// The whole list, in pages of `limit`.
+async fn listed(store: &dyn Store, listing: &Listing, limit: usize) -> Vec<KeyRecord> {
+    let mut records = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.list(listing, after, limit).await.unwrap();
+        assert!(page.records.len() <= limit, "a page of {} records, when {limit} were asked for", page.records.len());
+        records.extend(page.records);
+        match page.next {
+            None => return records,
+            next => {
+                assert!(next < after || after.is_none(), "the cursor went from {after:?} to {next:?}");
+                after = next;
+            }
+        }
+    }
+}
+
+fn of_user(organization: &OrganizationId, user: &UserId) -> Listing {
+    Listing::User(organization.clone(), user.clone())
+}
+
+fn ids(records: &[KeyRecord]) -> Vec<KeyId> {
+    records.iter().map(|record| record.key.id).collect()
+}
+
+/// The counts of the organization and of the user in it.
+async fn used(store: &dyn Store, organization: &OrganizationId, user: &UserId) -> (u64, u64) {
+    let used = store.quota_use(organization, user).await.unwrap();
+    (used.organization, used.user)
+}
+
+#[track_caller]
+fn assert_absent<T: fmt::Debug>(answer: Result<T, WriteRefusal>) {
+    assert!(matches!(answer, Err(WriteRefusal::Absent)), "absent was expected, not {answer:?}");
+}

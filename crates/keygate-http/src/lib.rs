@@ -1,1 +1,28 @@
 //! The HTTP vocabulary of keygate, with no framework type in it.
+//!
+//! An adapter (`keygate-tower`, `keygate-actix`) turns a request into a question to the manager and a denial into a
+//! response. What both need is here, once, so that every adapter gives the same answer: where a credential may stand
+//! ([`credentials`]), whose address counts behind proxies ([`client_address`]), how a denial reads on the wire
+//! ([`answer`]), and which requests are CORS preflights ([`preflight`]). actix-web speaks another version of the
+//! `http` crate than axum and tonic, so nothing here names one of its types: a request's header lines are read
+//! through the small trait in [`headers`].
+//!
+//! # Example
+//!
+//! ```
+//! use keygate_http::answer::{Answer, Realm};
+//! use keygate_http::credentials::CredentialSources;
+//!
+//! let sources = CredentialSources::default();
+//! let request = [("Authorization", "Bearer mcp_dev_abc"), ("X-API-Key", "mcp_dev_abc")];
+//!
+//! let denial = sources.read(&request[..], None).unwrap_err();
+//! let answer = Answer::new(&denial, &Realm::default());
+//! assert_eq!(answer.status, 400);
+//! ```
+
+pub mod answer;
+pub mod client_address;
+pub mod credentials;
+pub mod headers;
+pub mod preflight;

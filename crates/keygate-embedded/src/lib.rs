@@ -1,1 +1,42 @@
-//! The single-file store of keygate, on redb.
+//! The single-file store of keygate, on [redb]: for one process that keeps its keys beside it.
+//!
+//! ```no_run
+//! use keygate_core::store::Store;
+//! use keygate_embedded::EmbeddedStore;
+//!
+//! let store = EmbeddedStore::open("/var/lib/keygate/keys.redb")?;
+//! assert_eq!(store.describe(), "file:/var/lib/keygate/keys.redb");
+//! # Ok::<(), keygate_embedded::OpenError>(())
+//! ```
+//!
+//! - **One process.** The file is locked while it is open. Whoever else opens it is told which process holds it. A
+//!   [`EmbeddedStore`] is cheap to clone; clones share the file.
+//! - **On disk when answered.** Every write is one transaction, synced to the disk before it is acknowledged, with all
+//!   that belongs to it: the record, its places in the lists, its share of the quotas. A crash leaves the whole of a
+//!   transaction or nothing of it. A bulk creation is one transaction for each 10,000 keys.
+//! - **A local disk.** File locks and syncs of network file systems are not what this relies on.
+//! - **When the disk fails** the store answers that it is unavailable, and goes on doing so until it is opened anew,
+//!   since nobody knows what of the failed write the disk has.
+//!
+//! # The files
+//! The store file is made readable and writable by its owner alone. Beside it stands a small file with `.holder`
+//! after its name, which says who has the store open; it may be removed at any time. To back a store up, stop its
+//! process and copy the file.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod holder;
+mod listing;
+mod open;
+mod parents;
+mod quota;
+mod records;
+mod store;
+mod tables;
+mod verify;
+
+pub use error::OpenError;
+pub use holder::Holder;
+pub use store::EmbeddedStore;
+pub use verify::Verification;

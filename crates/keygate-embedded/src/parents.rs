@@ -1,0 +1,104 @@
+//! Organizations, projects and the deployment marker: read and written as JSON, compare-and-set.
+
+use keygate_core::names::{OrganizationId, ProjectId};
+use keygate_core::record::{OrganizationRecord, Parents, ProjectRecord, Revision};
+use keygate_core::store::{Deployment, StoreError, WriteRefusal};
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
+
+use crate::error::storage;
+use crate::tables::{DEPLOYMENT_WORD, META, ORGANIZATIONS, PROJECTS, reading};
+
+/// What stands above a key.
+pub(crate) fn parents(
+    transaction: &ReadTransaction,
+    organization: &OrganizationId,
+    project: Option<&ProjectId>,
+) -> Result<Parents, StoreError> {
+    let organizations = reading(transaction, ORGANIZATIONS)?;
+    let projects = project.map(|id| Ok::<_, StoreError>((id, reading(transaction, PROJECTS)?))).transpose()?;
+    Ok(Parents {
+        organization: organization_of(&organizations, organization)?,
+        project: projects.map(|(id, projects)| project_of(&projects, organization, id)).transpose()?.flatten(),
+    })
+}
+
+fn organization_of(
+    organizations: &impl ReadableTable<&'static str, &'static [u8]>,
+    id: &OrganizationId,
+) -> Result<Option<OrganizationRecord>, StoreError> {
+    let held = organizations.get(id.as_str()).map_err(storage)?;
+    held.map(|bytes| serde_json::from_slice(bytes.value()))
+        .transpose()
+        .map_err(|error| StoreError::damaged(format!("organization {id}"), error))
+}
+
+fn project_of(
+    projects: &impl ReadableTable<(&'static str, &'static str), &'static [u8]>,
+    organization: &OrganizationId,
+    id: &ProjectId,
+) -> Result<Option<ProjectRecord>, StoreError> {
+    let held = projects.get((organization.as_str(), id.as_str())).map_err(storage)?;
+    held.map(|bytes| serde_json::from_slice(bytes.value()))
+        .transpose()
+        .map_err(|error| StoreError::damaged(format!("project {id} of organization {organization}"), error))
+}
+
+/// Whether a write that was made from revision `expected` may go on.
+fn expect(found: Option<Revision>, expected: Option<Revision>) -> Result<(), WriteRefusal> {
+    match (found, expected) {
+        (found, expected) if found == expected => Ok(()),
+        (None, _) => Err(WriteRefusal::Absent),
+        (Some(found), _) => Err(WriteRefusal::Conflict { found }),
+    }
+}
+
+fn json<T: serde::Serialize>(record: &T) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(record).map_err(|error| StoreError::damaged("a record to be written", error))
+}
+
+pub(crate) fn put_organization(
+    transaction: &WriteTransaction,
+    record: &OrganizationRecord,
+    expected: Option<Revision>,
+) -> Result<(), WriteRefusal> {
+    let mut organizations = transaction.open_table(ORGANIZATIONS).map_err(storage)?;
+    expect(organization_of(&organizations, &record.id)?.map(|held| held.revision), expected)?;
+    organizations.insert(record.id.as_str(), json(record)?.as_slice()).map_err(storage)?;
+    Ok(())
+}
+
+pub(crate) fn put_project(
+    transaction: &WriteTransaction,
+    record: &ProjectRecord,
+    expected: Option<Revision>,
+) -> Result<(), WriteRefusal> {
+    let mut projects = transaction.open_table(PROJECTS).map_err(storage)?;
+    expect(project_of(&projects, &record.organization, &record.id)?.map(|held| held.revision), expected)?;
+    let place = (record.organization.as_str(), record.id.as_str());
+    projects.insert(place, json(record)?.as_slice()).map_err(storage)?;
+    Ok(())
+}
+
+/// The deployment marker.
+pub(crate) fn deployment(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+) -> Result<Option<Deployment>, StoreError> {
+    let held = meta.get(DEPLOYMENT_WORD).map_err(storage)?;
+    held.map(|bytes| Deployment::decode(bytes.value()))
+        .transpose()
+        .map_err(|error| StoreError::damaged("a deployment marker", error))
+}
+
+pub(crate) fn put_deployment(
+    transaction: &WriteTransaction,
+    previous: Option<&Deployment>,
+    next: &Deployment,
+) -> Result<bool, StoreError> {
+    let mut meta = transaction.open_table(META).map_err(storage)?;
+    if deployment(&meta)?.as_ref() != previous {
+        return Ok(false);
+    }
+    let bytes = next.encode().map_err(|error| StoreError::damaged("a deployment marker to be written", error))?;
+    meta.insert(DEPLOYMENT_WORD, bytes.as_slice()).map_err(storage)?;
+    Ok(true)
+}

@@ -1,0 +1,131 @@
+//! How many keys count, without reading all of an organization's keys to know.
+//!
+//! A counter for each organization and for each user holds the keys that count: those without an end, and those with an
+//! entry in the `ends` table, which are there until somebody creates a key in their organization after that end. Each
+//! entry is put in once and swept out once, so what a creation costs does not grow with the number of keys.
+//!
+//! A key that was swept out stays out when the clock is set back to before its end: the quota is then kinder by that key
+//! until its end comes again.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+
+use chrono::{DateTime, Utc};
+use keygate_core::names::{OrganizationId, UserId};
+use keygate_core::record::{Key, KeyStatus};
+use keygate_core::store::{QuotaUse, StoreError};
+use redb::{ReadTransaction, ReadableTable, Table};
+
+use crate::error::storage;
+use crate::tables::{ENDS, FIRST_ID, Id, KeyTables, LAST_ID, ORGANIZATION_COUNTS, USER_COUNTS, reading};
+
+/// The entries of an organization's keys whose end has come.
+fn ended(organization: &str, now: DateTime<Utc>) -> RangeInclusive<(&str, i64, Id)> {
+    (organization, i64::MIN, FIRST_ID)..=(organization, now.timestamp_millis(), LAST_ID)
+}
+
+/// The counts as they are now, with what nobody swept out yet taken off.
+pub(crate) fn quota_use(
+    transaction: &ReadTransaction,
+    organization: &OrganizationId,
+    user: &UserId,
+    now: DateTime<Utc>,
+) -> Result<QuotaUse, StoreError> {
+    let (organization, user) = (organization.as_str(), user.as_str());
+    let ends = reading(transaction, ENDS)?;
+    let mut over = QuotaUse { organization: 0, user: 0 };
+    for entry in ends.range(ended(organization, now)).map_err(storage)? {
+        let (_, owner) = entry.map_err(storage)?;
+        over.organization += 1;
+        over.user += u64::from(owner.value() == user);
+    }
+    let of_organization = reading(transaction, ORGANIZATION_COUNTS)?.get(organization).map_err(storage)?;
+    let of_user = reading(transaction, USER_COUNTS)?.get((organization, user)).map_err(storage)?;
+    let count = |held: Option<redb::AccessGuard<'_, u64>>| held.map_or(0, |held| held.value());
+    Ok(QuotaUse {
+        organization: count(of_organization).saturating_sub(over.organization),
+        user: count(of_user).saturating_sub(over.user),
+    })
+}
+
+impl KeyTables<'_> {
+    /// Takes an organization's keys whose end has come out of its counts.
+    pub(crate) fn sweep(&mut self, organization: &OrganizationId, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let organization = organization.as_str();
+        let mut swept: HashMap<String, u64> = HashMap::new();
+        let entries = self.ends.extract_from_if(ended(organization, now), |_, _| true).map_err(storage)?;
+        for entry in entries {
+            let (_, user) = entry.map_err(storage)?;
+            match swept.get_mut(user.value()) {
+                Some(count) => *count += 1,
+                None => drop(swept.insert(user.value().to_owned(), 1)),
+            }
+        }
+        for (user, count) in &swept {
+            subtract(&mut self.user_counts, (organization, user), *count)?;
+        }
+        match swept.values().sum() {
+            0 => Ok(()),
+            all => subtract(&mut self.organization_counts, organization, all),
+        }
+    }
+
+    /// The counts, exact once the organization was swept.
+    pub(crate) fn counts(&self, organization: &str, user: &str) -> Result<QuotaUse, StoreError> {
+        Ok(QuotaUse {
+            organization: count(&self.organization_counts, organization)?,
+            user: count(&self.user_counts, (organization, user))?,
+        })
+    }
+
+    /// A key comes: it counts unless it is revoked or its end has come.
+    pub(crate) fn enter(&mut self, key: &Key, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let (organization, user) = (key.organization.as_str(), key.user.as_str());
+        if key.counts_until().is_some_and(|end| end <= now) {
+            return Ok(());
+        }
+        if let Some(end) = key.expires_at {
+            let entry = (organization, end.timestamp_millis(), key.id.as_bytes());
+            self.ends.insert(entry, user).map_err(storage)?;
+        }
+        let counts = self.counts(organization, user)?;
+        self.organization_counts.insert(organization, counts.organization + 1).map_err(storage)?;
+        self.user_counts.insert((organization, user), counts.user + 1).map_err(storage)?;
+        Ok(())
+    }
+
+    /// A key goes: what it counted for is taken off.
+    pub(crate) fn leave(&mut self, key: &Key) -> Result<(), StoreError> {
+        let (organization, user) = (key.organization.as_str(), key.user.as_str());
+        let counted = match (key.status.status, key.expires_at) {
+            (KeyStatus::Revoked, _) => false,
+            (_, None) => true,
+            (_, Some(end)) => {
+                let entry = (organization, end.timestamp_millis(), key.id.as_bytes());
+                self.ends.remove(entry).map_err(storage)?.is_some()
+            }
+        };
+        if counted {
+            subtract(&mut self.organization_counts, organization, 1)?;
+            subtract(&mut self.user_counts, (organization, user), 1)?;
+        }
+        Ok(())
+    }
+}
+
+fn count<'k, K: redb::Key + 'static>(counts: &Table<'_, K, u64>, of: K::SelfType<'k>) -> Result<u64, StoreError> {
+    Ok(counts.get(of).map_err(storage)?.map_or(0, |held| held.value()))
+}
+
+/// A count that comes to nothing is not kept, so that users who are gone leave nothing behind.
+fn subtract<'k, K>(counts: &mut Table<'_, K, u64>, of: K::SelfType<'k>, by: u64) -> Result<(), StoreError>
+where
+    K: redb::Key + 'static,
+    K::SelfType<'k>: Clone,
+{
+    match count(counts, of.clone())?.checked_sub(by) {
+        None => Err(StoreError::damaged("a count of keys", "it is lower than the keys that are in it")),
+        Some(0) => counts.remove(of).map(drop).map_err(storage),
+        Some(left) => counts.insert(of, left).map(drop).map_err(storage),
+    }
+}

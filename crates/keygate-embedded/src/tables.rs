@@ -1,0 +1,108 @@
+//! What is in the file: the tables, and which of them a write has in its hands.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `records` | key id | the record's bytes, as core writes them |
+//! | `by_organization` | organization, key id | |
+//! | `by_user` | organization, user, key id | |
+//! | `ends` | organization, end, key id | user: the keys that count until their end |
+//! | `organization_counts` | organization | how many of its keys count |
+//! | `user_counts` | organization, user | how many of its keys count |
+//! | `organizations` | organization | its record, JSON |
+//! | `projects` | organization, project | its record, JSON |
+//! | `meta` | a word | `format`: the version of all this; `deployment`: the marker |
+//!
+//! Key ids begin with the time they were made at, so an index read backwards is a list with the newest key first.
+
+use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
+
+use keygate_core::key::KeyId;
+use keygate_core::record::KeyRecord;
+use keygate_core::store::StoreError;
+
+use crate::error::storage;
+
+/// The bytes of a key id.
+pub(crate) type Id = &'static [u8; 16];
+
+pub(crate) const RECORDS: TableDefinition<'_, Id, &[u8]> = TableDefinition::new("records");
+pub(crate) const BY_ORGANIZATION: TableDefinition<'_, (&str, Id), ()> = TableDefinition::new("by_organization");
+pub(crate) const BY_USER: TableDefinition<'_, (&str, &str, Id), ()> = TableDefinition::new("by_user");
+pub(crate) const ENDS: TableDefinition<'_, (&str, i64, Id), &str> = TableDefinition::new("ends");
+pub(crate) const ORGANIZATION_COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("organization_counts");
+pub(crate) const USER_COUNTS: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("user_counts");
+pub(crate) const ORGANIZATIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("organizations");
+pub(crate) const PROJECTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("projects");
+pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+
+/// The version of the file that is written.
+pub(crate) const FORMAT: u64 = 1;
+pub(crate) const FORMAT_WORD: &str = "format";
+pub(crate) const DEPLOYMENT_WORD: &str = "deployment";
+
+/// The first and the last of all key ids.
+pub(crate) const FIRST_ID: Id = &[0; 16];
+pub(crate) const LAST_ID: Id = &[0xff; 16];
+
+/// All tables that keys are in, in one write transaction.
+pub(crate) struct KeyTables<'t> {
+    pub(crate) records: Table<'t, Id, &'static [u8]>,
+    pub(crate) by_organization: Table<'t, (&'static str, Id), ()>,
+    pub(crate) by_user: Table<'t, (&'static str, &'static str, Id), ()>,
+    pub(crate) ends: Table<'t, (&'static str, i64, Id), &'static str>,
+    pub(crate) organization_counts: Table<'t, &'static str, u64>,
+    pub(crate) user_counts: Table<'t, (&'static str, &'static str), u64>,
+}
+
+impl<'t> KeyTables<'t> {
+    pub(crate) fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
+        Ok(Self {
+            records: transaction.open_table(RECORDS).map_err(storage)?,
+            by_organization: transaction.open_table(BY_ORGANIZATION).map_err(storage)?,
+            by_user: transaction.open_table(BY_USER).map_err(storage)?,
+            ends: transaction.open_table(ENDS).map_err(storage)?,
+            organization_counts: transaction.open_table(ORGANIZATION_COUNTS).map_err(storage)?,
+            user_counts: transaction.open_table(USER_COUNTS).map_err(storage)?,
+        })
+    }
+}
+
+/// Makes every table, so that a reader finds them all.
+pub(crate) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::TableError> {
+    transaction.open_table(RECORDS)?;
+    transaction.open_table(BY_ORGANIZATION)?;
+    transaction.open_table(BY_USER)?;
+    transaction.open_table(ENDS)?;
+    transaction.open_table(ORGANIZATION_COUNTS)?;
+    transaction.open_table(USER_COUNTS)?;
+    transaction.open_table(ORGANIZATIONS)?;
+    transaction.open_table(PROJECTS)?;
+    transaction.open_table(META)?;
+    Ok(())
+}
+
+/// The record with this id.
+pub(crate) fn record_of(
+    records: &impl ReadableTable<Id, &'static [u8]>,
+    id: KeyId,
+) -> Result<Option<KeyRecord>, StoreError> {
+    let bytes = records.get(id.as_bytes()).map_err(storage)?;
+    bytes.map(|bytes| decode(id, bytes.value())).transpose()
+}
+
+/// Reads the bytes kept under an id, which must be that id's record.
+pub(crate) fn decode(id: KeyId, bytes: &[u8]) -> Result<KeyRecord, StoreError> {
+    let record = KeyRecord::decode(bytes).map_err(|error| StoreError::undecodable(format!("key {id}"), error))?;
+    if record.key.id != id {
+        return Err(StoreError::damaged(format!("key {id}"), "it is the record of another key"));
+    }
+    Ok(record)
+}
+
+/// A table to read, in one read transaction.
+pub(crate) fn reading<K: redb::Key + 'static, V: redb::Value + 'static>(
+    transaction: &ReadTransaction,
+    table: TableDefinition<'_, K, V>,
+) -> Result<redb::ReadOnlyTable<K, V>, StoreError> {
+    transaction.open_table(table).map_err(storage)
+}

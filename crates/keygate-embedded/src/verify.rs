@@ -1,0 +1,148 @@
+//! Whether what is in the file agrees with itself.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use keygate_core::key::KeyId;
+use keygate_core::record::{KeyRecord, KeyStatus};
+use keygate_core::store::StoreError;
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
+
+use crate::error::storage;
+use crate::tables::{BY_ORGANIZATION, BY_USER, ENDS, Id, ORGANIZATION_COUNTS, RECORDS, USER_COUNTS, decode, reading};
+
+/// The most problems that are told of.
+const MAX_PROBLEMS: usize = 100;
+
+/// What a look at every record, list and count found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verification {
+    /// How many records there are.
+    pub records: u64,
+    /// What does not agree, the first hundred of it, in words that name ids and nothing secret. Empty is as it should be.
+    pub problems: Vec<String>,
+}
+
+impl Verification {
+    fn problem(&mut self, problem: String) {
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// What the counts must be, from the records.
+#[derive(Default)]
+struct Counted {
+    organizations: HashMap<String, u64>,
+    users: HashMap<(String, String), u64>,
+    ends: u64,
+}
+
+pub(crate) fn verify(transaction: &ReadTransaction, now: DateTime<Utc>) -> Result<Verification, StoreError> {
+    let by_organization = reading(transaction, BY_ORGANIZATION)?;
+    let by_user = reading(transaction, BY_USER)?;
+    let ends = reading(transaction, ENDS)?;
+    let mut found = Verification::default();
+    let mut counted = Counted::default();
+
+    for entry in reading(transaction, RECORDS)?.iter().map_err(storage)? {
+        let (id, bytes) = entry.map_err(storage)?;
+        found.records += 1;
+        let record = match decode(KeyId::from_bytes(*id.value()), bytes.value()) {
+            Ok(record) => record,
+            Err(error) => {
+                found.problem(error.to_string());
+                continue;
+            }
+        };
+        let key = &record.key;
+        let (id, organization, user) = (key.id.as_bytes(), key.organization.as_str(), key.user.as_str());
+        if by_organization.get((organization, id)).map_err(storage)?.is_none() {
+            found.problem(format!("key {} is not in its organization's list", key.id));
+        }
+        if by_user.get((organization, user, id)).map_err(storage)?.is_none() {
+            found.problem(format!("key {} is not in its user's list", key.id));
+        }
+        count(&mut counted, &mut found, &ends, &record, now)?;
+    }
+
+    // Every record is in each index, so an index of the same length holds nothing else.
+    for (list, length) in [
+        ("organizations' lists", by_organization.len().map_err(storage)?),
+        ("users' lists", by_user.len().map_err(storage)?),
+    ] {
+        if length != found.records {
+            found.problem(format!("the {list} have {length} entries for {} keys", found.records));
+        }
+    }
+    let length = ends.len().map_err(storage)?;
+    if length != counted.ends {
+        found.problem(format!("{length} keys are kept as ending, and {} end", counted.ends));
+    }
+    compare_counts(transaction, &counted, &mut found)?;
+    Ok(found)
+}
+
+fn count(
+    counted: &mut Counted,
+    found: &mut Verification,
+    ends: &ReadOnlyTable<(&'static str, i64, Id), &'static str>,
+    record: &KeyRecord,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let key = &record.key;
+    let (organization, user) = (key.organization.as_str(), key.user.as_str());
+    if key.status.status == KeyStatus::Revoked {
+        return Ok(());
+    }
+    if let Some(end) = key.expires_at {
+        let owner = ends.get((organization, end.timestamp_millis(), key.id.as_bytes())).map_err(storage)?;
+        let Some(owner) = owner else {
+            if end > now {
+                found.problem(format!("key {} does not count, and has not ended", key.id));
+            }
+            return Ok(());
+        };
+        counted.ends += 1;
+        if owner.value() != user {
+            found.problem(format!("key {} is counted for another user", key.id));
+        }
+    }
+    *counted.organizations.entry(organization.to_owned()).or_default() += 1;
+    *counted.users.entry((organization.to_owned(), user.to_owned())).or_default() += 1;
+    Ok(())
+}
+
+fn compare_counts(
+    transaction: &ReadTransaction,
+    counted: &Counted,
+    found: &mut Verification,
+) -> Result<(), StoreError> {
+    let counts = reading(transaction, ORGANIZATION_COUNTS)?;
+    for entry in counts.iter().map_err(storage)? {
+        let (organization, kept) = entry.map_err(storage)?;
+        let (organization, kept) = (organization.value(), kept.value());
+        let is = counted.organizations.get(organization).copied().unwrap_or(0);
+        if kept != is {
+            found.problem(format!("organization {organization} counts {kept} keys and has {is}"));
+        }
+    }
+    if counts.len().map_err(storage)? != counted.organizations.len() as u64 {
+        found.problem("an organization with keys has no count".into());
+    }
+    let counts = reading(transaction, USER_COUNTS)?;
+    for entry in counts.iter().map_err(storage)? {
+        let (place, kept) = entry.map_err(storage)?;
+        let ((organization, user), kept) = (place.value(), kept.value());
+        let is = counted.users.get(&(organization.to_owned(), user.to_owned())).copied().unwrap_or(0);
+        if kept != is {
+            found.problem(format!("user {user} of organization {organization} counts {kept} keys and has {is}"));
+        }
+    }
+    if counts.len().map_err(storage)? != counted.users.len() as u64 {
+        found.problem("a user with keys has no count".into());
+    }
+    Ok(())
+}

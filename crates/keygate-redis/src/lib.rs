@@ -1,1 +1,32 @@
-//! The Redis store of keygate: standalone, Sentinel and Cluster.
+//! The Redis store of keygate: standalone, Sentinel and Cluster, or a deadpool pool that is already there.
+//!
+//! ```no_run
+//! # fn example() -> Result<(), keygate_redis::SettingsError> {
+//! use keygate_redis::{RedisSettings, RedisStore};
+//!
+//! let store = RedisStore::connect("redis://127.0.0.1:6379".parse::<RedisSettings>()?);
+//! # let _ = store;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Making a store needs no server: each call connects when it must, fails with
+//! [`StoreError::Unavailable`](keygate_core::store::StoreError::Unavailable) while the server is away, and works again
+//! when it is back. See [`RedisSettings`] for the forms of an address and [`RedisStore`] for how changes are kept whole.
+//!
+//! It needs Redis 6.2 or later; use one with the fix of CVE-2025-49844 (8.2.2, and the back-ports of that day).
+
+#![forbid(unsafe_code)]
+
+mod layout;
+mod link;
+mod pending;
+mod scripts;
+mod settings;
+mod store;
+
+pub use deadpool_redis::Pool;
+
+pub use layout::{Layout, Namespace, NamespaceError};
+pub use settings::{RedisSettings, SettingsError};
+pub use store::RedisStore;

@@ -1,0 +1,197 @@
+//! The names of everything kept in Redis, `<namespace>:<kind>:{bNNNN}:<id>`.
+//!
+//! The part in braces is the hash tag: what shares it shares a slot of a Cluster. A key's own entries are in the bucket
+//! of its id, an organization's in the bucket of its name. No id contains a colon or a brace, so no two things share a
+//! name.
+
+use std::fmt::{self, Display};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use keygate_core::key::{Bucket, KeyId};
+use keygate_core::names::{OrganizationId, ProjectId, UserId};
+use sha2::{Digest, Sha256};
+
+/// The first part of every name: `[A-Za-z0-9._-]{1,32}`, `kg` by default. Deployments that share a Redis differ in it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Namespace(Arc<str>);
+
+/// A namespace was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("namespace must be 1 to 32 characters out of A-Z a-z 0-9 . _ -")]
+pub struct NamespaceError;
+
+impl Namespace {
+    /// Takes the text as it is.
+    ///
+    /// # Errors
+    /// When it is not `[A-Za-z0-9._-]{1,32}`.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, NamespaceError> {
+        let text = text.as_ref();
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        if text.is_empty() || text.len() > 32 || !text.bytes().all(allowed) {
+            return Err(NamespaceError);
+        }
+        Ok(Self(Arc::from(text)))
+    }
+
+    /// The namespace as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Namespace {
+    fn default() -> Self {
+        Self(Arc::from("kg"))
+    }
+}
+
+impl FromStr for Namespace {
+    type Err = NamespaceError;
+    fn from_str(text: &str) -> Result<Self, NamespaceError> {
+        Self::new(text)
+    }
+}
+
+impl Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Names entries of one deployment. Public for those who look into the store beside keygate.
+#[derive(Debug, Clone, Default)]
+pub struct Layout {
+    namespace: Namespace,
+}
+
+impl Layout {
+    /// The names in a namespace.
+    #[must_use]
+    pub fn new(namespace: Namespace) -> Self {
+        Self { namespace }
+    }
+
+    /// The bucket of what belongs to an organization: the first eight bytes of the SHA-256 of its id, taken modulo
+    /// [`BUCKETS`](keygate_core::key::BUCKETS).
+    #[must_use]
+    pub fn organization_bucket(organization: &OrganizationId) -> Bucket {
+        let digest: [u8; 32] = Sha256::digest(organization.as_str()).into();
+        let [a, b, c, d, e, f, g, h, ..] = digest;
+        Bucket::of(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    }
+
+    fn of_key(&self, kind: &str, id: KeyId) -> String {
+        format!("{}:{kind}:{{{}}}:{id}", self.namespace, id.bucket())
+    }
+
+    fn of_organization(&self, kind: &str, organization: &OrganizationId) -> String {
+        format!("{}:{kind}:{{{}}}:{organization}", self.namespace, Self::organization_bucket(organization))
+    }
+
+    /// A key's record: a string, [`KeyRecord::encode`](keygate_core::record::KeyRecord::encode).
+    #[must_use]
+    pub fn record(&self, id: KeyId) -> String {
+        self.of_key("key", id)
+    }
+
+    /// What all records' names begin with.
+    #[must_use]
+    pub fn record_prefix(&self) -> String {
+        format!("{}:key:", self.namespace)
+    }
+
+    /// The nonces of reservations that may no longer write this key: a set with a time to live.
+    #[must_use]
+    pub fn fence(&self, id: KeyId) -> String {
+        self.of_key("fence", id)
+    }
+
+    /// An organization's record: a version byte, the revision in eight, JSON.
+    #[must_use]
+    pub fn organization(&self, organization: &OrganizationId) -> String {
+        self.of_organization("org", organization)
+    }
+
+    /// A project's record, written like an organization's and in its organization's bucket.
+    #[must_use]
+    pub fn project(&self, organization: &OrganizationId, project: &ProjectId) -> String {
+        format!("{}:{project}", self.of_organization("project", organization))
+    }
+
+    /// All key ids of an organization: a sorted set of 16-byte ids, all of score 0.
+    #[must_use]
+    pub fn keys(&self, organization: &OrganizationId) -> String {
+        self.of_organization("keys", organization)
+    }
+
+    /// Those of an organization's ids that have an end: a sorted set of 16-byte ids, the score when the key stops
+    /// counting against the quotas in milliseconds since 1970, 0 for revoked keys. What is used of the quota is the
+    /// number of all ids less the number of those here whose time has come.
+    #[must_use]
+    pub fn ended(&self, organization: &OrganizationId) -> String {
+        self.of_organization("ended", organization)
+    }
+
+    /// All key ids of one user.
+    #[must_use]
+    pub fn user_keys(&self, organization: &OrganizationId, user: &UserId) -> String {
+        format!("{}:{user}", self.of_organization("user-keys", organization))
+    }
+
+    /// Those of one user's ids that have an end. It is kept only while the user has more than 64 keys; with fewer, the
+    /// organization's is asked about each.
+    #[must_use]
+    pub fn user_ended(&self, organization: &OrganizationId, user: &UserId) -> String {
+        format!("{}:{user}", self.of_organization("user-ended", organization))
+    }
+
+    /// Changes that were begun and are not settled: a sorted set, the score their deadline.
+    #[must_use]
+    pub fn pending(&self, organization: &OrganizationId) -> String {
+        self.of_organization("pending", organization)
+    }
+
+    /// For each id that is in a pending change, how many, and the newest revision the lists were settled from: a hash.
+    #[must_use]
+    pub fn flight(&self, organization: &OrganizationId) -> String {
+        self.of_organization("flight", organization)
+    }
+
+    /// The deployment marker: JSON.
+    #[must_use]
+    pub fn deployment(&self) -> String {
+        format!("{}:deployment", self.namespace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_as_documented() {
+        let layout = Layout::default();
+        let id: KeyId = "01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f".parse().unwrap();
+        let acme = OrganizationId::new("acme").unwrap();
+        let bucket = Layout::organization_bucket(&acme);
+        assert_eq!(layout.record(id), "kg:key:{b0607}:01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f");
+        assert_eq!(layout.fence(id), "kg:fence:{b0607}:01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f");
+        assert_eq!(
+            layout.user_keys(&acme, &UserId::new("bob").unwrap()),
+            format!("kg:user-keys:{{{bucket}}}:acme:bob")
+        );
+        assert_eq!(layout.deployment(), "kg:deployment");
+        assert!(layout.record(id).starts_with(&layout.record_prefix()));
+    }
+
+    #[test]
+    fn a_namespace_outside_the_grammar_is_refused() {
+        for bad in ["", "a b", "a:b", "{a}", "ä", &"x".repeat(33)] {
+            assert_eq!(Namespace::new(bad), Err(NamespaceError), "{bad}");
+        }
+        assert_eq!(Namespace::new("prod-1.eu").unwrap().as_str(), "prod-1.eu");
+    }
+}

@@ -1,0 +1,153 @@
+//! The way to Redis: one multiplexed connection that is remade when lost, or a caller's pool.
+//!
+//! Everything is sent to primaries. An error is [`RedisError`] here and becomes
+//! [`StoreError::Unavailable`](keygate_core::store::StoreError::Unavailable) in the store.
+
+mod call;
+mod connection;
+mod dial;
+mod primaries;
+mod reconnecting;
+
+use std::fmt;
+use std::time::Duration;
+
+use deadpool_redis::Pool;
+use futures_util::{StreamExt, stream};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
+use tokio::time::timeout;
+
+pub(crate) use call::{Call, Script};
+pub(crate) use primaries::Primary;
+use reconnecting::Reconnecting;
+
+use crate::settings::RedisSettings;
+
+/// Commands of one pipeline: enough to hide the round trip, few enough not to hold up others on the connection.
+const PIPELINE: usize = 500;
+/// Commands under way at once where each goes to its own node.
+const SPREAD: usize = 256;
+/// What checking a pooled connection out may take, and what an answer over one may take.
+const POOL_PATIENCE: Duration = Duration::from_secs(3);
+
+/// A way to Redis.
+pub(crate) enum Link {
+    /// Our own connection.
+    Own(Reconnecting),
+    /// A pool of the caller's.
+    Pooled(Pool),
+}
+
+impl Link {
+    /// A link that connects when first used.
+    pub(crate) fn new(settings: &RedisSettings) -> Self {
+        Self::Own(Reconnecting::new(settings))
+    }
+
+    /// What and where, without user and password.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Own(link) => link.describe(),
+            Self::Pooled(_) => "redis (a pool of the caller's)".into(),
+        }
+    }
+
+    /// Sends one command.
+    pub(crate) async fn query(&self, cmd: &Cmd) -> Result<Value, RedisError> {
+        match self {
+            Self::Own(link) => link.query(cmd).await,
+            Self::Pooled(pool) => {
+                let query = async { pool.get().await.map_err(from_pool)?.send_packed_command(cmd).await };
+                timeout(POOL_PATIENCE, query).await.map_err(|_| too_slow())?.and_then(Value::extract_error)
+            }
+        }
+    }
+
+    /// Sends commands at once. One outcome for each, in order.
+    pub(crate) async fn query_all(&self, cmds: Vec<Cmd>) -> Vec<Result<Value, RedisError>> {
+        if self.spreads() {
+            let queries = stream::iter(cmds).map(|cmd| async move { self.query(&cmd).await });
+            return queries.buffered(SPREAD).collect().await;
+        }
+        let mut outcomes = Vec::with_capacity(cmds.len());
+        for chunk in cmds.chunks(PIPELINE) {
+            let mut pipeline = redis::pipe();
+            pipeline.ignore_errors();
+            for cmd in chunk {
+                pipeline.add_command(cmd.clone());
+            }
+            match self.pipeline(&pipeline).await {
+                Ok(answers) if answers.len() == chunk.len() => outcomes.extend(answers),
+                Ok(_) => outcomes.extend(chunk.iter().map(|_| Err(miscounted()))),
+                Err(error) => outcomes.extend(chunk.iter().map(|_| Err(error.clone()))),
+            }
+        }
+        outcomes
+    }
+
+    async fn pipeline(&self, pipeline: &Pipeline) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
+        match self {
+            Self::Own(link) => link.pipeline(pipeline).await,
+            Self::Pooled(pool) => {
+                let query = async {
+                    let mut connection = pool.get().await.map_err(from_pool)?;
+                    pipeline.query_async(&mut connection).await
+                };
+                timeout(POOL_PATIENCE, query).await.map_err(|_| too_slow())?
+            }
+        }
+    }
+
+    /// Runs a script, loading it when the server does not know it.
+    pub(crate) async fn run(&self, call: &Call) -> Result<Value, RedisError> {
+        match self.query(&call.by_hash()).await {
+            Err(error) if is_unknown_script(&error) => self.query(&call.in_full()).await,
+            outcome => outcome,
+        }
+    }
+
+    /// Runs scripts at once. One outcome for each, in order.
+    pub(crate) async fn run_all(&self, calls: &[Call]) -> Vec<Result<Value, RedisError>> {
+        let mut outcomes = self.query_all(calls.iter().map(Call::by_hash).collect()).await;
+        let unknown: Vec<usize> =
+            (0..outcomes.len()).filter(|at| outcomes[*at].as_ref().is_err_and(is_unknown_script)).collect();
+        if !unknown.is_empty() {
+            // In full for each: a flush may come in between again, and each may be for another node of a Cluster.
+            let again = self.query_all(unknown.iter().map(|at| calls[*at].in_full()).collect()).await;
+            for (at, outcome) in unknown.into_iter().zip(again) {
+                outcomes[at] = outcome;
+            }
+        }
+        outcomes
+    }
+
+    /// Whether commands of one batch go to several nodes.
+    fn spreads(&self) -> bool {
+        matches!(self, Self::Own(link) if link.is_cluster())
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link({})", self.describe())
+    }
+}
+
+fn is_unknown_script(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}
+
+fn too_slow() -> RedisError {
+    RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))
+}
+
+fn miscounted() -> RedisError {
+    (ErrorKind::UnexpectedReturnType, "the server answered another number of commands than it was sent").into()
+}
+
+fn from_pool(error: deadpool_redis::PoolError) -> RedisError {
+    match error {
+        deadpool_redis::PoolError::Backend(error) => error,
+        other => RedisError::from(std::io::Error::other(other.to_string())),
+    }
+}

@@ -1,0 +1,26 @@
+-- Erases a record if it still has the revision expected.
+--
+-- KEYS    1 the record
+-- ARGV    1 the organization  2 the revision expected, 8 bytes  3 the deadline, '' for none
+-- returns { 'written', '' }, { 'absent', '' }, { 'conflict', the revision found, 8 bytes }, { 'late', '' } or
+--         { 'unreadable', the bytes held }
+
+local held = redis.call('GET', KEYS[1])
+if not held then
+  return { 'absent', '' }
+end
+local header = read_header(held)
+if not header then
+  return { 'unreadable', held }
+end
+if header.organization ~= ARGV[1] then
+  return { 'absent', '' }
+end
+if header.revision ~= ARGV[2] then
+  return { 'conflict', header.revision }
+end
+if is_late(ARGV[3]) then
+  return { 'late', '' }
+end
+redis.call('DEL', KEYS[1])
+return { 'written', '' }

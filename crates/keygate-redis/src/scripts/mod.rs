@@ -1,0 +1,45 @@
+//! The Lua scripts. Each stands in a file of its own, which says what it takes and gives.
+//!
+//! Every script declares its keys, and all keys of a call share a slot. Times are milliseconds since 1970 on the
+//! server's clock. Revisions are compared as eight bytes, because Lua's numbers are doubles.
+
+use std::sync::LazyLock;
+
+use crate::link::Script;
+
+macro_rules! script {
+    ($(#[$doc:meta])* $name:ident, $($file:literal),+) => {
+        $(#[$doc])*
+        pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| Script::new(concat!($(include_str!($file)),+)));
+    };
+}
+
+// In the key's slot.
+script!(/// Writes a new record.
+    CREATE, "create.lua");
+script!(/// Puts a record in the place of an older revision.
+    REPLACE, "header.lua", "replace.lua");
+script!(/// Rewrites the status in a record's header.
+    SET_STATUS, "header.lua", "set_status.lua");
+script!(/// Erases a record.
+    DELETE, "header.lua", "delete.lua");
+script!(/// Reads a record, or sees to it that a reservation cannot write it any more.
+    FENCE, "header.lua", "fence.lua");
+
+// In the organization's slot.
+script!(/// Takes places in the quotas and the lists.
+    RESERVE, "places.lua", "reserve.lua");
+script!(/// Notes a change to come.
+    INTEND, "intend.lua");
+script!(/// Makes lists and quotas agree with records, and ends pending changes.
+    SETTLE, "places.lua", "settle.lua");
+script!(/// Finds pending changes whose deadline has passed.
+    OVERDUE, "overdue.lua");
+script!(/// Counts what is used of the quotas.
+    QUOTA_USE, "places.lua", "quota_use.lua");
+script!(/// Writes an organization's or a project's record.
+    PUT_PARENT, "put_parent.lua");
+
+// Anywhere.
+script!(/// Compares and sets a whole value.
+    SWAP, "swap.lua");

@@ -1,0 +1,29 @@
+-- Puts a record in the place of an older revision.
+--
+-- KEYS    1 the record
+-- ARGV    1 the organization  2 the revision expected, 8 bytes  3 the new record's bytes  4 the deadline, '' for none
+-- returns { 'written', '' }, { 'absent', '' }, { 'revoked', '' }, { 'conflict', the revision found, 8 bytes },
+--         { 'late', '' } or { 'unreadable', the bytes held }
+
+local held = redis.call('GET', KEYS[1])
+if not held then
+  return { 'absent', '' }
+end
+local header = read_header(held)
+if not header then
+  return { 'unreadable', held }
+end
+if header.organization ~= ARGV[1] then
+  return { 'absent', '' }
+end
+if header.status == REVOKED then
+  return { 'revoked', '' }
+end
+if header.revision ~= ARGV[2] then
+  return { 'conflict', header.revision }
+end
+if is_late(ARGV[4]) then
+  return { 'late', '' }
+end
+redis.call('SET', KEYS[1], ARGV[3])
+return { 'written', '' }

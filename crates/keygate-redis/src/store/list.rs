@@ -1,0 +1,85 @@
+//! Lists and counts.
+
+use keygate_core::key::KeyId;
+use keygate_core::names::{OrganizationId, UserId};
+use keygate_core::store::{Listing, QuotaUse, RecordPage, StoreError};
+
+use super::RedisStore;
+use super::reply::read;
+use crate::scripts;
+
+/// Ids looked at for one page. Lists hold little that has no record, so this is reached only by huge pages.
+const MOST: usize = 5000;
+
+impl RedisStore {
+    pub(super) async fn list_records(
+        &self,
+        listing: &Listing,
+        after: Option<KeyId>,
+        limit: usize,
+    ) -> Result<RecordPage, StoreError> {
+        let (organization, user) = match listing {
+            Listing::Organization(organization) => (organization, None),
+            Listing::User(organization, user) => (organization, Some(user)),
+        };
+        let name = match user {
+            None => self.layout.keys(organization),
+            Some(user) => self.layout.user_keys(organization, user),
+        };
+        let mut page = RecordPage { records: Vec::new(), next: after };
+        let mut looked_at = 0;
+        while page.records.len() < limit && looked_at < MOST {
+            let wanted = (limit - page.records.len()).min(MOST - looked_at);
+            let ids = self.page_of_ids(&name, page.next, wanted).await?;
+            // A key on its way in or out is listed and has no record.
+            let found = self.read_records(&ids).await?.into_iter().flatten();
+            page.records.extend(found.filter(|record| {
+                record.key.organization == *organization && user.is_none_or(|user| record.key.user == *user)
+            }));
+            looked_at += ids.len();
+            if ids.len() < wanted {
+                page.next = None;
+                return Ok(page);
+            }
+            page.next = ids.last().copied();
+        }
+        if limit == 0 {
+            page.next = None;
+        }
+        Ok(page)
+    }
+
+    /// Ids of a list, newest first, beginning after `after`.
+    pub(super) async fn page_of_ids(
+        &self,
+        name: &str,
+        after: Option<KeyId>,
+        limit: usize,
+    ) -> Result<Vec<KeyId>, StoreError> {
+        let from = after.map_or(b"+".to_vec(), |after| [b"(".as_slice(), after.as_bytes()].concat());
+        let mut range = redis::cmd("ZRANGE");
+        range.arg(name).arg(from).arg("-").arg("BYLEX").arg("REV").arg("LIMIT").arg(0).arg(limit);
+        let members: Vec<Vec<u8>> = read(self.link.query(&range).await)?;
+        let ids = members.into_iter().map(|member| {
+            let bytes = <[u8; 16]>::try_from(member.as_slice());
+            bytes.map(KeyId::from_bytes).map_err(|_| StoreError::damaged(name, "a member is not an id of 16 bytes"))
+        });
+        ids.collect()
+    }
+
+    pub(super) async fn count_quota(
+        &self,
+        organization: &OrganizationId,
+        user: &UserId,
+    ) -> Result<QuotaUse, StoreError> {
+        let layout = &self.layout;
+        let call = scripts::QUOTA_USE.call(vec![
+            layout.keys(organization),
+            layout.ended(organization),
+            layout.user_keys(organization, user),
+            layout.user_ended(organization, user),
+        ]);
+        let (organization, user) = read(self.link.run(&call).await)?;
+        Ok(QuotaUse { organization, user })
+    }
+}

@@ -1,0 +1,180 @@
+//! The store: which promise is kept where.
+//!
+//! A key's record is in the key's slot; the lists it stands in and the quotas it counts against are in its
+//! organization's. A change that concerns both is made in three steps:
+//!
+//! 1. *intend* (`reserve` for creations): a pending entry with a deadline is written in the organization's slot;
+//!    for a creation the key takes its places in the lists and in the quotas with it, or is refused;
+//! 2. *write*: one script in the key's slot, which refuses after the deadline and refuses what is fenced;
+//! 3. *settle*: lists and quotas are made to agree with the record as it was seen, and the pending entry goes.
+//!
+//! Whoever dies in between leaves a pending entry. After its deadline the next creator of the organization, or
+//! [`RedisStore::reap`], reads the record it is about, fences a creation that never was written, and settles.
+//! Revocation alone does not wait for the organization's slot: its tombstone is written even if step 1 fails.
+
+mod create;
+mod delete;
+mod list;
+mod markers;
+mod reap;
+mod records;
+mod replace;
+mod reply;
+mod revoke;
+mod ring_usage;
+mod settle;
+mod status;
+mod unsettled;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use deadpool_redis::Pool;
+use keygate_core::key::KeyId;
+use keygate_core::names::{OrganizationId, ProjectId, UserId};
+use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
+use keygate_core::ring::EntryId;
+use keygate_core::store::{
+    Acknowledgement, CreateRefusal, Deployment, Listing, QuotaUse, RecordPage, Store, StoreError, WriteRefusal, Written,
+};
+
+use crate::layout::{Layout, Namespace};
+use crate::link::Link;
+use crate::settings::RedisSettings;
+use unsettled::Unsettled;
+
+/// How long a change may take from its first step to its second.
+const RESERVATION: Duration = Duration::from_secs(30);
+
+/// Keeps keys in Redis. See the [crate docs](crate) for an example.
+///
+/// Calls are safe to drop at any await: what they had sent may or may not happen, and is put right by whoever comes
+/// next. Acknowledgements claim nothing: no replica count, no fsync. Redis acknowledges before its replicas have a
+/// write, so a failover can lose what the last moments wrote.
+#[derive(Debug)]
+pub struct RedisStore {
+    link: Link,
+    layout: Layout,
+    reservation: Duration,
+    unsettled: Unsettled,
+}
+
+impl RedisStore {
+    /// A store with one connection of its own, made when first needed and made again whenever it is lost.
+    #[must_use]
+    pub fn connect(settings: RedisSettings) -> Self {
+        let RedisSettings { namespace, .. } = &settings;
+        Self::over(Link::new(&settings), namespace.clone())
+    }
+
+    /// A store that uses a pool that is already there. Its address and time limits are the pool's own, except that no
+    /// command takes longer than 3 s.
+    ///
+    /// One multiplexed connection, which [`connect`](Self::connect) makes, is several times faster under load: a pool
+    /// checks each connection with a round trip before it hands it out again.
+    #[must_use]
+    pub fn from_pool(pool: Pool, namespace: Namespace) -> Self {
+        Self::over(Link::Pooled(pool), namespace)
+    }
+
+    fn over(link: Link, namespace: Namespace) -> Self {
+        Self { link, layout: Layout::new(namespace), reservation: RESERVATION, unsettled: Unsettled::default() }
+    }
+
+    /// How long an unfinished change holds its place before others may clear it away: 30 s by default. It should be
+    /// well above the time a call may take; a creation that takes longer fails.
+    #[must_use]
+    pub fn with_reservation(mut self, reservation: Duration) -> Self {
+        self.reservation = reservation;
+        self
+    }
+
+    /// The names this store keeps things under.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    fn describe(&self) -> String {
+        self.link.describe()
+    }
+
+    async fn deployment(&self) -> Result<Option<Deployment>, StoreError> {
+        self.read_deployment().await.map(|marker| marker.map(|(deployment, _)| deployment))
+    }
+
+    async fn put_deployment(&self, previous: Option<&Deployment>, next: &Deployment) -> Result<bool, StoreError> {
+        self.swap_deployment(previous, next).await
+    }
+
+    async fn record(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        self.read_record(id).await
+    }
+
+    async fn parents(&self, organization: &OrganizationId, project: Option<&ProjectId>) -> Result<Parents, StoreError> {
+        self.read_parents(organization, project).await
+    }
+
+    async fn create(
+        &self,
+        organization: &OrganizationId,
+        quota: Quota,
+        records: Vec<KeyRecord>,
+    ) -> Result<Vec<Result<(), CreateRefusal>>, StoreError> {
+        self.create_all(organization, quota, &records).await
+    }
+
+    async fn replace(&self, record: &KeyRecord, expected: Revision) -> Result<Acknowledgement, WriteRefusal> {
+        self.replace_record(record, expected).await
+    }
+
+    async fn set_status(
+        &self,
+        organization: &OrganizationId,
+        id: KeyId,
+        change: &StatusChange,
+    ) -> Result<Written, WriteRefusal> {
+        self.change_status(organization, id, change).await
+    }
+
+    async fn delete(
+        &self,
+        organization: &OrganizationId,
+        id: KeyId,
+        expected: Revision,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        self.delete_record(organization, id, expected).await
+    }
+
+    async fn list(&self, listing: &Listing, after: Option<KeyId>, limit: usize) -> Result<RecordPage, StoreError> {
+        self.list_records(listing, after, limit).await
+    }
+
+    async fn quota_use(&self, organization: &OrganizationId, user: &UserId) -> Result<QuotaUse, StoreError> {
+        self.count_quota(organization, user).await
+    }
+
+    async fn put_organization(
+        &self,
+        record: &OrganizationRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        self.write_organization(record, expected).await
+    }
+
+    async fn put_project(
+        &self,
+        record: &ProjectRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        self.write_project(record, expected).await
+    }
+
+    async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
+        self.count_ring_usage().await
+    }
+}

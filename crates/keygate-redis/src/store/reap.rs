@@ -1,0 +1,157 @@
+//! Puts right what others left half done.
+
+use std::collections::BTreeSet;
+
+use keygate_core::key::KeyId;
+use keygate_core::names::{OrganizationId, UserId};
+use keygate_core::store::StoreError;
+
+use super::RedisStore;
+use super::reply::{decode, read};
+use super::settle::{Sight, State, ends};
+use crate::pending::{Change, Pending};
+use crate::scripts;
+
+/// How long a fence stands: many times what any write that was sent before it can still be under way, and what the
+/// clocks of two primaries can differ by.
+const FENCE_MILLIS: u64 = 15 * 60 * 1000;
+/// Pending changes looked at together.
+const BATCH: usize = 256;
+/// Keys of one user looked at before the user's quota refuses one more.
+const USER_RECOUNT: usize = 256;
+
+impl RedisStore {
+    /// Ends every change of an organization that was begun and not finished by its deadline, and says how many there
+    /// were. Creations do a part of this by themselves.
+    ///
+    /// # Errors
+    /// When the store does not answer, or holds what cannot be read.
+    pub async fn reap(&self, organization: &OrganizationId) -> Result<usize, StoreError> {
+        self.settle_unsettled().await;
+        let mut reaped = 0;
+        loop {
+            let call = scripts::OVERDUE.call(vec![self.layout.pending(organization)]).arg(BATCH);
+            let overdue: Vec<Vec<u8>> = read(self.link.run(&call).await)?;
+            self.end_overdue(organization, &overdue).await?;
+            reaped += overdue.len();
+            if overdue.len() < BATCH {
+                return Ok(reaped);
+            }
+        }
+    }
+
+    /// Compares every key in an organization's lists with its record, mends what differs, and says how much did. It
+    /// reads every record of the organization.
+    ///
+    /// Nothing but a failover that lost writes, or a revocation during an outage of the organization's slot by a process
+    /// that ended before it could settle, leaves anything to mend.
+    ///
+    /// # Errors
+    /// When the store does not answer, or holds what cannot be read.
+    pub async fn recount(&self, organization: &OrganizationId) -> Result<usize, StoreError> {
+        self.compare(organization, None, usize::MAX).await
+    }
+
+    /// Before a quota refuses: ends what is overdue, and compares the lists of the users concerned with their records.
+    pub(super) async fn make_room(
+        &self,
+        organization: &OrganizationId,
+        users: BTreeSet<UserId>,
+    ) -> Result<(), StoreError> {
+        self.reap(organization).await?;
+        for user in users {
+            self.compare(organization, Some(&user), USER_RECOUNT).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn reap_quietly(&self, organization: &OrganizationId, overdue: &[Vec<u8>]) {
+        if let Err(error) = self.end_overdue(organization, overdue).await {
+            tracing::debug!(%organization, %error, "overdue changes are left to the next");
+        }
+    }
+
+    async fn end_overdue(&self, organization: &OrganizationId, overdue: &[Vec<u8>]) -> Result<(), StoreError> {
+        let pending: Vec<Pending> = overdue.iter().filter_map(|entry| Pending::decode(entry)).collect();
+        if pending.len() < overdue.len() {
+            return Err(StoreError::damaged(self.layout.pending(organization), "an entry has an unknown form"));
+        }
+        let calls: Vec<_> = pending
+            .iter()
+            .map(|pending| {
+                let keys = vec![self.layout.record(pending.id), self.layout.fence(pending.id)];
+                let nonce: &[u8] = if pending.change == Change::Create { &pending.nonce } else { b"" };
+                scripts::FENCE.call(keys).arg(organization.as_str()).arg(nonce).arg(FENCE_MILLIS)
+            })
+            .collect();
+        let mut sights = Vec::with_capacity(pending.len());
+        let mut failure = None;
+        for (pending, answer) in pending.iter().zip(self.link.run_all(&calls).await) {
+            let seen = read::<Option<Vec<u8>>>(answer)
+                .and_then(|held| held.map(|bytes| decode(pending.id, &bytes)).transpose());
+            match seen {
+                Ok(record) => sights.push(Sight { pending, state: State::of(record.as_ref()) }),
+                Err(error) => failure = Some(error),
+            }
+        }
+        self.settle(organization, &sights).await?;
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Compares up to `most` keys of a list with their records, newest first, and heals those that differ.
+    async fn compare(
+        &self,
+        organization: &OrganizationId,
+        user: Option<&UserId>,
+        most: usize,
+    ) -> Result<usize, StoreError> {
+        let keys = match user {
+            None => self.layout.keys(organization),
+            Some(user) => self.layout.user_keys(organization, user),
+        };
+        let (mut after, mut seen, mut healed) = (None, 0, 0);
+        while seen < most {
+            let ids = self.page_of_ids(&keys, after, BATCH).await?;
+            let Some(last) = ids.last() else { break };
+            after = Some(*last);
+            seen += ids.len();
+            healed += self.compare_page(organization, user, &ids).await?;
+            if ids.len() < BATCH {
+                break;
+            }
+        }
+        Ok(healed)
+    }
+
+    async fn compare_page(
+        &self,
+        organization: &OrganizationId,
+        user: Option<&UserId>,
+        ids: &[KeyId],
+    ) -> Result<usize, StoreError> {
+        let mut scores = redis::cmd("ZMSCORE");
+        scores.arg(self.layout.ended(organization));
+        for id in ids {
+            scores.arg(id.as_bytes());
+        }
+        let listed: Vec<Option<f64>> = read(self.link.query(&scores).await)?;
+        let records = self.read_records(ids).await?;
+        let mut healed = 0;
+        for ((id, listed), record) in ids.iter().zip(listed).zip(records) {
+            let record = record.filter(|record| record.key.organization == *organization);
+            let listed = listed.map(|score| format!("{score:.0}")).unwrap_or_default();
+            let owner = match &record {
+                Some(record) if ends(record) == listed => continue,
+                Some(record) => &record.key.user,
+                // Nobody knows whose it was: only a list of one user's keys tells.
+                None => match user {
+                    Some(user) => user,
+                    None => continue,
+                },
+            };
+            self.heal(organization, &Pending::new(*id, Change::Update, owner)?).await?;
+            healed += 1;
+        }
+        Ok(healed)
+    }
+}

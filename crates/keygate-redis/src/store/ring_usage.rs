@@ -1,0 +1,70 @@
+//! Which ring entries are still needed, from every record there is.
+
+use std::collections::{BTreeMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use keygate_core::key::KeyId;
+use keygate_core::ring::EntryId;
+use keygate_core::store::StoreError;
+
+use super::RedisStore;
+use super::reply::read;
+use crate::link::Primary;
+
+/// Entries of the keyspace that one step looks through.
+const STEP: usize = 1000;
+/// How often to begin again because slots moved between primaries meanwhile.
+const TRIES: usize = 3;
+
+impl RedisStore {
+    pub(super) async fn count_ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
+        // A slot that moves during the scan may be seen on neither side, and an entry missed may be taken out of the
+        // ring while a key needs it.
+        for _ in 0..TRIES {
+            let (primaries, before) = self.link.primaries().await.map_err(StoreError::unavailable)?;
+            let usage = self.scan(&primaries).await?;
+            let (_, after) = self.link.primaries().await.map_err(StoreError::unavailable)?;
+            if before == after {
+                return Ok(usage);
+            }
+        }
+        Err(StoreError::unavailable("slots of the Cluster are on the move; try again when they rest"))
+    }
+
+    async fn scan(&self, primaries: &[Primary]) -> Result<BTreeMap<EntryId, u64>, StoreError> {
+        let mut usage = BTreeMap::new();
+        // SCAN may show an entry twice.
+        let mut seen: HashSet<KeyId> = HashSet::new();
+        let pattern = format!("{}*", self.layout.record_prefix());
+        for primary in primaries {
+            let (seconds, _): (i64, i64) = read(self.link.query_at(&redis::cmd("TIME"), *primary).await)?;
+            let now = DateTime::from_timestamp(seconds, 0).unwrap_or_else(Utc::now);
+            let mut cursor = 0_u64;
+            loop {
+                let mut scan = redis::cmd("SCAN");
+                scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(STEP);
+                let (next, names): (u64, Vec<String>) = read(self.link.query_at(&scan, *primary).await)?;
+                let ids: Vec<KeyId> = names
+                    .iter()
+                    .map(|name| name.rsplit(':').next().unwrap_or_default().parse())
+                    .collect::<Result<_, _>>()
+                    .map_err(|error| StoreError::damaged("a record under a name that is not a key's", error))?;
+                let fresh: Vec<KeyId> = ids.into_iter().filter(|id| seen.insert(*id)).collect();
+                for record in self.read_records(&fresh).await?.into_iter().flatten() {
+                    if record.key.counts_until().is_some_and(|end| end <= now) {
+                        continue;
+                    }
+                    *usage.entry(record.minted_under).or_insert(0) += 1;
+                    if record.digested_under != record.minted_under {
+                        *usage.entry(record.digested_under).or_insert(0) += 1;
+                    }
+                }
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(usage)
+    }
+}

@@ -1,0 +1,28 @@
+//! The store contract, over every way to Redis.
+
+mod common;
+
+use common::{cluster, namespace, pool, sentinel, server, store_at};
+use keygate_redis::RedisStore;
+use keygate_testkit::contract::Fresh;
+
+async fn multiplexed_store() -> Fresh {
+    Fresh::new(store_at(&server().await.url(), namespace()))
+}
+
+async fn pooled_store() -> Fresh {
+    Fresh::new(RedisStore::from_pool(pool(&server().await.url()), namespace()))
+}
+
+async fn cluster_store() -> Fresh {
+    Fresh::new(store_at(&cluster().await.url(), namespace()))
+}
+
+async fn sentinel_store() -> Fresh {
+    Fresh::new(store_at(&sentinel().await.url(), namespace()))
+}
+
+keygate_testkit::store_contract!(multiplexed, multiplexed_store);
+keygate_testkit::store_contract!(pooled, pooled_store);
+keygate_testkit::store_contract!(clustered, cluster_store);
+keygate_testkit::store_contract!(behind_sentinels, sentinel_store);

@@ -1,0 +1,70 @@
+//! Lets a request through only with an API key.
+//!
+//! [`ApiKeyTransform`] reads the request's credential, asks the
+//! [`ApiKeyManager`](keygate_core::manager::ApiKeyManager), and either answers the request itself or passes it on
+//! with an [`Admission`](keygate_core::context::Admission) in its extensions. Credential headers are marked as
+//! sensitive, so that no `Debug` output of the headers shows the key.
+//!
+//! A refusal is a response and never an error: the middleware's error is the inner service's. A forged key is refused
+//! without a store call; only when the store has to be asked is anything boxed or held back. The address of the
+//! client is the connection's peer, or what [trusted proxies](ApiKeyTransform::trusted_proxies) say of it; never
+//! `realip_remote_addr`, which any client can write.
+//!
+//! # Workers
+//!
+//! `HttpServer` calls its closure once for each worker. Make the transform outside of it and clone it inside: clones
+//! share one manager, and so what it keeps.
+//!
+//! # Beside other middleware
+//!
+//! Marking headers needs the request for itself, as actix-web's own routing and `NormalizePath` do: a middleware
+//! further out that keeps a clone of the `HttpRequest` while it calls on makes all three panic. What a handler sees is
+//! the word of the transform nearest to it: an inner one replaces the admission of an outer one, or removes it where
+//! it lets a request through without a key. A request that passes two is checked and counted twice; to ask for more on
+//! some routes than on others use [`RequireScope`](crate::RequireScope) within one [`ApiKeyTransform`].
+//!
+//! # Example
+//!
+//! ```
+//! use actix_web::{App, test, web};
+//! use keygate_actix::{ApiKey, ApiKeyTransform};
+//! # use keygate_core::{actor::Operator, manager::{ApiKeyManager, NewKey}, ring::{MasterSecret, SecretRing}, store::MemoryStore};
+//! use keygate_core::network::{Cidr, CidrSet};
+//! use keygate_http::client_address::TrustedProxies;
+//! use keygate_http::credentials::CredentialSources;
+//!
+//! # #[actix_web::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let ring = SecretRing::new(&MasterSecret::generate()?);
+//! # let manager = ApiKeyManager::builder(MemoryStore::new(), ring).build()?;
+//! # manager.open().await?;
+//! # let operator = Operator::named("docs".parse()?).into();
+//! # let key = manager.create(&operator, NewKey::new("acme".parse()?, "ada".parse()?)).await?.text;
+//! async fn who(key: Option<ApiKey>) -> String {
+//!     key.map_or("stranger".to_owned(), |key| key.user.to_string())
+//! }
+//!
+//! let keys = ApiKeyTransform::new(manager)
+//!     .credentials(CredentialSources::default().header("X-Acme-Key")?)
+//!     .trusted_proxies(TrustedProxies::new(CidrSet::new([Cidr::new("10.0.0.0/8")?])?))
+//!     .optional();
+//! let app = test::init_service(App::new().wrap(keys).route("/", web::get().to(who))).await;
+//!
+//! let request = test::TestRequest::get().insert_header(("X-Acme-Key", key.expose())).to_request();
+//! assert_eq!(test::call_and_read_body(&app, request).await, "ada");
+//!
+//! let request = test::TestRequest::get().to_request();
+//! assert_eq!(test::call_and_read_body(&app, request).await, "stranger");
+//! # Ok(())
+//! # }
+//! ```
+
+mod future;
+mod service;
+mod settings;
+mod transform;
+
+pub use future::ResponseFuture;
+pub use service::ApiKeyService;
+pub(crate) use settings::WithoutKey;
+pub use transform::ApiKeyTransform;

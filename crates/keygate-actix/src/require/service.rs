@@ -1,0 +1,50 @@
+use std::sync::Arc;
+
+use actix_web::HttpMessage;
+use actix_web::body::EitherBody;
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse, forward_ready};
+use keygate_http::answer::Realm;
+
+use super::future::ResponseFuture;
+use super::requirement::Requirement;
+use crate::reject::{ProblemRejection, Reject, refuse};
+
+#[derive(Debug, Clone)]
+pub(super) struct Terms {
+    pub(super) requirement: Requirement,
+    pub(super) realm: Realm,
+}
+
+/// Service that refuses requests whose key does not cover a scope or permission.
+///
+/// Made by [`RequireScope`](super::RequireScope) and [`RequirePermission`](super::RequirePermission). See the
+/// [module docs](super) for an example.
+#[derive(Debug, Clone)]
+pub struct Require<S, R = ProblemRejection> {
+    pub(super) inner: S,
+    pub(super) terms: Arc<Terms>,
+    pub(super) rejection: R,
+}
+
+impl<S, R, B> Service<ServiceRequest> for Require<S, R>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>>,
+    R: Reject,
+{
+    type Response = ServiceResponse<EitherBody<B>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    forward_ready!(inner);
+
+    fn call(&self, request: ServiceRequest) -> Self::Future {
+        let decision = self.terms.requirement.check_request(&request.extensions());
+        match decision {
+            Ok(()) => ResponseFuture::inner(self.inner.call(request)),
+            Err(denial) => {
+                let response = refuse(&self.rejection, &self.terms.realm, denial);
+                ResponseFuture::rejected(request.into_response(response))
+            }
+        }
+    }
+}

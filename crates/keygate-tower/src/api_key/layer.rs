@@ -1,0 +1,121 @@
+use std::sync::Arc;
+
+use http::Response;
+use keygate_core::denial::Denial;
+use keygate_core::manager::ApiKeyManager;
+use keygate_core::names::Environment;
+use keygate_core::scope::Scope;
+use keygate_http::answer::{Answer, Realm};
+use keygate_http::client_address::TrustedProxies;
+use keygate_http::credentials::CredentialSources;
+use tower_layer::Layer;
+
+use super::service::ApiKeyService;
+use super::settings::Settings;
+use crate::reject::ProblemRejection;
+use crate::require::Requirement;
+
+/// Layer that lets a request through only with an API key.
+///
+/// Clones share their settings. See the [module docs](super) for an example.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct ApiKeyLayer<R = ProblemRejection> {
+    settings: Arc<Settings>,
+    rejection: R,
+}
+
+impl ApiKeyLayer {
+    /// A layer that asks this manager about the key in `Authorization: Bearer` or `X-API-Key`, trusts no proxy, needs
+    /// no particular scope, and refuses with problem+json.
+    pub fn new(manager: ApiKeyManager) -> Self {
+        Self { settings: Arc::new(Settings::new(manager)), rejection: ProblemRejection }
+    }
+}
+
+impl<R> ApiKeyLayer<R> {
+    /// Reads credentials from these places. Sources without any place refuse every request.
+    pub fn credentials(self, sources: CredentialSources) -> Self {
+        self.with(|settings| settings.sources = sources)
+    }
+
+    /// Takes these proxies' word for where a request comes from. Useful only where the peer's address is known; see
+    /// [`peer`](crate::peer).
+    pub fn trusted_proxies(self, proxies: impl Into<TrustedProxies>) -> Self {
+        let proxies = proxies.into();
+        self.with(|settings| settings.proxies = proxies)
+    }
+
+    /// Takes keys of this environment, and not of the manager's own.
+    pub fn environment(self, environment: Environment) -> Self {
+        self.with(|settings| settings.context.environment = Some(environment))
+    }
+
+    /// Lets only keys through whose scopes cover this one. Called again, a key needs both.
+    ///
+    /// For what some routes need, see [`RequireScopeLayer`](crate::RequireScopeLayer).
+    pub fn require_scope(self, scope: Scope) -> Self {
+        self.with(|settings| match settings.context.scope {
+            None => settings.context.scope = Some(scope),
+            Some(_) => settings.further.push(Requirement::Scope(scope)),
+        })
+    }
+
+    /// Lets only keys through whose permissions cover this one. Called again, a key needs both.
+    pub fn require_permission(self, permission: Scope) -> Self {
+        self.with(|settings| match settings.context.permission {
+            None => settings.context.permission = Some(permission),
+            Some(_) => settings.further.push(Requirement::Permission(permission)),
+        })
+    }
+
+    /// Lets a request without any key through, without an [`Admission`](keygate_core::context::Admission). A request
+    /// with a key that is not valid is still refused, and so is one with several: who sends a key means to be known
+    /// by it.
+    pub fn optional(self) -> Self {
+        self.with(|settings| settings.optional = true)
+    }
+
+    /// Lets CORS preflights through, which browsers send without credentials. Needed only where the layer that answers
+    /// them stands within this one; outside of it is the better place.
+    pub fn allow_preflight(self) -> Self {
+        self.with(|settings| settings.allow_preflight = true)
+    }
+
+    /// Names what is protected, in `WWW-Authenticate`. `keygate` if never called.
+    pub fn realm(self, realm: Realm) -> Self {
+        self.with(|settings| settings.realm = realm)
+    }
+
+    /// Refuses with the responses that `reject` makes. It gets the denial and the answer keygate would give.
+    pub fn on_reject<F, B>(self, reject: F) -> ApiKeyLayer<F>
+    where
+        F: Fn(&Denial, Answer) -> Response<B>,
+    {
+        self.rejection(reject)
+    }
+
+    /// Refuses with the responses of this [`Reject`](crate::Reject).
+    pub fn rejection<R2>(self, rejection: R2) -> ApiKeyLayer<R2> {
+        ApiKeyLayer { settings: self.settings, rejection }
+    }
+
+    /// Refuses with a gRPC status; for tonic's `Server::builder().layer(..)`.
+    #[cfg(feature = "tonic")]
+    pub fn grpc(self) -> ApiKeyLayer<crate::GrpcRejection> {
+        self.rejection(crate::GrpcRejection)
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(Arc::make_mut(&mut self.settings));
+        self
+    }
+}
+
+impl<S, R: Clone> Layer<S> for ApiKeyLayer<R> {
+    type Service = ApiKeyService<S, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ApiKeyService { inner, settings: Arc::clone(&self.settings), rejection: self.rejection.clone() }
+    }
+}

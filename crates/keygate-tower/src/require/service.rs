@@ -1,0 +1,60 @@
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use keygate_http::answer::Realm;
+use tower_service::Service;
+
+use super::future::ResponseFuture;
+use super::requirement::Requirement;
+use crate::reject::{ProblemRejection, Reject, refuse};
+
+#[derive(Debug, Clone)]
+pub(super) struct Terms {
+    pub(super) requirement: Requirement,
+    pub(super) realm: Realm,
+}
+
+/// Service that refuses requests whose key does not cover a scope or permission.
+///
+/// Made by [`RequireScopeLayer`](super::RequireScopeLayer) and
+/// [`RequirePermissionLayer`](super::RequirePermissionLayer). See the [module docs](super) for an example.
+#[derive(Debug, Clone)]
+pub struct Require<S, R = ProblemRejection> {
+    pub(super) inner: S,
+    pub(super) terms: Arc<Terms>,
+    pub(super) rejection: R,
+}
+
+impl<S, R> Require<S, R> {
+    /// The inner service.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, R, B, B2> Service<Request<B>> for Require<S, R>
+where
+    S: Service<Request<B>, Response = Response<B2>>,
+    R: Reject<B2>,
+{
+    type Response = Response<B2>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, B2>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match self.terms.requirement.check_request(request.extensions()) {
+            Ok(()) => ResponseFuture::inner(self.inner.call(request)),
+            Err(denial) => ResponseFuture::rejected(refuse(&self.rejection, &self.terms.realm, denial)),
+        }
+    }
+}

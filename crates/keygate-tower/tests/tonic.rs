@@ -1,0 +1,70 @@
+//! The layer before a tonic server, asked by a tonic client.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use keygate_core::network::{Cidr, CidrSet};
+use keygate_tower::{ApiKeyLayer, RequireScopeLayer};
+use support::{Deployment, scope};
+use tokio::net::TcpListener;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Channel, Server};
+use tonic::{Code, Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+async fn serve(deployment: &Deployment) -> HealthClient<Channel> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_, health) = tonic_health::server::health_reporter();
+    let server = Server::builder()
+        .layer(ApiKeyLayer::new(deployment.manager.clone()).grpc())
+        .layer(RequireScopeLayer::new(scope("reports:read")).grpc())
+        .add_service(health);
+    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    HealthClient::new(Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap())
+}
+
+async fn check(client: &mut HealthClient<Channel>, keys: &[&str]) -> Result<(), Status> {
+    let mut request = Request::new(HealthCheckRequest { service: String::new() });
+    for key in keys {
+        request.metadata_mut().append("x-api-key", key.parse().unwrap());
+    }
+    client.check(request).await.map(|_| ())
+}
+
+#[tokio::test]
+async fn refusals_arrive_as_grpc_statuses_with_their_reason() {
+    let deployment = Deployment::start().await;
+    let key = deployment.key().await;
+    let elsewhere = CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap();
+    let bound_elsewhere = deployment.key_with(|new| new.allowed_ips = elsewhere).await;
+    let unscoped = deployment.key_with(|new| new.scopes = None).await;
+    let mut client = serve(&deployment).await;
+
+    check(&mut client, &[&key]).await.unwrap();
+    for (keys, code, reason) in [
+        (vec![], Code::Unauthenticated, "missing_key"),
+        (vec!["nonsense"], Code::Unauthenticated, "malformed_key"),
+        (vec![&*key, &*key], Code::InvalidArgument, "multiple_credentials"),
+        (vec![&*unscoped], Code::PermissionDenied, "scope_not_authorized"),
+        (vec![&*bound_elsewhere], Code::PermissionDenied, "ip_not_allowed"),
+    ] {
+        let status = check(&mut client, &keys).await.unwrap_err();
+        assert_eq!(status.code(), code, "{reason}");
+        assert_eq!(status.metadata().get("x-keygate-reason").unwrap(), reason);
+        assert!(!status.message().is_empty());
+    }
+    deployment.store.fail();
+    let status = check(&mut client, &[&key]).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "1000");
+}
+
+#[tokio::test]
+async fn addresses_come_from_tonics_connection_information() {
+    let deployment = Deployment::start().await;
+    let loopback = CidrSet::new([Cidr::new("127.0.0.1").unwrap()]).unwrap();
+    let key = deployment.key_with(|new| new.allowed_ips = loopback).await;
+    check(&mut serve(&deployment).await, &[&key]).await.unwrap();
+}

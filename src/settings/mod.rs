@@ -1,0 +1,168 @@
+//! A manager from `KEYGATE_*` environment variables: what the `keygate` command and the example servers start from.
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `KEYGATE_STORE` | `memory:`, `file:PATH`, `redis://…`, `rediss://…`, `redis+sentinel://h:p,h:p/MASTER`, `redis+cluster://h:p,h:p` | the program's own |
+//! | `KEYGATE_SECRET` | the master secret: base64 of 32 bytes | see [`Secrets`] |
+//! | `KEYGATE_SECRET_FILE` | a file that holds it | |
+//! | `KEYGATE_PASSPHRASE` | a passphrase it is derived from (PBKDF2) | |
+//! | `KEYGATE_RETIRED_SECRETS` | earlier secrets, separated by commas | none |
+//! | `KEYGATE_LISTEN` | the address a server listens on | `127.0.0.1:8080` |
+//! | `KEYGATE_ENVIRONMENT`, else `ENVIRONMENT` | environment of new keys, and the one requests must match | `dev` |
+//! | `KEYGATE_TRUSTED_PROXIES` | networks whose forwarding headers count, separated by commas | none |
+//! | `KEYGATE_NAMESPACE` | prefix of every name in a Redis store | `kg` |
+//!
+//! A value that cannot be used stops the start with one sentence that names the variable and shows no secret.
+//!
+//! ```no_run
+//! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+//! use keygate::settings::{Settings, StoreAddress};
+//!
+//! let settings = Settings::from_env(StoreAddress::Memory)?;
+//! let opened = settings.open().await?;
+//! println!("keys are kept in {}", opened.manager.describe_store());
+//! # Ok(())
+//! # }
+//! ```
+
+mod open;
+mod secrets;
+mod store;
+
+use std::net::SocketAddr;
+
+use keygate_core::names::Environment;
+use keygate_core::network::{Cidr, CidrSet};
+use secrecy::SecretString;
+
+pub use open::{OpenError, Opened};
+pub use secrets::Secrets;
+pub use store::StoreAddress;
+
+/// Why a setting cannot be used: one sentence, with the variable's name and without its value if that may be secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} {problem}")]
+pub struct SettingError {
+    name: &'static str,
+    problem: String,
+}
+
+impl SettingError {
+    pub(crate) fn new(name: &'static str, problem: impl Into<String>) -> Self {
+        Self { name, problem: problem.into() }
+    }
+
+    /// The variable.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// All that a program needs to begin. See the [module docs](self) for the variables.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Where keys are kept.
+    pub store: StoreAddress,
+    /// What they are made and checked under.
+    pub secrets: Secrets,
+    /// Where a server listens.
+    pub listen: SocketAddr,
+    /// Environment of new keys, and the one requests must match.
+    pub environment: Environment,
+    /// Networks whose forwarding headers count.
+    pub trusted_proxies: CidrSet,
+    /// Prefix of every name in a Redis store.
+    pub namespace: String,
+}
+
+impl Settings {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// When a value cannot be used.
+    pub fn from_env(default_store: StoreAddress) -> Result<Self, SettingError> {
+        Self::from_flags_and_env(default_store, |_| None)
+    }
+
+    /// Reads what a command line says, by the variable's name, and the process's environment where it says nothing.
+    ///
+    /// # Errors
+    /// When a value cannot be used.
+    pub fn from_flags_and_env(
+        default_store: StoreAddress,
+        flag: impl Fn(&'static str) -> Option<String>,
+    ) -> Result<Self, SettingError> {
+        Self::read(default_store, |name| match flag(name) {
+            Some(value) => Ok(Some(value)),
+            None => match std::env::var(name) {
+                Ok(value) => Ok(Some(value)),
+                Err(std::env::VarError::NotPresent) => Ok(None),
+                Err(std::env::VarError::NotUnicode(_)) => Err(SettingError::new(name, "is not valid UTF-8")),
+            },
+        })
+    }
+
+    /// Reads the settings from wherever `lookup` finds them. An empty value is one that is not set.
+    ///
+    /// # Errors
+    /// When a value cannot be used, or `lookup` fails.
+    pub fn read(
+        default_store: StoreAddress,
+        lookup: impl Fn(&'static str) -> Result<Option<String>, SettingError>,
+    ) -> Result<Self, SettingError> {
+        let lookup = |name| Ok::<_, SettingError>(lookup(name)?.filter(|value| !value.is_empty()));
+        let secret = |name| Ok::<_, SettingError>(lookup(name)?.map(SecretString::from));
+        let store = match lookup("KEYGATE_STORE")? {
+            Some(text) => StoreAddress::parse(&text)?,
+            None => default_store,
+        };
+        let secrets = Secrets::read(
+            secret("KEYGATE_SECRET")?,
+            lookup("KEYGATE_SECRET_FILE")?,
+            secret("KEYGATE_PASSPHRASE")?,
+            secret("KEYGATE_RETIRED_SECRETS")?,
+        )?;
+        let listen = match lookup("KEYGATE_LISTEN")? {
+            Some(text) => text.parse().map_err(|_| {
+                SettingError::new("KEYGATE_LISTEN", "must be an IP address and a port, such as 127.0.0.1:8080")
+            })?,
+            None => SocketAddr::from(([127, 0, 0, 1], 8080)),
+        };
+        Ok(Self {
+            store,
+            secrets,
+            listen,
+            environment: read_environment(lookup("KEYGATE_ENVIRONMENT")?, lookup("ENVIRONMENT")?)?,
+            trusted_proxies: read_proxies(lookup("KEYGATE_TRUSTED_PROXIES")?.as_deref())?,
+            namespace: read_namespace(lookup("KEYGATE_NAMESPACE")?)?,
+        })
+    }
+}
+
+fn read_environment(own: Option<String>, shared: Option<String>) -> Result<Environment, SettingError> {
+    let named = own.map(|text| ("KEYGATE_ENVIRONMENT", text)).or_else(|| shared.map(|text| ("ENVIRONMENT", text)));
+    named.map_or(Ok(Environment::dev()), |(name, text)| {
+        Environment::new(text).map_err(|_| SettingError::new(name, "must be 1 to 16 characters out of a-z 0-9"))
+    })
+}
+
+fn read_proxies(text: Option<&str>) -> Result<CidrSet, SettingError> {
+    let refused = |problem: String| SettingError::new("KEYGATE_TRUSTED_PROXIES", problem);
+    let networks: Result<Vec<Cidr>, SettingError> = text
+        .into_iter()
+        .flat_map(|text| text.split(','))
+        .map(|part| Cidr::new(part.trim()).map_err(|error| refused(format!("has {:?}: {error}", part.trim()))))
+        .collect();
+    CidrSet::new(networks?).map_err(|error| refused(format!("is too long: {error}")))
+}
+
+fn read_namespace(text: Option<String>) -> Result<String, SettingError> {
+    let text = text.unwrap_or_else(|| "kg".into());
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if text.len() > 32 || !text.bytes().all(allowed) {
+        return Err(SettingError::new("KEYGATE_NAMESPACE", "must be 1 to 32 characters out of A-Z a-z 0-9 . _ -"));
+    }
+    Ok(text)
+}

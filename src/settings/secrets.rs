@@ -1,0 +1,126 @@
+//! `KEYGATE_SECRET`, `KEYGATE_SECRET_FILE`, `KEYGATE_PASSPHRASE` and `KEYGATE_RETIRED_SECRETS`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use keygate_core::manager::prepare_deployment;
+use keygate_core::ring::{MasterSecret, SecretError, SecretRing};
+use keygate_core::store::Store;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{OpenError, SettingError};
+
+/// The current master secret, as it was configured, and the retired ones. `Debug` shows none.
+///
+/// Where none is configured, a store in a file gets one of its own in a file beside it (`PATH.secret`, readable by
+/// its owner alone), a store in memory gets one that is gone with it, and a Redis store is refused.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    current: Option<Current>,
+    retired: Vec<MasterSecret>,
+}
+
+#[derive(Debug, Clone)]
+enum Current {
+    Given(MasterSecret),
+    File(PathBuf),
+    Passphrase(SecretString),
+}
+
+impl Secrets {
+    pub(super) fn read(
+        secret: Option<SecretString>,
+        file: Option<String>,
+        passphrase: Option<SecretString>,
+        retired: Option<SecretString>,
+    ) -> Result<Self, SettingError> {
+        let refused = |name, error: SecretError| SettingError::new(name, format!("cannot be used: {error}"));
+        let current = match (secret, file, passphrase) {
+            (None, None, None) => None,
+            (Some(secret), None, None) => Some(Current::Given(
+                MasterSecret::from_base64(&secret).map_err(|error| refused("KEYGATE_SECRET", error))?,
+            )),
+            (None, Some(file), None) => Some(Current::File(PathBuf::from(file))),
+            (None, None, Some(passphrase)) => Some(Current::Passphrase(passphrase)),
+            (Some(_), _, _) => {
+                return Err(SettingError::new(
+                    "KEYGATE_SECRET",
+                    "is set together with KEYGATE_SECRET_FILE or KEYGATE_PASSPHRASE; set exactly one of them",
+                ));
+            }
+            (None, Some(_), Some(_)) => {
+                return Err(SettingError::new(
+                    "KEYGATE_SECRET_FILE",
+                    "is set together with KEYGATE_PASSPHRASE; set exactly one of them",
+                ));
+            }
+        };
+        let retired = match retired {
+            None => Vec::new(),
+            Some(texts) => texts
+                .expose_secret()
+                .split(',')
+                .map(|text| MasterSecret::from_base64(&SecretString::from(text)))
+                .collect::<Result<_, _>>()
+                .map_err(|error| refused("KEYGATE_RETIRED_SECRETS", error))?,
+        };
+        Ok(Self { current, retired })
+    }
+
+    /// Whether a current secret is configured.
+    #[must_use]
+    pub fn is_configured(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// The ring of the current secret and the configured retired ones.
+    pub(super) fn ring(&self, current: MasterSecret) -> Result<SecretRing, OpenError> {
+        SecretRing::with_retired(&current, &self.retired)
+            .map_err(|error| SettingError::new("KEYGATE_RETIRED_SECRETS", format!("cannot be used: {error}")).into())
+    }
+
+    /// The current secret, if one is configured.
+    pub(super) async fn current(&self, store: &dyn Store) -> Result<Option<MasterSecret>, OpenError> {
+        let refused = |name, error: SecretError| SettingError::new(name, format!("cannot be used: {error}"));
+        match &self.current {
+            None => Ok(None),
+            Some(Current::Given(secret)) => Ok(Some(secret.clone())),
+            Some(Current::File(path)) => {
+                Ok(Some(MasterSecret::from_file(path).map_err(|error| refused("KEYGATE_SECRET_FILE", error))?))
+            }
+            Some(Current::Passphrase(passphrase)) => {
+                let deployment = prepare_deployment(store, chrono::Utc::now()).await.map_err(OpenError::Setup)?;
+                let passphrase = passphrase.clone();
+                let derive = move || MasterSecret::from_passphrase(&passphrase, &deployment.salt);
+                let derived = tokio::task::spawn_blocking(derive).await.map_err(|_| OpenError::Interrupted)?;
+                Ok(Some(derived.map_err(|error| refused("KEYGATE_PASSPHRASE", error))?))
+            }
+        }
+    }
+}
+
+/// The secret file beside a store's file.
+pub(super) fn file_beside(store: &Path) -> PathBuf {
+    let mut path = store.as_os_str().to_owned();
+    path.push(".secret");
+    PathBuf::from(path)
+}
+
+/// Makes a secret and keeps it in a new file that its owner alone can read, on disk before this returns.
+pub(super) fn make_file(path: &Path) -> Result<MasterSecret, SecretError> {
+    let failed = |source| SecretError::File { path: path.display().to_string(), source };
+    let secret = MasterSecret::generate()?;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path).map_err(failed)?;
+    writeln!(file, "{}", secret.to_base64().expose_secret()).map_err(failed)?;
+    file.sync_all().map_err(failed)?;
+    #[cfg(unix)]
+    if let Some(directory) = path.parent() {
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        std::fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
+    }
+    Ok(secret)
+}

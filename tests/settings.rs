@@ -1,0 +1,199 @@
+//! Settings: each mistake is one sentence that names its variable and shows no secret, and a store's own secret is made
+//! once and never replaced.
+#![cfg(all(feature = "settings", feature = "embedded", feature = "redis"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use keygate::actor::Operator;
+use keygate::context::RequestContext;
+use keygate::manager::{NewKey, SetupError};
+use keygate::settings::{OpenError, SettingError, Settings, StoreAddress};
+use keygate_testkit::RedisServer;
+
+const SECRET: &str = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=";
+const OTHER_SECRET: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+fn read(pairs: &[(&str, &str)]) -> Result<Settings, SettingError> {
+    let pairs: HashMap<&str, &str> = pairs.iter().copied().collect();
+    Settings::read(StoreAddress::Memory, |name| Ok(pairs.get(name).map(|value| (*value).to_owned())))
+}
+
+fn on_file(path: &Path, more: &[(&str, &str)]) -> Settings {
+    let store = format!("file:{}", path.display());
+    let pairs: Vec<_> = [("KEYGATE_STORE", store.as_str())].into_iter().chain(more.iter().copied()).collect();
+    read(&pairs).unwrap()
+}
+
+#[test]
+fn what_nobody_set_has_its_default() {
+    let settings = read(&[("KEYGATE_STORE", "")]).unwrap();
+    assert!(matches!(settings.store, StoreAddress::Memory));
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.environment.as_str(), "dev");
+    assert_eq!(settings.namespace, "kg");
+    assert!(settings.trusted_proxies.is_empty());
+    assert!(!settings.secrets.is_configured());
+}
+
+#[test]
+fn the_programs_own_environment_goes_before_the_shared_one() {
+    assert_eq!(read(&[("ENVIRONMENT", "staging")]).unwrap().environment.as_str(), "staging");
+    let both = read(&[("ENVIRONMENT", "staging"), ("KEYGATE_ENVIRONMENT", "prod")]).unwrap();
+    assert_eq!(both.environment.as_str(), "prod");
+}
+
+#[test]
+fn a_malformed_value_is_one_sentence_that_names_its_variable() {
+    let cases = [
+        ("KEYGATE_STORE", "postgres://localhost"),
+        ("KEYGATE_STORE", "nothing"),
+        ("KEYGATE_STORE", "file:"),
+        ("KEYGATE_STORE", "memory:x"),
+        ("KEYGATE_STORE", "redis:6379"),
+        ("KEYGATE_STORE", "redis://host:notaport"),
+        ("KEYGATE_STORE", "redis+sentinel://host:26379"),
+        ("KEYGATE_SECRET", "too short"),
+        ("KEYGATE_SECRET", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+        ("KEYGATE_RETIRED_SECRETS", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,"),
+        ("KEYGATE_LISTEN", "localhost"),
+        ("KEYGATE_LISTEN", "127.0.0.1:99999"),
+        ("KEYGATE_ENVIRONMENT", "Prod"),
+        ("ENVIRONMENT", "a-b"),
+        ("KEYGATE_TRUSTED_PROXIES", "10.0.0.0/8,nonsense"),
+        ("KEYGATE_TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("KEYGATE_NAMESPACE", "a:b"),
+    ];
+    for (name, value) in cases {
+        let error = read(&[(name, value)]).expect_err(name);
+        assert_eq!(error.name(), name);
+        let sentence = error.to_string();
+        assert!(sentence.starts_with(name) && !sentence.contains('\n'), "{sentence}");
+    }
+}
+
+#[test]
+fn two_sources_of_the_secret_are_refused() {
+    for pair in [
+        [("KEYGATE_SECRET", SECRET), ("KEYGATE_PASSPHRASE", "correct horse battery")],
+        [("KEYGATE_SECRET", SECRET), ("KEYGATE_SECRET_FILE", "somewhere")],
+        [("KEYGATE_SECRET_FILE", "somewhere"), ("KEYGATE_PASSPHRASE", "correct horse battery")],
+    ] {
+        let error = read(&pair).unwrap_err().to_string();
+        assert!(error.contains("exactly one"), "{error}");
+    }
+}
+
+#[test]
+fn no_debug_output_or_error_shows_a_secret() {
+    let settings = read(&[
+        ("KEYGATE_STORE", "redis://ada:hunter2@127.0.0.1:6379"),
+        ("KEYGATE_SECRET", SECRET),
+        ("KEYGATE_RETIRED_SECRETS", OTHER_SECRET),
+    ]);
+    let shown = format!("{settings:?}");
+    for secret in ["hunter2", SECRET, OTHER_SECRET] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    for store in ["redis://ada:hunter2@host:notaport", "redis://ada:hunter2@", "redis+cluster://ada:hunter2@h:1,:2/x"] {
+        let error = read(&[("KEYGATE_STORE", store)]).unwrap_err().to_string();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    let error = read(&[("KEYGATE_SECRET", "c2VjcmV0LXNlY3JldA==")]).unwrap_err().to_string();
+    assert!(!error.contains("c2VjcmV0"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_store_makes_its_secret_once_and_says_where() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.redb");
+    let operator = Operator::named("test".parse().unwrap()).into();
+
+    let opened = on_file(&path, &[]).open().await.unwrap();
+    let secret = opened.made_secret.clone().expect("the first start makes a secret");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let new = NewKey::new("acme".parse().unwrap(), "bob".parse().unwrap());
+    let created = opened.manager.create(&operator, new).await.unwrap();
+    drop(opened);
+
+    let again = on_file(&path, &[]).open().await.unwrap();
+    assert_eq!(again.made_secret, None);
+    again.manager.validate(created.text.expose(), &RequestContext::new()).await.unwrap();
+    drop(again);
+
+    std::fs::remove_file(&secret).unwrap();
+    let error = on_file(&path, &[]).open().await.unwrap_err();
+    assert!(matches!(&error, OpenError::SecretMissing(missing) if *missing == secret), "{error}");
+    assert!(!secret.exists(), "a lost secret is not replaced by another one");
+}
+
+#[tokio::test]
+async fn a_secret_that_does_not_fit_the_store_stops_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.redb");
+    drop(on_file(&path, &[("KEYGATE_SECRET", SECRET)]).open().await.unwrap());
+    let error = on_file(&path, &[("KEYGATE_SECRET", OTHER_SECRET)]).open().await.unwrap_err();
+    assert!(matches!(error, OpenError::Setup(SetupError::WrongSecret { .. })), "{error}");
+
+    // A new secret beside the old one, which is retired, is how a secret is replaced.
+    let replaced = [("KEYGATE_SECRET", OTHER_SECRET), ("KEYGATE_RETIRED_SECRETS", SECRET)];
+    on_file(&path, &replaced).open().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_secret_file_is_read_and_its_absence_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.redb");
+    let file = directory.path().join("secret");
+    let named = file.display().to_string();
+    let error = on_file(&path, &[("KEYGATE_SECRET_FILE", &named)]).open().await.unwrap_err().to_string();
+    assert!(error.starts_with("KEYGATE_SECRET_FILE") && error.contains(&named), "{error}");
+
+    std::fs::write(&file, format!("{SECRET}\n")).unwrap();
+    drop(on_file(&path, &[("KEYGATE_SECRET_FILE", &named)]).open().await.unwrap());
+    on_file(&path, &[("KEYGATE_SECRET", SECRET)]).open().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_passphrase_gives_the_same_keys_again_and_another_one_does_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.redb");
+    let operator = Operator::named("test".parse().unwrap()).into();
+    let passphrase = [("KEYGATE_PASSPHRASE", "correct horse battery staple")];
+
+    let opened = on_file(&path, &passphrase).open().await.unwrap();
+    let new = NewKey::new("acme".parse().unwrap(), "bob".parse().unwrap());
+    let created = opened.manager.create(&operator, new).await.unwrap();
+    drop(opened);
+
+    let again = on_file(&path, &passphrase).open().await.unwrap();
+    again.manager.validate(created.text.expose(), &RequestContext::new()).await.unwrap();
+    drop(again);
+
+    let error = on_file(&path, &[("KEYGATE_PASSPHRASE", "correct horse battery stable")]).open().await.unwrap_err();
+    assert!(matches!(error, OpenError::Setup(SetupError::WrongSecret { .. })), "{error}");
+    let error = on_file(&path, &[("KEYGATE_PASSPHRASE", "short")]).open().await.unwrap_err().to_string();
+    assert!(error.starts_with("KEYGATE_PASSPHRASE"), "{error}");
+}
+
+#[tokio::test]
+async fn redis_needs_a_secret_and_an_absent_server_does_not_stop_the_start() {
+    let mut server = RedisServer::start().await.unwrap();
+    let url = server.url();
+    let error = read(&[("KEYGATE_STORE", &url)]).unwrap().open().await.unwrap_err().to_string();
+    assert!(error.starts_with("KEYGATE_SECRET is required"), "{error}");
+
+    server.stop().await.unwrap();
+    let settings = read(&[("KEYGATE_STORE", &url), ("KEYGATE_SECRET", SECRET)]).unwrap();
+    let opened = settings.open().await.unwrap();
+    assert!(opened.unavailable.is_some());
+
+    // A passphrase needs the salt that the store keeps.
+    let settings = read(&[("KEYGATE_STORE", &url), ("KEYGATE_PASSPHRASE", "correct horse battery staple")]).unwrap();
+    assert!(matches!(settings.open().await.unwrap_err(), OpenError::Setup(SetupError::Store(_))));
+}

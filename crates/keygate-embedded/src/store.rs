@@ -89,7 +89,7 @@ impl EmbeddedStore {
     /// # Errors
     /// When the file cannot be read.
     pub async fn verify(&self) -> Result<Verification, StoreError> {
-        self.read_long(|read, now| verify::verify(read, now)).await
+        self.read_long(verify::verify).await
     }
 
     /// Reads on this thread. A record out of a page in memory takes 2.3 us among 100,000 keys and 5.6 us among a million;

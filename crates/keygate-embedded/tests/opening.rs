@@ -192,7 +192,8 @@ async fn a_damaged_file_is_an_error_and_no_panic() {
         }
     }
 
-    for page in 0..whole.len() / 4_096 {
+    // Every third page: a backtrace for each of redb's panics takes its time.
+    for page in (0..whole.len() / 4_096).step_by(3) {
         let mut bytes = whole.clone();
         let random: [u8; 512] = sample::random();
         for (byte, random) in bytes[page * 4_096 + 64..].iter_mut().zip(random.iter().cycle().take(4_000)) {

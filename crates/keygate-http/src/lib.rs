@@ -21,6 +21,8 @@
 //! assert_eq!(answer.status, 400);
 //! ```
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod answer;
 pub mod client_address;
 pub mod credentials;

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use keygate_core::network::{Cidr, CidrSet};
-use keygate_http::client_address::{ForwardingHeader, MAX_HOPS, TrustedProxies, client_address};
+use keygate_http::client_address::{ForwardingHeader, MAX_CHAIN_BYTES, MAX_HOPS, TrustedProxies, client_address};
 use proptest::prelude::*;
 
 fn proxies(header: ForwardingHeader) -> TrustedProxies {
@@ -79,8 +79,9 @@ fn long_chains_end_the_walk_and_long_lines_cost_no_more_than_their_end() {
 
     let noise = "x".repeat(1 << 20);
     assert_eq!(address("10.0.0.1", XFF, &[("X-Forwarded-For", &format!("{noise}, 192.0.2.1"))]), ip("192.0.2.1"));
-    // Cut in the middle, `192.0.2.1` must not become `2.0.2.1` or the like.
-    let padded = format!("192.0.2.1,{}10.1.1.1", " ".repeat(8 * 1024 - 8 - 3));
+    // One byte too long: cut there, `192.0.2.1` must not become `92.0.2.1`.
+    let padded = format!("192.0.2.1,{}10.1.1.1", " ".repeat(MAX_CHAIN_BYTES + 1 - 18));
+    assert_eq!(padded.len(), MAX_CHAIN_BYTES + 1);
     assert_eq!(address("10.0.0.1", XFF, &[("X-Forwarded-For", &padded)]), ip("10.1.1.1"));
 }
 

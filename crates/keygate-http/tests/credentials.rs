@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use keygate_core::denial::DenialReason;
-use keygate_http::credentials::CredentialSources;
+use keygate_http::credentials::{Credential, CredentialSources};
 use proptest::prelude::*;
 
 fn everywhere() -> CredentialSources {
@@ -59,7 +59,7 @@ proptest! {
     ) {
         let (lines, query) = request(&credentials, one_cookie_line);
         let sources = everywhere();
-        let read = sources.read(&lines[..], Some(&query)).map(|credential| credential.as_bytes());
+        let read = sources.read(&lines[..], Some(&query)).map(Credential::as_bytes);
         let read = read.map_err(|denial| denial.reason());
         match &credentials[..] {
             [] => prop_assert_eq!(read, Err(DenialReason::MissingKey)),

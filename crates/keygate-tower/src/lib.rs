@@ -3,7 +3,7 @@
 //! | | |
 //! |---|---|
 //! | [`api_key`] | [`ApiKeyLayer`]: lets a request through only with a key, and tells the service whose it is |
-//! | [`require`] | [`RequireScopeLayer`] and [`RequirePermissionLayer`]: what a part of the service needs of the key |
+//! | [`require`] | [`RequireScope`] and [`RequirePermission`]: what a part of the service needs of the key |
 //! | [`reject`] | how a refusal becomes a response, and how to write your own |
 //! | `extract` | the extractor `ApiKey` (feature `axum`) |
 //! | [`peer`] | where the client's address comes from |
@@ -47,6 +47,8 @@
 //! # }
 //! ```
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod api_key;
 #[cfg(feature = "axum")]
 pub mod extract;
@@ -63,4 +65,4 @@ pub use peer::PeerAddress;
 #[cfg(feature = "tonic")]
 pub use reject::GrpcRejection;
 pub use reject::{ProblemRejection, Reject};
-pub use require::{RequirePermissionLayer, RequireScopeLayer};
+pub use require::{RequirePermission, RequireScope};

@@ -268,8 +268,8 @@ fn layers_and_services_can_be_sent_and_shared() {
     type Inner = tower::util::BoxCloneSyncService<Request<Body>, Response<Body>, std::io::Error>;
     check::<ApiKeyLayer>();
     check::<keygate_tower::ApiKeyService<Inner>>();
-    check::<keygate_tower::RequireScopeLayer>();
-    check::<keygate_tower::RequirePermissionLayer>();
+    check::<keygate_tower::RequireScope>();
+    check::<keygate_tower::RequirePermission>();
     check::<keygate_tower::require::Require<Inner>>();
     check_future::<keygate_tower::api_key::ResponseFuture<Inner, ProblemRejection, Body>>();
 }

@@ -12,7 +12,7 @@ use axum::response::Response;
 use axum::routing::get;
 use http::Request;
 use keygate_core::network::{Cidr, CidrSet};
-use keygate_tower::{ApiKey, ApiKeyLayer, RequireScopeLayer};
+use keygate_tower::{ApiKey, ApiKeyLayer, RequireScope};
 use support::{Deployment, scope};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -43,8 +43,8 @@ async fn layers_stand_before_routers_and_routes() {
     let key = deployment.key().await;
     let app = Router::new()
         .route("/hello", get(hello))
-        .route("/reports", get(hello).layer(RequireScopeLayer::new(scope("reports:read"))))
-        .route("/invoices", get(hello).route_layer(RequireScopeLayer::new(scope("invoices:read"))))
+        .route("/reports", get(hello).layer(RequireScope::new(scope("reports:read"))))
+        .route("/invoices", get(hello).route_layer(RequireScope::new(scope("invoices:read"))))
         .route_layer(ApiKeyLayer::new(deployment.manager.clone()))
         .route("/open", get(maybe))
         .nest(

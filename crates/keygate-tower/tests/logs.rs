@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use http::Request;
 use keygate_core::network::{Cidr, CidrSet};
-use keygate_tower::{ApiKeyLayer, RequireScopeLayer};
+use keygate_tower::{ApiKeyLayer, RequireScope};
 use support::{Deployment, scope, whose, with_headers, with_key};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tracing_subscriber::filter::LevelFilter;
@@ -36,8 +36,11 @@ impl Lines {
 async fn refusals_are_logged_by_reason_and_key_id_and_never_with_what_was_sent() {
     let lines = Lines::default();
     let writer = lines.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(move || writer.clone()).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
 
     let deployment = Deployment::start().await;
@@ -46,7 +49,7 @@ async fn refusals_are_logged_by_reason_and_key_id_and_never_with_what_was_sent()
     let bound = deployment.key_with(|new| new.allowed_ips = elsewhere).await;
     let service = ServiceBuilder::new()
         .layer(ApiKeyLayer::new(deployment.manager.clone()))
-        .layer(RequireScopeLayer::new(scope("invoices:read")))
+        .layer(RequireScope::new(scope("invoices:read")))
         .service_fn(whose);
     lines.take();
 
@@ -70,7 +73,7 @@ async fn refusals_are_logged_by_reason_and_key_id_and_never_with_what_was_sent()
         }
     }
 
-    let alone = RequireScopeLayer::new(scope("invoices:read")).layer(service_fn(whose));
+    let alone = RequireScope::new(scope("invoices:read")).layer(service_fn(whose));
     alone.oneshot(with_key(&key)).await.unwrap();
     assert!(lines.take().contains("ApiKeyLayer is missing"));
 }

@@ -7,7 +7,7 @@ use http::{Method, Request};
 use keygate_core::denial::DenialReason;
 use keygate_core::scope::ScopeSet;
 use keygate_http::answer::Realm;
-use keygate_tower::{ApiKeyLayer, RequirePermissionLayer, RequireScopeLayer};
+use keygate_tower::{ApiKeyLayer, RequirePermission, RequireScope};
 use support::{Deployment, reason, scope, whose, with_headers, with_key};
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 
@@ -23,8 +23,8 @@ async fn a_key_needs_what_the_inner_layers_require() {
         .await;
     let service = ServiceBuilder::new()
         .layer(ApiKeyLayer::new(deployment.manager.clone()))
-        .layer(RequireScopeLayer::new(scope("reports:read")).realm(Realm::new("reports").unwrap()))
-        .layer(RequirePermissionLayer::new(scope("admin:write")))
+        .layer(RequireScope::new(scope("reports:read")).realm(Realm::new("reports").unwrap()))
+        .layer(RequirePermission::new(scope("admin:write")))
         .service_fn(whose);
 
     assert_eq!(service.clone().oneshot(with_key(&admin)).await.unwrap().status(), 200);
@@ -41,7 +41,7 @@ async fn a_key_needs_what_the_inner_layers_require() {
 #[tokio::test]
 async fn without_an_outer_layer_nobody_gets_in() {
     let deployment = Deployment::start().await;
-    let service = RequireScopeLayer::new(scope("reports:read")).layer(service_fn(whose));
+    let service = RequireScope::new(scope("reports:read")).layer(service_fn(whose));
     let response = service.oneshot(with_key(&deployment.key().await)).await.unwrap();
     assert_eq!((response.status().as_u16(), reason(&response)), (401, Some(DenialReason::MissingKey)));
 }
@@ -51,7 +51,7 @@ async fn an_optional_layer_does_not_open_what_requires_a_scope_and_preflights_re
     let deployment = Deployment::start().await;
     let service = ServiceBuilder::new()
         .layer(ApiKeyLayer::new(deployment.manager.clone()).optional().allow_preflight())
-        .layer(RequireScopeLayer::new(scope("reports:read")))
+        .layer(RequireScope::new(scope("reports:read")))
         .service_fn(whose);
     assert_eq!(service.clone().oneshot(Request::new(())).await.unwrap().status(), 401);
     let mut preflight = with_headers(&[("origin", "null"), ("access-control-request-method", "GET")]);
@@ -61,7 +61,7 @@ async fn an_optional_layer_does_not_open_what_requires_a_scope_and_preflights_re
 
 #[tokio::test]
 async fn a_refusal_can_be_written_by_the_user() {
-    let layer = RequireScopeLayer::new(scope("a")).on_reject(|denial, answer| {
+    let layer = RequireScope::new(scope("a")).on_reject(|denial, answer| {
         http::Response::builder().status(answer.status).body(denial.reason().to_string()).unwrap()
     });
     let service = layer.layer(service_fn(async |_: Request<()>| {

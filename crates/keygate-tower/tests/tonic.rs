@@ -4,7 +4,7 @@
 mod support;
 
 use keygate_core::network::{Cidr, CidrSet};
-use keygate_tower::{ApiKeyLayer, RequireScopeLayer};
+use keygate_tower::{ApiKeyLayer, RequireScope};
 use support::{Deployment, scope};
 use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
@@ -19,7 +19,7 @@ async fn serve(deployment: &Deployment) -> HealthClient<Channel> {
     let (_, health) = tonic_health::server::health_reporter();
     let server = Server::builder()
         .layer(ApiKeyLayer::new(deployment.manager.clone()).grpc())
-        .layer(RequireScopeLayer::new(scope("reports:read")).grpc())
+        .layer(RequireScope::new(scope("reports:read")).grpc())
         .add_service(health);
     tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
     HealthClient::new(Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap())

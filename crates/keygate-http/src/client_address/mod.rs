@@ -120,9 +120,13 @@ pub fn client_address<H: Headers + ?Sized>(
     if !proxies.trust(hop) {
         return Some(hop);
     }
-    let (name, read): (_, fn(&[u8]) -> Option<IpAddr>) = match proxies.header {
-        ForwardingHeader::XForwardedFor => ("x-forwarded-for", node::address),
-        ForwardingHeader::Forwarded => ("forwarded", node::forwarded_for),
+    let name = match proxies.header {
+        ForwardingHeader::XForwardedFor => "x-forwarded-for",
+        ForwardingHeader::Forwarded => "forwarded",
+    };
+    let read = |element| match proxies.header {
+        ForwardingHeader::XForwardedFor => node::address(element),
+        ForwardingHeader::Forwarded => node::forwarded_for(element),
     };
     let mut bytes_left = MAX_CHAIN_BYTES;
     let mut hops_left = MAX_HOPS;

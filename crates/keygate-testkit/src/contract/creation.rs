@@ -1,5 +1,6 @@
 //! Creating and reading back.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use keygate_core::record::{KeyRecord, Quota};
@@ -115,7 +116,7 @@ pub async fn a_large_batch_is_created_whole(store: Arc<dyn Store>) {
     assert_eq!(used(&*store, &organization, &users[7]).await, (KEYS as u64, 20));
 
     let mut expected = records;
-    expected.sort_by(|a, b| b.key.id.cmp(&a.key.id));
+    expected.sort_by_key(|record| Reverse(record.key.id));
     assert_eq!(listed(&*store, &Listing::Organization(organization.clone()), 300).await, expected);
     expected.retain(|record| record.key.user == users[7]);
     assert_eq!(listed(&*store, &of_user(&organization, &users[7]), 300).await, expected);

@@ -1,5 +1,6 @@
 //! Deleting, which leaves nothing.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use keygate_core::record::KeyStatus;
@@ -44,7 +45,7 @@ pub async fn a_deleted_key_is_in_no_list(store: Arc<dyn Store>) {
     }
     store.delete(&organization, records[1].key.id, records[1].key.revision).await.unwrap();
     let mut left = vec![records[0].clone(), records[2].clone()];
-    left.sort_by(|a, b| b.key.id.cmp(&a.key.id));
+    left.sort_by_key(|record| Reverse(record.key.id));
     for listing in [Listing::Organization(organization.clone()), of_user(&organization, &user)] {
         assert_eq!(listed(&*store, &listing, 10).await, left);
     }

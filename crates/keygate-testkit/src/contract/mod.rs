@@ -212,6 +212,7 @@ async fn used(store: &dyn Store, organization: &OrganizationId, user: &UserId) -
 }
 
 #[track_caller]
+#[allow(clippy::needless_pass_by_value)] // every caller has an answer to give away
 fn assert_absent<T: fmt::Debug>(answer: Result<T, WriteRefusal>) {
     assert!(matches!(answer, Err(WriteRefusal::Absent)), "absent was expected, not {answer:?}");
 }

@@ -53,7 +53,7 @@ impl<R> ApiKeyLayer<R> {
 
     /// Lets only keys through whose scopes cover this one. Called again, a key needs both.
     ///
-    /// For what some routes need, see [`RequireScopeLayer`](crate::RequireScopeLayer).
+    /// For what some routes need, see [`RequireScope`](crate::RequireScope).
     pub fn require_scope(self, scope: Scope) -> Self {
         self.with(|settings| match settings.context.scope {
             None => settings.context.scope = Some(scope),

@@ -13,7 +13,7 @@
 //! What a handler sees is the word of the layer nearest to it: an inner [`ApiKeyLayer`] replaces the admission of an
 //! outer one, or removes it where it lets a request through without a key. A request that passes two layers is
 //! checked and counted twice; to ask for more on some routes than on others use
-//! [`RequireScopeLayer`](crate::RequireScopeLayer) within one [`ApiKeyLayer`].
+//! [`RequireScope`](crate::RequireScope) within one [`ApiKeyLayer`].
 //!
 //! # Example
 //!

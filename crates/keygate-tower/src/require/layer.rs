@@ -69,14 +69,14 @@ macro_rules! require_layer {
 
 require_layer! {
     /// Layer that refuses requests whose key's scopes do not cover one.
-    RequireScopeLayer, Requirement::Scope,
+    RequireScope, Requirement::Scope,
     /// A layer that needs this scope.
     scope
 }
 
 require_layer! {
     /// Layer that refuses requests whose key's permissions do not cover one.
-    RequirePermissionLayer, Requirement::Permission,
+    RequirePermission, Requirement::Permission,
     /// A layer that needs this permission.
     permission
 }

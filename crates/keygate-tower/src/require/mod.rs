@@ -1,6 +1,6 @@
 //! What a part of a service needs of the key.
 //!
-//! [`RequireScopeLayer`] and [`RequirePermissionLayer`] stand within an [`ApiKeyLayer`](crate::ApiKeyLayer) and refuse
+//! [`RequireScope`] and [`RequirePermission`] stand within an [`ApiKeyLayer`](crate::ApiKeyLayer) and refuse
 //! requests whose key does not cover one scope or permission. They read the admission that the outer layer left in the
 //! request; the key is not checked again.
 //!
@@ -17,7 +17,7 @@
 //! use http_body_util::Full;
 //! # use keygate_core::{actor::Operator, manager::{ApiKeyManager, NewKey}, ring::{MasterSecret, SecretRing}, store::MemoryStore};
 //! use keygate_core::scope::Scope;
-//! use keygate_tower::{ApiKeyLayer, RequireScopeLayer};
+//! use keygate_tower::{ApiKeyLayer, RequireScope};
 //! use tower::{ServiceBuilder, ServiceExt};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -29,7 +29,7 @@
 //! # let key = manager.create(&operator, NewKey::new("acme".parse()?, "ada".parse()?)).await?.text;
 //! let service = ServiceBuilder::new()
 //!     .layer(ApiKeyLayer::new(manager))
-//!     .layer(RequireScopeLayer::new(Scope::new("reports:read")?))
+//!     .layer(RequireScope::new(Scope::new("reports:read")?))
 //!     .service_fn(async |_: Request<()>| Ok::<_, std::convert::Infallible>(Response::new(Full::<Bytes>::default())));
 //!
 //! // A key without this scope.
@@ -45,6 +45,6 @@ mod requirement;
 mod service;
 
 pub use future::ResponseFuture;
-pub use layer::{RequirePermissionLayer, RequireScopeLayer};
+pub use layer::{RequirePermission, RequireScope};
 pub(crate) use requirement::Requirement;
 pub use service::Require;

@@ -17,8 +17,8 @@ pub(super) struct Terms {
 
 /// Service that refuses requests whose key does not cover a scope or permission.
 ///
-/// Made by [`RequireScopeLayer`](super::RequireScopeLayer) and
-/// [`RequirePermissionLayer`](super::RequirePermissionLayer). See the [module docs](super) for an example.
+/// Made by [`RequireScope`](super::RequireScope) and
+/// [`RequirePermission`](super::RequirePermission). See the [module docs](super) for an example.
 #[derive(Debug, Clone)]
 pub struct Require<S, R = ProblemRejection> {
     pub(super) inner: S,

@@ -14,19 +14,11 @@ impl KeyTables<'_> {
     /// Creates keys of one organization, which was swept.
     pub(crate) fn create(
         &mut self,
-        organization: &OrganizationId,
         quota: Quota,
         records: &[KeyRecord],
         now: DateTime<Utc>,
     ) -> Result<Vec<Result<(), CreateRefusal>>, StoreError> {
-        let mut outcomes = Vec::with_capacity(records.len());
-        for record in records {
-            if record.key.organization != *organization {
-                return Err(StoreError::unavailable("a key of one organization was to be created in another"));
-            }
-            outcomes.push(self.create_one(quota, record, now)?);
-        }
-        Ok(outcomes)
+        records.iter().map(|record| self.create_one(quota, record, now)).collect()
     }
 
     fn create_one(

@@ -207,13 +207,16 @@ impl Store for EmbeddedStore {
         quota: Quota,
         records: Vec<KeyRecord>,
     ) -> Result<Vec<Result<(), CreateRefusal>>, StoreError> {
+        if let Some(stray) = records.iter().find(|record| record.key.organization != *organization) {
+            return Err(StoreError::stray(stray.key.id));
+        }
         let mut outcomes = Vec::with_capacity(records.len());
         let mut left = records.into_iter().peekable();
         while left.peek().is_some() {
             let (organization, chunk) = (organization.clone(), left.by_ref().take(CHUNK).collect::<Vec<_>>());
             let created = self.write_keys(move |tables, now| {
                 tables.sweep(&organization, now)?;
-                tables.create(&organization, quota, &chunk, now)
+                tables.create(quota, &chunk, now)
             });
             outcomes.append(&mut created.await?);
         }

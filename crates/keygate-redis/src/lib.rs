@@ -14,9 +14,16 @@
 //! [`StoreError::Unavailable`](keygate_core::store::StoreError::Unavailable) while the server is away, and works again
 //! when it is back. See [`RedisSettings`] for the forms of an address and [`RedisStore`] for how changes are kept whole.
 //!
-//! It needs Redis 6.2 or later; use one with the fix of CVE-2025-49844 (8.2.2, and the back-ports of that day).
+//! It needs Redis 6.2 or later; use one with the fix of CVE-2025-49844 (8.2.2, and the back-ports of that day). An ACL
+//! may limit its user to the names `<namespace>:*` and to GET, MGET, SET, DEL, the sorted sets' ZADD, ZREM, ZCARD,
+//! ZCOUNT, ZSCORE, ZMSCORE, ZRANGE and ZRANGEBYSCORE, HGET, HSET, HDEL, SADD, SISMEMBER, PEXPIRE, TIME, EVAL, EVALSHA,
+//! SCAN and, in a Cluster, CLUSTER.
+//!
+//! Redis acknowledges a write before its replicas have it, so a failover can lose the last moments' writes, and a
+//! primary that was cut off takes writes until it learns that it is none. `min-replicas-to-write 1` bounds the second.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod layout;
 mod link;
@@ -25,7 +32,7 @@ mod scripts;
 mod settings;
 mod store;
 
-pub use deadpool_redis::Pool;
+pub use deadpool_redis::{self, Pool};
 
 pub use layout::{Layout, Namespace, NamespaceError};
 pub use settings::{RedisSettings, SettingsError};

@@ -186,10 +186,21 @@ impl RedisSentinelBuilder {
             for sentinel in running(&group.sentinels).iter() {
                 wait_until_watching(sentinel, self.replicas, self.sentinels - 1)?;
             }
+            wait_until_online(group.servers[0].redis_address(), self.replicas)?;
             Ok(group)
         })
         .await
     }
+}
+
+/// Waits until the primary sends its writes to every replica. A replica that says its link is up is not there yet.
+fn wait_until_online(primary: &RedisAddress, replicas: usize) -> Result<(), TestkitError> {
+    wait_until("the primary to feed its replicas", PATIENCE, || {
+        let fields = primary.fields(&["INFO", "replication"])?;
+        let is_online = |nth: &usize| fields.get(&format!("slave{nth}")).is_some_and(|it| it.contains("state=online"));
+        let online = (0..replicas).filter(is_online).count();
+        Ok(if online == replicas { Seen::Ready(()) } else { Seen::NotYet(format!("{online} of {replicas} online")) })
+    })
 }
 
 /// Waits until a sentinel knows its peers, and every replica as one that follows the primary.

@@ -27,8 +27,14 @@ pub(super) struct Dial {
 }
 
 impl Dial {
-    pub(super) fn new(settings: &RedisSettings) -> Self {
-        Self { settings: settings.clone(), sentinel: Mutex::new(None) }
+    pub(super) fn new(settings: RedisSettings) -> Self {
+        #[cfg(feature = "tls")]
+        if settings.address.tls && rustls::crypto::CryptoProvider::get_default().is_none() {
+            // The library names no provider and panics without one, or when several are compiled in. One that the
+            // application installed stays; an error here says that it did so this very moment.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        Self { settings, sentinel: Mutex::new(None) }
     }
 
     pub(super) fn address(&self) -> &Address {

@@ -33,15 +33,15 @@ const POOL_PATIENCE: Duration = Duration::from_secs(3);
 /// A way to Redis.
 pub(crate) enum Link {
     /// Our own connection.
-    Own(Reconnecting),
+    Own(Box<Reconnecting>),
     /// A pool of the caller's.
     Pooled(Pool),
 }
 
 impl Link {
     /// A link that connects when first used.
-    pub(crate) fn new(settings: &RedisSettings) -> Self {
-        Self::Own(Reconnecting::new(settings))
+    pub(crate) fn new(settings: RedisSettings) -> Self {
+        Self::Own(Box::new(Reconnecting::new(settings)))
     }
 
     /// What and where, without user and password.

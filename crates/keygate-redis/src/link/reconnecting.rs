@@ -43,7 +43,7 @@ struct Attempts {
 }
 
 impl Reconnecting {
-    pub(super) fn new(settings: &RedisSettings) -> Self {
+    pub(super) fn new(settings: RedisSettings) -> Self {
         Self { dial: Dial::new(settings), current: RwLock::default(), attempts: Mutex::default() }
     }
 

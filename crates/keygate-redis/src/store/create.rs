@@ -78,8 +78,7 @@ impl RedisStore {
         records: &[KeyRecord],
     ) -> Result<Vec<Outcome>, StoreError> {
         if let Some(stray) = records.iter().find(|record| record.key.organization != *organization) {
-            let what = format!("key {} of another organization among those to create", stray.key.id);
-            return Err(StoreError::damaged(what, "a batch is of one organization"));
+            return Err(StoreError::stray(stray.key.id));
         }
         self.settle_unsettled().await;
         let mut outcomes = vec![Ok(()); records.len()];

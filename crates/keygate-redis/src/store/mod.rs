@@ -24,6 +24,8 @@ mod revoke;
 mod ring_usage;
 mod settle;
 mod status;
+#[cfg(test)]
+mod tests;
 mod unsettled;
 
 use std::collections::BTreeMap;
@@ -64,8 +66,8 @@ impl RedisStore {
     /// A store with one connection of its own, made when first needed and made again whenever it is lost.
     #[must_use]
     pub fn connect(settings: RedisSettings) -> Self {
-        let RedisSettings { namespace, .. } = &settings;
-        Self::over(Link::new(&settings), namespace.clone())
+        let namespace = settings.namespace.clone();
+        Self::over(Link::new(settings), namespace)
     }
 
     /// A store that uses a pool that is already there. Its address and time limits are the pool's own, except that no

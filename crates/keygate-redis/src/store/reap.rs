@@ -73,9 +73,6 @@ impl RedisStore {
 
     async fn end_overdue(&self, organization: &OrganizationId, overdue: &[Vec<u8>]) -> Result<(), StoreError> {
         let pending: Vec<Pending> = overdue.iter().filter_map(|entry| Pending::decode(entry)).collect();
-        if pending.len() < overdue.len() {
-            return Err(StoreError::damaged(self.layout.pending(organization), "an entry has an unknown form"));
-        }
         let calls: Vec<_> = pending
             .iter()
             .map(|pending| {
@@ -85,7 +82,8 @@ impl RedisStore {
             })
             .collect();
         let mut sights = Vec::with_capacity(pending.len());
-        let mut failure = None;
+        let mut failure = (pending.len() < overdue.len())
+            .then(|| StoreError::damaged(self.layout.pending(organization), "an entry has an unknown form"));
         for (pending, answer) in pending.iter().zip(self.link.run_all(&calls).await) {
             let seen = read::<Option<Vec<u8>>>(answer)
                 .and_then(|held| held.map(|bytes| decode(pending.id, &bytes)).transpose());

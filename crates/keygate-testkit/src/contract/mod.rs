@@ -130,6 +130,7 @@ macro_rules! store_contract {
                 a_deleted_id_may_be_created_again,
                 another_tenants_key_is_absent_to_every_write,
                 another_tenants_id_cannot_be_created_over,
+                a_batch_with_another_tenants_key_creates_nothing,
                 lists_are_newest_first,
                 a_list_is_paged_without_repeats_or_gaps,
                 cursors_are_stable_under_writes,

@@ -46,3 +46,20 @@ pub async fn another_tenants_id_cannot_be_created_over(store: Arc<dyn Store>) {
     assert_eq!(listed(&*store, &Listing::Organization(stranger.clone()), 10).await, []);
     assert_eq!(used(&*store, &stranger, &user).await, (0, 0));
 }
+
+/// A batch for one organization with a key of another in it is refused whole: no tenant's quota is spent on another's key.
+pub async fn a_batch_with_another_tenants_key_creates_nothing(store: Arc<dyn Store>) {
+    let (owner, stranger) = (sample::organization(), sample::organization());
+    let user = sample::user("ann");
+    let batch = vec![sample::record(&owner, &user), sample::record(&stranger, &user), sample::record(&owner, &user)];
+    let ids: Vec<_> = batch.iter().map(|record| record.key.id).collect();
+
+    assert!(store.create(&owner, AMPLE, batch).await.is_err());
+    for id in ids {
+        assert_eq!(read(&*store, id).await, None);
+    }
+    for organization in [owner, stranger] {
+        assert_eq!(listed(&*store, &Listing::Organization(organization.clone()), 10).await, []);
+        assert_eq!(used(&*store, &organization, &user).await, (0, 0));
+    }
+}

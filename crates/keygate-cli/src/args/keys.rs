@@ -1,0 +1,155 @@
+//! `keygate keys`: its commands and the flags of all but the largest.
+
+use chrono::TimeDelta;
+use clap::{Args, Subcommand};
+use keygate::key::KeyId;
+use keygate::manager::Cursor;
+use keygate::names::{OrganizationId, ProjectId, Reason, Tag, UserId};
+use keygate::record::KeyState;
+
+use super::create::CreateArgs;
+use super::values::{KeyIdParser, cursor, key_states, life};
+use super::verify::VerifyArgs;
+
+/// Commands on keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make a key, or one for each of many users
+    ///
+    /// An organization, user or project that nobody has set up exists with the defaults. The key is shown once: what
+    /// is kept of it can check it, and cannot bring it back.
+    Create(Box<CreateArgs>),
+    /// List the keys of an organization, newest first
+    ///
+    /// Keys that are made or deleted meanwhile neither repeat others nor hide them.
+    List(ListArgs),
+    /// Show a key
+    #[command(after_help = SHOW)]
+    Show {
+        #[command(flatten)]
+        key: KeyArg,
+    },
+    /// Stop a key until it is activated again
+    #[command(after_help = DEACTIVATE)]
+    Deactivate(StatusArgs),
+    /// Let a deactivated key be used again
+    #[command(after_help = ACTIVATE)]
+    Activate {
+        #[command(flatten)]
+        key: KeyArg,
+    },
+    /// Stop a key for good
+    ///
+    /// A revoked key is never usable again. It asks first on a terminal, and needs --yes elsewhere.
+    Revoke(FinalArgs),
+    /// Check whether a key may be used
+    ///
+    /// It runs every check that a request's key goes through, and charges no limit. The exit status is 0 for a valid
+    /// key and 1 for any other, with the reason.
+    Verify(VerifyArgs),
+    /// Erase a revoked or expired key
+    ///
+    /// Nothing of it is left. It asks first on a terminal, and needs --yes elsewhere.
+    Delete(DeleteArgs),
+}
+
+const SHOW: &str = "\
+Examples:
+  keygate keys show 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f
+  keygate keys show 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f --json";
+const DEACTIVATE: &str = "\
+Examples:
+  keygate keys deactivate 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f
+  keygate keys deactivate 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f --reason odd";
+const ACTIVATE: &str = "\
+Examples:
+  keygate keys activate 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f";
+const REVOKE: &str = "\
+Examples:
+  keygate keys revoke 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f --reason leaked
+  keygate keys revoke 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f --yes --json";
+const DELETE: &str = "\
+Examples:
+  keygate keys delete 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f --yes";
+const LIST: &str = "\
+Examples:
+  keygate keys list --org acme
+  keygate keys list --org acme --status active --expiring-within 7d
+  keygate keys list --org acme --user bob --tag team=reports
+  keygate keys list --org acme --all --json | jq -r '.keys[].key_id'";
+
+/// The key a command is about.
+#[derive(Debug, Args)]
+pub(crate) struct KeyArg {
+    /// The key's id: not the key itself, which is secret
+    #[arg(value_name = "KEY_ID", value_parser = KeyIdParser)]
+    pub(crate) id: KeyId,
+}
+
+/// `keygate keys deactivate`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) key: KeyArg,
+    /// Why, to be kept with the key
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<Reason>,
+}
+
+/// `keygate keys revoke`.
+#[derive(Debug, Args)]
+#[command(after_help = REVOKE)]
+pub(crate) struct FinalArgs {
+    #[command(flatten)]
+    pub(crate) key: KeyArg,
+    /// Why, to be kept with the key
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<Reason>,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// `keygate keys delete`.
+#[derive(Debug, Args)]
+#[command(after_help = DELETE)]
+pub(crate) struct DeleteArgs {
+    #[command(flatten)]
+    pub(crate) key: KeyArg,
+    /// Do not ask
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+}
+
+/// `keygate keys list`.
+#[derive(Debug, Args)]
+#[command(after_help = LIST)]
+pub(crate) struct ListArgs {
+    /// The organization whose keys are listed
+    #[arg(long, value_name = "ID")]
+    pub(crate) org: OrganizationId,
+    /// Those of this user
+    #[arg(long, value_name = "ID")]
+    pub(crate) user: Option<UserId>,
+    /// Those of this project
+    #[arg(long, value_name = "ID")]
+    pub(crate) project: Option<ProjectId>,
+    /// Those with this tag
+    #[arg(long)]
+    pub(crate) tag: Option<Tag>,
+    /// Those in this state
+    #[arg(long, value_name = "STATE", value_parser = key_states())]
+    pub(crate) status: Option<KeyState>,
+    /// Those that end within this time, such as 7d
+    #[arg(long, value_name = "TIME", value_parser = life)]
+    pub(crate) expiring_within: Option<TimeDelta>,
+    /// The most keys to list
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) limit: u64,
+    /// Where an earlier list ended: its next_cursor
+    #[arg(long, value_parser = cursor)]
+    pub(crate) cursor: Option<Cursor>,
+    /// List every key
+    #[arg(long, conflicts_with = "limit")]
+    pub(crate) all: bool,
+}

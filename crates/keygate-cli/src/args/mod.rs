@@ -1,0 +1,88 @@
+//! The command line: its commands, their flags, and what their help says.
+
+mod create;
+mod keys;
+mod settings;
+mod values;
+mod verify;
+
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+
+pub(crate) use create::CreateArgs;
+pub(crate) use keys::{DeleteArgs, FinalArgs, KeysCommand, ListArgs, StatusArgs};
+pub(crate) use settings::SettingArgs;
+pub(crate) use verify::VerifyArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  keygate keys create --org acme --user bob --scope reports:read
+  keygate keys list --org acme
+  keygate keys revoke 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f --reason leaked
+  keygate --store redis://127.0.0.1:6379 keys list --org acme --json
+
+Secrets are never flags, which other users of the machine can see, but
+variables of the environment:
+  KEYGATE_SECRET          the master secret: base64 of 32 bytes (openssl rand -base64 32)
+  KEYGATE_SECRET_FILE     a file that holds it
+  KEYGATE_PASSPHRASE      a passphrase of at least 15 characters in its place
+  KEYGATE_RETIRED_SECRETS earlier secrets, separated by commas
+A store in a file makes its own secret, in a file beside it, if none is set.
+
+Exit status: 0 done, 1 refused or failed (standard error says why), 2 usage.";
+
+/// API keys: make them, show them, stop them, check them
+///
+/// It works on the store the keys are kept in, as the operator of the deployment.
+#[derive(Debug, Parser)]
+#[command(name = "keygate", version, after_help = EXAMPLES, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) settings: SettingArgs,
+}
+
+/// What the command works on.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make, show, stop, check and delete keys
+    #[command(subcommand, arg_required_else_help = true)]
+    Keys(KeysCommand),
+    /// The secrets that keys are made and checked under
+    #[command(subcommand, arg_required_else_help = true)]
+    Ring(RingCommand),
+    /// Print what a shell needs to complete this command
+    #[command(after_help = COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+const COMPLETIONS: &str = "\
+Examples:
+  keygate completions bash > ~/.local/share/bash-completion/completions/keygate
+  keygate completions zsh > \"${fpath[1]}/_keygate\"
+  keygate completions fish > ~/.config/fish/completions/keygate.fish";
+
+/// Commands on the secret ring.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RingCommand {
+    /// Show how many usable keys still need each secret
+    ///
+    /// A secret has no name but that of its ring entry, eight digits derived from it. One that no usable key needs may
+    /// be taken out of KEYGATE_RETIRED_SECRETS. Every record of the store is read.
+    #[command(after_help = "Examples:\n  keygate ring show\n  keygate ring show --json")]
+    Show,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}

@@ -1,0 +1,40 @@
+//! `keygate keys verify`: its flags.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use keygate::scope::Scope;
+
+const EXAMPLES: &str = "\
+Examples:
+  keygate keys verify                 asks for the key without showing it
+  keygate keys verify < bob.key
+  keygate keys verify --scope reports:read --json < bob.key
+  keygate keys verify --key-file bob.key --client-ip 192.0.2.7
+
+A key given as an argument can be seen by other users of this machine in the
+list of processes, and stays in the shell's history. Standard input, the prompt
+and --key-file do not show it.";
+
+/// `keygate keys verify`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct VerifyArgs {
+    /// The key itself, or - for standard input; visible to other users, see below
+    #[arg(value_name = "KEY", conflicts_with = "key_file")]
+    pub(crate) key: Option<OsString>,
+    /// A file that holds the key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// What the key is to be used on
+    #[arg(long)]
+    pub(crate) scope: Option<Scope>,
+    /// What its holder wants to do
+    #[arg(long)]
+    pub(crate) permission: Option<Scope>,
+    /// The address it is used from; a key that may be used from some networks only is refused without it
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) client_ip: Option<IpAddr>,
+}

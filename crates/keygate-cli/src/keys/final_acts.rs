@@ -1,0 +1,54 @@
+//! `keygate keys revoke` and `delete`: what cannot be undone, and is asked about first.
+
+use chrono::Utc;
+use keygate::key::KeyId;
+use serde_json::json;
+
+use super::existing;
+use crate::args::{DeleteArgs, FinalArgs, SettingArgs};
+use crate::confirm::{can_ask, confirm};
+use crate::failure::Failure;
+use crate::open::Desk;
+use crate::output::{self, time::moment, words::safe};
+
+/// Stops a key for good.
+pub(crate) async fn revoke(args: &FinalArgs, settings: &SettingArgs) -> Result<(), Failure> {
+    must_be_sure(args.yes, "revoking")?;
+    let desk = existing(settings).await?;
+    ask(&desk, args.key.id, args.yes, "Revoke").await?;
+    let revoked = desk.manager.revoke(&desk.actor(), args.key.id, args.reason.clone()).await;
+    let revoked = revoked.map_err(Failure::refused)?;
+    if settings.json {
+        return output::json(&revoked);
+    }
+    output::text(&format!("{} is revoked since {}", revoked.key_id, moment(revoked.revoked_at, Utc::now())))
+}
+
+/// Erases a revoked or expired key.
+pub(crate) async fn delete(args: &DeleteArgs, settings: &SettingArgs) -> Result<(), Failure> {
+    must_be_sure(args.yes, "deleting")?;
+    let desk = existing(settings).await?;
+    ask(&desk, args.key.id, args.yes, "Delete").await?;
+    desk.manager.delete(&desk.actor(), args.key.id).await.map_err(Failure::refused)?;
+    if settings.json {
+        return output::json(&json!({ "key_id": args.key.id, "deleted": true }));
+    }
+    output::text(&format!("{} is deleted", args.key.id))
+}
+
+/// Refuses before anything is opened where nobody can be asked.
+fn must_be_sure(yes: bool, what: &str) -> Result<(), Failure> {
+    if yes || can_ask() {
+        return Ok(());
+    }
+    Err(Failure::refused(format!("{what} a key is final, and there is no terminal to ask on: say --yes to do it")))
+}
+
+async fn ask(desk: &Desk, id: KeyId, yes: bool, what: &str) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    let key = desk.manager.get(&desk.actor(), id).await.map_err(Failure::refused)?;
+    let name = safe(key.name.as_str());
+    confirm(&format!("{what} {id} \"{name}\" of {}/{}? This is final.", key.organization, key.user))
+}

@@ -1,0 +1,36 @@
+//! `keygate keys`: one file for each command.
+
+mod create;
+mod create_many;
+mod destination;
+mod final_acts;
+mod list;
+mod presented;
+mod status;
+mod verify;
+
+pub(crate) use create_many::IN_FLIGHT;
+
+use crate::args::{KeysCommand, SettingArgs};
+use crate::failure::Failure;
+use crate::open::{Absent, Desk, open, read_settings};
+
+/// Runs a command on keys.
+pub(crate) async fn run(command: &KeysCommand, settings: &SettingArgs) -> Result<(), Failure> {
+    match command {
+        KeysCommand::Create(args) if args.count.is_some() => create_many::run(args, settings).await,
+        KeysCommand::Create(args) => create::run(args, settings).await,
+        KeysCommand::List(args) => list::run(args, settings).await,
+        KeysCommand::Show { key } => status::show(key.id, settings).await,
+        KeysCommand::Deactivate(args) => status::deactivate(args, settings).await,
+        KeysCommand::Activate { key } => status::activate(key.id, settings).await,
+        KeysCommand::Revoke(args) => final_acts::revoke(args, settings).await,
+        KeysCommand::Verify(args) => verify::run(args, settings).await,
+        KeysCommand::Delete(args) => final_acts::delete(args, settings).await,
+    }
+}
+
+/// Opens a store that has to be there.
+async fn existing(settings: &SettingArgs) -> Result<Desk, Failure> {
+    open(&read_settings(settings)?, Absent::Refused).await
+}

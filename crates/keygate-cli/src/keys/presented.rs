@@ -1,0 +1,59 @@
+//! The text of a key to be checked, from wherever it is presented.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{IsTerminal, Read, stdin};
+
+use console::Term;
+use keygate::key::MAX_KEY_LENGTH;
+use zeroize::Zeroizing;
+
+use crate::args::VerifyArgs;
+use crate::failure::{Failure, warn};
+
+/// Room for the longest key, its line break, and enough to see that there is more.
+const ROOM: usize = MAX_KEY_LENGTH + 16;
+
+/// Reads the key: from the argument, the file, a prompt that does not show it, or standard input.
+pub(crate) fn read(args: &VerifyArgs) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    match (&args.key, &args.key_file) {
+        (Some(key), _) if key != OsStr::new("-") => {
+            warn("a key given as an argument can be seen by other users of this machine; standard input hides it");
+            Ok(Zeroizing::new(key.as_encoded_bytes().to_vec()))
+        }
+        (_, Some(path)) => {
+            let read = File::open(path).and_then(line);
+            present(read.map_err(|error| Failure::refused(format!("--key-file {}: {error}", path.display())))?)
+        }
+        _ if stdin().is_terminal() => prompt().and_then(present),
+        _ => present(line(stdin().lock()).map_err(|error| Failure::refused(format!("standard input: {error}")))?),
+    }
+}
+
+/// Reads a text without the one line break at its end. Nothing else is taken off: a key has one spelling.
+fn line(source: impl Read) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let mut text = Zeroizing::new(Vec::with_capacity(ROOM));
+    source.take(ROOM as u64).read_to_end(&mut text)?;
+    if text.ends_with(b"\n") {
+        text.pop();
+        if text.ends_with(b"\r") {
+            text.pop();
+        }
+    }
+    Ok(text)
+}
+
+fn prompt() -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let terminal = Term::stderr();
+    let asked = terminal.write_str("Key (not shown): ").and_then(|()| terminal.read_secure_line());
+    asked
+        .map(|text| Zeroizing::new(text.into_bytes()))
+        .map_err(|error| Failure::refused(format!("the key cannot be read from the terminal: {error}")))
+}
+
+fn present(text: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    if text.is_empty() {
+        return Err(Failure::refused("no key was given: write it to standard input, or name a --key-file"));
+    }
+    Ok(text)
+}

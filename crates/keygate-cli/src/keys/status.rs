@@ -1,0 +1,39 @@
+//! `keygate keys show`, `deactivate` and `activate`.
+
+use chrono::Utc;
+use keygate::key::KeyId;
+use keygate::record::Key;
+
+use super::existing;
+use crate::args::{SettingArgs, StatusArgs};
+use crate::failure::Failure;
+use crate::output::table::Stream;
+use crate::output::{self, key_lines::key_lines};
+
+/// Shows a key.
+pub(crate) async fn show(id: KeyId, settings: &SettingArgs) -> Result<(), Failure> {
+    let desk = existing(settings).await?;
+    let key = desk.manager.get(&desk.actor(), id).await.map_err(Failure::refused)?;
+    if settings.json { output::json(&key) } else { output::text(&key_lines(&key, Utc::now(), Stream::Out)) }
+}
+
+/// Stops a key until it is activated again.
+pub(crate) async fn deactivate(args: &StatusArgs, settings: &SettingArgs) -> Result<(), Failure> {
+    let desk = existing(settings).await?;
+    let stopped = desk.manager.deactivate(&desk.actor(), args.key.id, args.reason.clone()).await;
+    tell(&stopped.map_err(Failure::refused)?, settings)
+}
+
+/// Lets a deactivated key be used again.
+pub(crate) async fn activate(id: KeyId, settings: &SettingArgs) -> Result<(), Failure> {
+    let desk = existing(settings).await?;
+    let activated = desk.manager.activate(&desk.actor(), id).await;
+    tell(&activated.map_err(Failure::refused)?, settings)
+}
+
+fn tell(key: &Key, settings: &SettingArgs) -> Result<(), Failure> {
+    if settings.json {
+        return output::json(key);
+    }
+    output::text(&format!("{} of {}/{} is {}", key.id, key.organization, key.user, key.state(Utc::now())))
+}

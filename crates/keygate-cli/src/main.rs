@@ -1,0 +1,51 @@
+//! The `keygate` command: makes, shows, stops and checks API keys on the store they are kept in.
+
+mod args;
+mod completions;
+mod confirm;
+mod failure;
+mod keys;
+mod log;
+mod open;
+mod output;
+mod ring;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::runtime::Builder;
+
+use crate::args::{Cli, Command};
+use crate::failure::Failure;
+
+/// How long work on other threads may still take when the command is done: a name that does not resolve, say.
+const WIND_UP: Duration = Duration::from_millis(200);
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    log::begin(cli.settings.log.as_deref())?;
+    if let Command::Completions { shell } = &cli.command {
+        return completions::write(*shell, cli.settings.json);
+    }
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(keys::IN_FLIGHT)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::refused(format!("the command cannot start: {error}")))?;
+    let outcome = runtime.block_on(async {
+        match &cli.command {
+            Command::Keys(command) => keys::run(command, &cli.settings).await,
+            Command::Ring(command) => ring::run(command, &cli.settings).await,
+            Command::Completions { .. } => Ok(()),
+        }
+    });
+    runtime.shutdown_timeout(WIND_UP);
+    outcome
+}

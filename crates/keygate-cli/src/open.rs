@@ -1,0 +1,97 @@
+//! From flags and environment to the manager.
+
+use std::path::{Path, PathBuf};
+
+use keygate::actor::{Actor, Operator};
+use keygate::manager::{ApiKeyManager, SetupError};
+use keygate::names::PrincipalId;
+use keygate::settings::{OpenError, SettingError, Settings, StoreAddress};
+
+use crate::args::SettingArgs;
+use crate::failure::{Failure, note, warn};
+
+/// Where keys are kept if nobody says.
+const DEFAULT_STORE: &str = "./keygate.redb";
+
+/// What a command works with: the manager, and who it acts as.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    /// The manager.
+    pub(crate) manager: ApiKeyManager,
+    /// Whoever has the store and its secret at hand runs the deployment.
+    pub(crate) operator: Operator,
+}
+
+impl Desk {
+    /// The operator, as whoever acts on keys.
+    pub(crate) fn actor(&self) -> Actor {
+        self.operator.clone().into()
+    }
+}
+
+/// What a command wants of a store file that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// To be made.
+    Made,
+    /// To be told of: a mistyped path must not look like a store without keys.
+    Refused,
+}
+
+/// Reads the settings without touching the store.
+pub(crate) fn read_settings(args: &SettingArgs) -> Result<Settings, Failure> {
+    let default = StoreAddress::File(PathBuf::from(DEFAULT_STORE));
+    Settings::from_flags_and_env(default, |name| args.flag(name).map(|(_, value)| value.to_owned()))
+        .map_err(|error| blame(&error, args))
+}
+
+/// A wrong flag is named as the flag it is, and is a matter of usage.
+fn blame(error: &SettingError, args: &SettingArgs) -> Failure {
+    let sentence = error.to_string();
+    match (args.flag(error.name()), sentence.strip_prefix(error.name())) {
+        (Some((flag, _)), Some(problem)) => Failure::usage(format!("{flag}{problem}")),
+        _ => Failure::refused(sentence),
+    }
+}
+
+/// Opens the store.
+pub(crate) async fn open(settings: &Settings, absent: Absent) -> Result<Desk, Failure> {
+    let new_file = match &settings.store {
+        StoreAddress::File(path) if matches!(path.try_exists(), Ok(false)) => Some(path),
+        _ => None,
+    };
+    if let (Some(path), Absent::Refused) = (new_file, absent) {
+        return Err(Failure::refused(format!(
+            "there is no store at {}: point --store (KEYGATE_STORE) at yours, or make a first key with keygate keys create",
+            path.display()
+        )));
+    }
+    // Each store has its own patience; a limit here would also cut off a passphrase that is being stretched, and a file
+    // that is being put right after a crash.
+    let opened = settings.open().await.map_err(|error| match error {
+        OpenError::Unavailable(_) | OpenError::Setup(SetupError::Store(_)) => {
+            Failure::refused(format!("--store (KEYGATE_STORE): {error}"))
+        }
+        error => Failure::refused(error),
+    })?;
+    if let Some(error) = opened.unavailable {
+        return Err(Failure::refused(format!("{}: {error}", opened.manager.describe_store())));
+    }
+    if let Some(secret) = opened.made_secret {
+        tell_of_secret(new_file, &secret);
+    }
+    if matches!(settings.store, StoreAddress::Memory) {
+        warn("the store memory: keeps nothing once this command has ended");
+    }
+    let operator = Operator::named(PrincipalId::new("cli").map_err(Failure::refused)?);
+    Ok(Desk { manager: opened.manager, operator })
+}
+
+fn tell_of_secret(new_file: Option<&PathBuf>, secret: &Path) {
+    let made = new_file.map(|store| format!("a new store was made at {}; ", store.display())).unwrap_or_default();
+    note(format!(
+        "{made}its secret is in {}, readable by you alone: keep a copy of it in a safe place, as without it no key of \
+         this store can be checked",
+        secret.display()
+    ));
+}

@@ -1,0 +1,54 @@
+//! Words for people.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+
+use keygate::limits::Limits;
+
+/// A text somebody chose, with whatever a terminal might obey written out.
+pub(crate) fn safe(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    if !text.chars().any(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let write = |c: char| if obeyed(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(write).collect())
+}
+
+/// Things in a row, or a word for none.
+pub(crate) fn list<T: Display>(things: impl IntoIterator<Item = T>, none: &str) -> String {
+    let texts: Vec<String> = things.into_iter().map(|thing| thing.to_string()).collect();
+    if texts.is_empty() { none.to_owned() } else { texts.join(", ") }
+}
+
+/// `1000 a minute, 10000 an hour, bursts of 50`.
+pub(crate) fn limits(limits: &Limits) -> String {
+    let parts = [
+        limits.per_minute.map(|n| format!("{n} a minute")),
+        limits.per_hour.map(|n| format!("{n} an hour")),
+        limits.per_day.map(|n| format!("{n} a day")),
+        limits.per_month.map(|n| format!("{n} a month")),
+        limits.burst.map(|n| format!("bursts of {n}")),
+    ];
+    list(parts.into_iter().flatten(), "none")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_written_out() {
+        assert_eq!(safe("Jürgen's key 鍵"), "Jürgen's key 鍵");
+        assert_eq!(safe("a\u{1b}[31mb\u{202e}"), "a\\u{1b}[31mb\\u{202e}");
+    }
+
+    #[test]
+    fn limits_read_as_words() {
+        assert_eq!(limits(&Limits::STANDARD), "1000 a minute, 10000 an hour, 100000 a day, bursts of 50");
+        assert_eq!(limits(&Limits::UNLIMITED), "none");
+    }
+}

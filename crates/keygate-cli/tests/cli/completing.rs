@@ -1,0 +1,70 @@
+//! Help and completions: they name what there is, and nothing that is not.
+
+use std::process::Stdio;
+
+use crate::support::Home;
+
+const KEYS: [&str; 8] = ["create", "list", "show", "deactivate", "activate", "revoke", "verify", "delete"];
+
+#[test]
+fn help_lists_every_command_and_promises_no_other() {
+    let home = Home::new();
+    let help = home.run(&["--help"]).done().stdout;
+    for word in ["keys", "ring", "completions", "KEYGATE_SECRET", "KEYGATE_STORE", "Examples:", "Exit status"] {
+        assert!(help.contains(word), "{word} is not in {help}");
+    }
+    let keys = home.run(&["keys", "--help"]).done().stdout;
+    for command in KEYS {
+        assert!(keys.contains(&format!("\n  {command} ")), "{command} is not in {keys}");
+        let own = home.run(&["keys", command, "--help"]).done().stdout;
+        assert!(own.contains("Examples:") && own.contains("--json") && own.contains("--store"), "{own}");
+    }
+    for word in ["serve", "usage KEY", "audit", "doctor", "rotate", "import"] {
+        assert!(!help.contains(word) && !keys.contains(word), "{word}");
+    }
+    assert!(help.lines().chain(keys.lines()).all(|line| line.chars().count() <= 100));
+}
+
+#[test]
+fn no_command_at_all_shows_the_help_and_is_wrong_usage() {
+    let home = Home::new();
+    for args in [&[][..], &["keys"], &["ring"]] {
+        let run = home.run(args).wrong_usage("Usage: keygate");
+        assert!(run.stderr.contains("Commands:"));
+    }
+    assert!(!home.path("keygate.redb").exists());
+}
+
+#[test]
+fn what_is_not_there_is_wrong_usage() {
+    let home = Home::new();
+    home.run(&["serve"]).wrong_usage("serve");
+    home.run(&["keys", "rotate"]).wrong_usage("rotate");
+    home.run(&["keys", "show", crate::support::NO_KEY, "--scope", "a"]).wrong_usage("--scope");
+    home.run(&["keys", "list"]).wrong_usage("--org");
+    home.run(&["--secret", "x", "ring", "show"]).wrong_usage("--secret");
+}
+
+#[test]
+fn every_shell_gets_its_completions() {
+    let home = Home::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = home.run(&["completions", shell]).done().stdout;
+        assert!(script.contains("deactivate"), "{shell}");
+        let document = home.run(&["completions", shell, "--json"]).done().json();
+        assert!(document["shell"] == shell && document["script"] == script, "{shell}");
+    }
+    home.run(&["completions", "tcsh"]).wrong_usage("tcsh");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command_quietly() {
+    let home = Home::new();
+    home.create(&["--user", "bob"]);
+    for args in [&["completions", "bash"][..], &["keys", "list", "--org", "acme"], &["--help"]] {
+        let mut child = home.command(args).stdout(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let run = crate::support::Run::of(child);
+        assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""), "{args:?}");
+    }
+}

@@ -1,0 +1,13 @@
+//! The real `keygate` command, on real stores: what it prints, where, and how it ends.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod completing;
+mod creating;
+mod creating_many;
+mod listing;
+mod on_redis;
+mod settings;
+mod stopping;
+mod support;
+mod verifying;

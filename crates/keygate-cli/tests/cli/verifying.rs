@@ -1,0 +1,103 @@
+//! `keygate keys verify`.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::support::Home;
+
+fn key(home: &Home, args: &[&str]) -> String {
+    home.create(&[&["--user", "bob"], args].concat())["key"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_key_is_taken_from_standard_input_a_file_or_an_argument() {
+    let home = Home::new();
+    let key = key(&home, &[]);
+    for input in [key.clone(), format!("{key}\n"), format!("{key}\r\n")] {
+        let run = home.run_with(&input, &["keys", "verify"]).done();
+        assert!(run.stdout.starts_with("valid\n") && run.stdout.contains("acme"), "{run:?}");
+        assert_eq!(run.stderr, "");
+    }
+    home.run_with(&key, &["keys", "verify", "-"]).done();
+    std::fs::write(home.path("key"), &key).unwrap();
+    home.run(&["keys", "verify", "--key-file", "key"]).done();
+    let argument = home.run(&["keys", "verify", &key]).done();
+    assert!(argument.stderr.contains("warning:") && !argument.stderr.contains(&key), "{argument:?}");
+    home.run(&["keys", "verify", "--key-file", "none"]).refused("--key-file none");
+    home.run(&["keys", "verify", "--key-file", "key", "-"]).wrong_usage("--key-file");
+    home.run(&["keys", "verify"]).refused("no key was given");
+}
+
+#[test]
+fn one_spelling_is_valid() {
+    let home = Home::new();
+    let key = key(&home, &[]);
+    let spellings = [
+        format!(" {key}"),
+        format!("{key} "),
+        format!("{key}\n\n"),
+        format!("{key}x"),
+        key.to_uppercase(),
+        "x".repeat(5000),
+    ];
+    for other in spellings {
+        let run = home.run_with(&other, &["keys", "verify", "--json"]).ended_with("malformed_key");
+        assert_eq!(run.json()["valid"], false);
+        assert!(!run.stderr.contains(&key));
+    }
+    let last = if key.ends_with('A') { "B" } else { "A" };
+    let forged = format!("{}{last}", &key[..key.len() - 1]);
+    home.run_with(&forged, &["keys", "verify"]).ended_with("invalid_key");
+}
+
+#[test]
+fn the_verdict_is_a_document_of_the_apis_shape() {
+    let home = Home::new();
+    let made = home.create(&["--user", "bob", "--scope", "reports:read"]);
+    let text = made["key"].as_str().unwrap();
+    let valid = home.run_with(text, &["keys", "verify", "--json"]).done().json();
+    for field in ["key_id", "organization_id", "user_id", "scopes", "permissions", "environment", "expires_at"] {
+        assert_eq!(valid[field], made[field], "{field}");
+    }
+    assert_eq!((&valid["valid"], &valid["reason"]), (&json!(true), &json!(null)));
+
+    let run = home.run_with(text, &["keys", "verify", "--scope", "reports:write", "--json"]);
+    let refused = run.ended_with("scope_not_authorized").json();
+    assert_eq!((&refused["valid"], &refused["reason"]), (&json!(false), &json!("scope_not_authorized")));
+    assert_eq!(refused["key_id"], made["key_id"]);
+    assert!(refused["detail"].as_str().unwrap().contains("reports:write"));
+    let plain = home.run_with(text, &["keys", "verify", "--scope", "reports:write"]).ended_with("scope_not_authorized");
+    assert_eq!(plain.stdout, "not valid\n");
+}
+
+#[test]
+fn every_check_of_a_request_is_made() {
+    let home = Home::new();
+    let narrow = key(&home, &["--allow-ip", "192.0.2.0/24", "--permission", "deploy:*"]);
+    home.run_with(&narrow, &["keys", "verify"]).ended_with("ip_not_allowed");
+    home.run_with(&narrow, &["keys", "verify", "--client-ip", "198.51.100.1"]).ended_with("ip_not_allowed");
+    home.run_with(&narrow, &["keys", "verify", "--client-ip", "192.0.2.7", "--permission", "deploy:web"]).done();
+    home.run_with(&narrow, &["keys", "verify", "--client-ip", "192.0.2.7", "--permission", "admin"])
+        .ended_with("permission_denied");
+    let future = key(&home, &["--not-before", "2089-01-01T00:00:00Z", "--expires-in", "never"]);
+    home.run_with(&future, &["keys", "verify"]).ended_with("key_not_yet_valid");
+    let prod = key(&home, &["--environment", "prod"]);
+    home.run_with(&prod, &["keys", "verify"]).ended_with("environment_mismatch");
+    home.run_with(&prod, &["keys", "verify", "--environment", "prod"]).done();
+    home.run_with(&prod, &["keys", "verify", "--client-ip", "somewhere"]).wrong_usage("--client-ip");
+}
+
+#[test]
+fn a_key_ends_by_itself() {
+    let home = Home::new();
+    let key = key(&home, &["--expires-in", "1s"]);
+    let begun = Instant::now();
+    while home.run_with(&key, &["keys", "verify"]).status == Some(0) {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    home.run_with(&key, &["keys", "verify"]).ended_with("key_expired");
+    let list = home.run(&["keys", "list", "--org", "acme", "--status", "expired"]).done();
+    assert!(list.stdout.contains("expired"), "{list:?}");
+}

@@ -1,0 +1,158 @@
+//! What stands where in Redis, and what a call costs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{namespace, server, store_at};
+use keygate_core::record::{KeyStatus, OrganizationRecord, ProjectRecord, Quota, Revision};
+use keygate_core::store::{Listing, Store, StoreError, WriteRefusal};
+use keygate_testkit::{RedisServer, sample};
+
+const AMPLE: Quota = Quota { per_organization: 1000, per_user: 1000 };
+
+#[tokio::test]
+async fn every_entry_has_a_documented_name() {
+    let server = RedisServer::start().await.unwrap();
+    let store = store_at(&server.url(), namespace());
+    let (organization, user) = (sample::organization(), sample::user("bob"));
+    let record = sample::full_record(&organization, &user);
+    store.create(&organization, AMPLE, vec![record.clone()]).await.unwrap();
+    store.put_organization(&OrganizationRecord::new(organization.clone()), None).await.unwrap();
+    let project = ProjectRecord::new(organization.clone(), sample::project("website"));
+    store.put_project(&project, None).await.unwrap();
+    store.put_deployment(None, &sample::deployment()).await.unwrap();
+    let layout = store.layout();
+    let mut expected = [
+        layout.record(record.key.id),
+        layout.keys(&organization),
+        layout.ended(&organization),
+        layout.user_keys(&organization, &user),
+        layout.organization(&organization),
+        layout.project(&organization, &project.id),
+        layout.deployment(),
+    ];
+    expected.sort();
+    let mut names: Vec<String> = server.command(["KEYS", "*"]).await.unwrap();
+    names.sort();
+    assert_eq!(names, expected);
+    let held: Vec<u8> = server.command(["GET", &layout.record(record.key.id)]).await.unwrap();
+    assert_eq!(held, record.encode().unwrap());
+}
+
+#[tokio::test]
+async fn all_of_an_organization_shares_a_slot_and_all_of_a_key_does() {
+    let store = store_at("redis://127.0.0.1", namespace());
+    let tag = |name: String| name.split_once('{').unwrap().1.split_once('}').unwrap().0.to_owned();
+    for _ in 0..100 {
+        let (organization, user) = (sample::organization(), sample::user("bob"));
+        let layout = store.layout();
+        let id = sample::record(&organization, &user).key.id;
+        assert_eq!(tag(layout.record(id)), id.bucket().to_string());
+        assert_eq!(tag(layout.record(id)), tag(layout.fence(id)));
+        let of_organization = [
+            layout.keys(&organization),
+            layout.ended(&organization),
+            layout.user_keys(&organization, &user),
+            layout.user_ended(&organization, &user),
+            layout.pending(&organization),
+            layout.flight(&organization),
+            layout.organization(&organization),
+            layout.project(&organization, &sample::project("website")),
+        ];
+        assert!(of_organization.map(tag).windows(2).all(|pair| pair[0] == pair[1]));
+    }
+}
+
+#[tokio::test]
+async fn reading_a_record_is_one_get_and_reading_parents_one_mget() {
+    let server = RedisServer::start().await.unwrap();
+    let store = store_at(&server.url(), namespace());
+    let organization = sample::organization();
+    let record = sample::record(&organization, &sample::user("bob"));
+    store.create(&organization, AMPLE, vec![record.clone()]).await.unwrap();
+    server.reset_command_stats().await.unwrap();
+    store.record(record.key.id).await.unwrap().unwrap();
+    store.parents(&organization, Some(&sample::project("website"))).await.unwrap();
+    let mut stats = server.command_stats().await.unwrap();
+    stats.retain(|command, _| !command.starts_with("config") && command != "info");
+    assert_eq!(stats, BTreeMap::from([("get".to_owned(), 1), ("mget".to_owned(), 1)]));
+}
+
+#[tokio::test]
+async fn nothing_walks_the_keyspace_but_the_count_of_ring_entries() {
+    let server = RedisServer::start().await.unwrap();
+    let store = store_at(&server.url(), namespace());
+    let organization = sample::organization();
+    let record = sample::record(&organization, &sample::user("bob"));
+    let mut all = vec![record.clone()];
+    all.extend((0..50).map(|_| sample::record(&organization, &sample::user("bob"))));
+    server.reset_command_stats().await.unwrap();
+    store.create(&organization, AMPLE, all).await.unwrap();
+    store.create(&organization, Quota { per_user: 1, ..AMPLE }, vec![record.clone()]).await.unwrap();
+    store.list(&Listing::Organization(organization.clone()), None, 20).await.unwrap();
+    store.set_status(&organization, record.key.id, &sample::status(KeyStatus::Revoked)).await.unwrap();
+    store.delete(&organization, record.key.id, record.key.revision.next()).await.unwrap();
+    let stats = server.command_stats().await.unwrap();
+    for walking in ["keys", "scan", "smembers", "hgetall"] {
+        assert!(!stats.contains_key(walking), "{walking} was called");
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_is_no_record_is_named() {
+    let server = server().await;
+    let store = store_at(&server.url(), namespace());
+    let organization = sample::organization();
+    let record = sample::record(&organization, &sample::user("bob"));
+    let id = record.key.id;
+    store.create(&organization, AMPLE, vec![record.clone()]).await.unwrap();
+    let mut newer = record.encode().unwrap();
+    newer[0] = 200;
+    for blob in [b"not a record".to_vec(), newer] {
+        server.query::<()>(redis_set(&store.layout().record(id), &blob)).await.unwrap();
+        let named = |error: &StoreError| {
+            assert!(matches!(error, StoreError::Damaged { what, .. } if what.contains(&id.to_string())), "{error:?}");
+        };
+        named(&store.record(id).await.unwrap_err());
+        named(&store.list(&Listing::Organization(organization.clone()), None, 5).await.unwrap_err());
+        named(&store.ring_usage().await.unwrap_err());
+        for status in [KeyStatus::Inactive, KeyStatus::Revoked] {
+            match store.set_status(&organization, id, &sample::status(status)).await {
+                Err(WriteRefusal::Store(error)) => named(&error),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_revision_grows_through_all_its_bytes() {
+    let server = server().await;
+    let store = store_at(&server.url(), namespace());
+    let organization = sample::organization();
+    let mut record = sample::record(&organization, &sample::user("bob"));
+    store.create(&organization, AMPLE, vec![record.clone()]).await.unwrap();
+    for revision in [1, 254, 255, 256, 65_535, (1 << 53) - 1, 1 << 53, u64::MAX - 1, u64::MAX] {
+        record.key.revision = Revision(revision);
+        let blob = record.encode().unwrap();
+        server.query::<()>(redis_set(&store.layout().record(record.key.id), &blob)).await.unwrap();
+        let change = sample::status(KeyStatus::Inactive);
+        let written = store.set_status(&organization, record.key.id, &change).await.unwrap();
+        assert_eq!(written.record.key.revision, Revision(revision).next());
+        assert_eq!(written.record.key.status, change);
+        let described = sample::described(&written.record, "changed");
+        if revision < u64::MAX - 1 {
+            store.replace(&described, written.record.key.revision).await.unwrap();
+            let stale = store.replace(&described, Revision(revision)).await;
+            assert!(matches!(stale, Err(WriteRefusal::Conflict { found }) if found == described.key.revision));
+        }
+    }
+}
+
+fn redis_set(name: &str, value: &[u8]) -> redis::Cmd {
+    let mut set = redis::cmd("SET");
+    set.arg(name).arg(value);
+    set
+}

@@ -67,7 +67,7 @@ impl Settings {
             Some(secret) => (secret, None),
             None => self.own_secret(&*store).await?,
         };
-        let ring = self.secrets.ring(secret)?;
+        let ring = self.secrets.ring(&secret)?;
         let manager = ApiKeyManager::builder_shared(store, ring).environment(self.environment).build()?;
         let unavailable = match manager.open().await {
             Ok(()) => None,

@@ -74,8 +74,8 @@ impl Secrets {
     }
 
     /// The ring of the current secret and the configured retired ones.
-    pub(super) fn ring(&self, current: MasterSecret) -> Result<SecretRing, OpenError> {
-        SecretRing::with_retired(&current, &self.retired)
+    pub(super) fn ring(&self, current: &MasterSecret) -> Result<SecretRing, OpenError> {
+        SecretRing::with_retired(current, &self.retired)
             .map_err(|error| SettingError::new("KEYGATE_RETIRED_SECRETS", format!("cannot be used: {error}")).into())
     }
 

@@ -30,6 +30,15 @@ fn root() -> actix_web::Route {
     web::route().to(who)
 }
 
+/// Answers with 200 and counts how often it is called.
+fn counting(calls: &Rc<Cell<u32>>) -> impl Service<ServiceRequest, Response = ServiceResponse, Error = Error> + use<> {
+    let calls = Rc::clone(calls);
+    fn_service(move |request: ServiceRequest| {
+        calls.set(calls.get() + 1);
+        async { Ok::<_, Error>(request.into_response(HttpResponse::Ok())) }
+    })
+}
+
 #[actix_web::test]
 async fn a_valid_key_is_let_in_from_either_place_and_its_owner_known() {
     let fixture = Fixture::new().await;
@@ -46,12 +55,7 @@ async fn a_refusal_is_a_response_with_its_reason_and_the_service_within_is_not_c
     let fixture = Fixture::new().await;
     let key = fixture.key(&[]).await;
     let calls = Rc::new(Cell::new(0));
-    let counted = Rc::clone(&calls);
-    let inner = fn_service(move |request: ServiceRequest| {
-        counted.set(counted.get() + 1);
-        async { Ok::<_, Error>(request.into_response(HttpResponse::Ok())) }
-    });
-    let service = ApiKeyTransform::new(fixture.manager).new_transform(inner).await.unwrap();
+    let service = ApiKeyTransform::new(fixture.manager).new_transform(counting(&calls)).await.unwrap();
 
     let twice = with_key(&key).append_header(("x-api-key", &*key));
     for (request, expected, status) in [
@@ -107,18 +111,19 @@ async fn a_store_that_fails_is_503_and_recovers() {
 async fn many_requests_may_wait_for_the_store_at_once_and_one_that_is_given_up_calls_nobody() {
     let fixture = Fixture::new().await;
     let key = fixture.key(&[]).await;
-    let app = init_service(App::new().wrap(ApiKeyTransform::new(fixture.manager)).route("/", root())).await;
-    fixture.store.reset_calls();
+    let calls = Rc::new(Cell::new(0));
+    let service = ApiKeyTransform::new(fixture.manager).new_transform(counting(&calls)).await.unwrap();
     fixture.store.stall();
 
-    let mut first = Box::pin(call_and_read_body(&app, with_key(&key).to_request()));
-    let mut second = Box::pin(call_and_read_body(&app, with_key(&key).to_request()));
+    let mut first = Box::pin(service.call(with_key(&key).to_srv_request()));
+    let mut second = Box::pin(service.call(with_key(&key).to_srv_request()));
     for call in [&mut first, &mut second] {
-        poll_fn(|cx| Poll::Ready(assert!(call.as_mut().poll(cx).is_pending()))).await;
+        assert!(poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_pending())).await);
     }
     drop(first);
     fixture.store.heal();
-    assert_eq!(second.await, "ada");
+    assert_eq!(second.await.unwrap().status(), 200);
+    assert_eq!(calls.get(), 1);
 }
 
 #[actix_web::test]

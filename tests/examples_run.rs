@@ -1,0 +1,46 @@
+//! The examples, run as a user runs them: every route, every kind of store, and what happens when the store goes away.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+#[path = "examples_run/grpc.rs"]
+mod grpc;
+#[path = "examples_run/refusals.rs"]
+mod refusals;
+#[path = "examples_run/routes.rs"]
+mod routes;
+#[path = "examples_run/stores.rs"]
+mod stores;
+#[path = "examples_run/wire.rs"]
+mod wire;
+
+use reqwest::{Method, Response};
+use serde_json::Value;
+use support::PATIENCE;
+use support::example::Example;
+
+const HTTP_EXAMPLES: [&str; 2] = ["axum", "actix"];
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
+}
+
+async fn call(example: &Example, method: Method, path: &str, key: Option<&str>) -> Response {
+    let mut request = client().request(method, example.url(path));
+    if let Some(key) = key {
+        request = request.header("X-API-Key", key);
+    }
+    request.send().await.unwrap()
+}
+
+async fn get(example: &Example, path: &str, key: &str) -> Response {
+    call(example, Method::GET, path, Some(key)).await
+}
+
+async fn reason(response: Response) -> (u16, String) {
+    let status = response.status().as_u16();
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(body["status"], status);
+    (status, body["reason"].as_str().unwrap().to_owned())
+}

@@ -64,8 +64,11 @@ impl Case {
     }
 }
 
+/// A reason, and what makes a case one for it.
+type Way = (DenialReason, fn(&mut Case));
+
 /// Each way to be refused, in the order of the checks.
-const WAYS: [(DenialReason, fn(&mut Case)); 11] = [
+const WAYS: [Way; 11] = [
     (DenialReason::OrganizationSuspended, |case| {
         case.parents.organization.as_mut().unwrap().status = ParentStatus::Suspended;
     }),

@@ -68,6 +68,25 @@ async fn a_key_that_cannot_be_moved_now_works_and_is_moved_later() {
     }
 }
 
+/// An instance that does not know a new secret yet cannot check what has moved to it. So the new secret first goes
+/// among the retired ones, everywhere; then it becomes the current one; in the end the old one is dropped.
+#[tokio::test]
+async fn a_fleet_takes_up_a_new_secret_without_trouble_when_it_knows_it_first() {
+    let fleet = Instance::under(ring(&[1]));
+    let created = fleet.create(new_key()).await;
+    for (ours, theirs) in [(&[1u8][..], &[1u8, 2][..]), (&[1, 2], &[2, 1])] {
+        let (ours, theirs) = (fleet.beside(ring(ours)), fleet.beside(ring(theirs)));
+        for _ in 0..2 {
+            assert!(theirs.validate(created.text.expose()).await.is_ok());
+            assert!(ours.validate(created.text.expose()).await.is_ok());
+        }
+    }
+    let hasty = fleet.beside(ring(&[3, 2, 1]));
+    assert!(hasty.validate(created.text.expose()).await.is_ok());
+    let behind = fleet.beside(ring(&[2, 1]));
+    assert_eq!(behind.refusal(created.text.expose()).await, DenialReason::StoreUnavailable);
+}
+
 #[tokio::test]
 async fn new_keys_are_minted_under_the_current_secret() {
     let instance = Instance::under(ring(&[2, 1]));

@@ -80,7 +80,8 @@ pub struct NewKey {
     pub description: Description,
     /// What its holder may do. Nothing by default.
     pub permissions: ScopeSet,
-    /// What it may be used on. `None` is the scope `default`; an empty set grants nothing.
+    /// What it may be used on. `None` is the scope `default`, which the actor must be able to grant too; an empty set
+    /// grants nothing.
     pub scopes: Option<ScopeSet>,
     /// What its holder may hand on. Nothing by default.
     pub grantable: ScopeSet,
@@ -265,7 +266,10 @@ impl ApiKeyManager {
             return Err(ManageError::ParentNotFound);
         }
         new.check()?;
-        check_grants(actor, [&new.permissions, &new.grantable].into_iter().chain(&new.scopes))?;
+        // The default scope is granted like one that was asked for.
+        let default = || Scope::new(DEFAULT_SCOPE).and_then(|scope| ScopeSet::new([scope]));
+        let scopes = new.scopes.map_or_else(default, Ok)?;
+        check_grants(actor, [&new.permissions, &new.grantable, &scopes])?;
         let now = to_millis(self.inner.clock.now());
         let expires_at = new.expiry.resolve(now)?;
         let not_before = new.not_before.map(to_millis);
@@ -297,9 +301,7 @@ impl ApiKeyManager {
             name: new.name.map_or_else(|| KeyName::new("Unnamed key"), Ok)?,
             description: new.description,
             permissions: new.permissions,
-            scopes: new
-                .scopes
-                .map_or_else(|| Scope::new(DEFAULT_SCOPE).and_then(|scope| ScopeSet::new([scope])), Ok)?,
+            scopes,
             grantable: new.grantable,
             limits: new.limits.unwrap_or_else(|| new.security_tier.limits()),
             created_at: now,

@@ -41,9 +41,8 @@ pub struct KeyFilter {
 impl KeyFilter {
     fn admits(&self, key: &Key, now: DateTime<Utc>) -> bool {
         let expires_within = |within: TimeDelta| {
-            // A time beyond what can be written is after every end.
-            let until = now.checked_add_signed(within).unwrap_or(DateTime::<Utc>::MAX_UTC);
-            key.expires_at.is_some_and(|end| end > now && end <= until) && key.state(now) != KeyState::Revoked
+            // The difference of two times cannot overflow, as a sum could that a caller chooses.
+            key.expires_at.is_some_and(|end| end > now && end - now <= within) && key.state(now) != KeyState::Revoked
         };
         self.user.as_ref().is_none_or(|user| key.user == *user)
             && self.project.as_ref().is_none_or(|project| key.project.as_ref() == Some(project))

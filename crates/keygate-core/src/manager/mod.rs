@@ -75,13 +75,11 @@ struct Inner {
 
 impl ApiKeyManager {
     /// Begins a manager over a store, with the secrets its keys are made and checked under.
-    #[must_use]
     pub fn builder(store: impl Store, ring: SecretRing) -> ManagerBuilder {
         ManagerBuilder::new(Arc::new(store), ring)
     }
 
     /// Like [`builder`](Self::builder), over a store that is shared already.
-    #[must_use]
     pub fn builder_shared(store: Arc<dyn Store>, ring: SecretRing) -> ManagerBuilder {
         ManagerBuilder::new(store, ring)
     }

@@ -25,11 +25,13 @@ pub enum Attempt {
     Pending(Pending),
 }
 
-/// A presented key with a genuine tag, whose record has to be read.
+/// A presented key whose record has to be read.
 #[must_use]
 pub struct Pending {
     manager: ApiKeyManager,
     text: Zeroizing<Vec<u8>>,
+    /// The entry whose tag it carries, once a tag could be judged.
+    minted_under: Option<EntryId>,
     context: RequestContext,
 }
 
@@ -48,10 +50,15 @@ impl ApiKeyManager {
             return Attempt::Decided(Err(Denial::new(DenialReason::MalformedKey)));
         };
         // Before the store has confirmed the ring, a tag that fails says nothing.
-        if self.inner.setup.is_confirmed() && self.inner.ring.minted_under(&presented).is_none() {
-            return Attempt::Decided(Err(Denial::new(DenialReason::InvalidKey)));
+        let mut minted_under = None;
+        if self.inner.setup.is_confirmed() {
+            minted_under = self.inner.ring.minted_under(&presented);
+            if minted_under.is_none() {
+                return Attempt::Decided(Err(Denial::new(DenialReason::InvalidKey)));
+            }
         }
-        Attempt::Pending(Pending { manager: self.clone(), text: Zeroizing::new(text.to_vec()), context })
+        let text = Zeroizing::new(text.to_vec());
+        Attempt::Pending(Pending { manager: self.clone(), text, minted_under, context })
     }
 
     /// Decides whether the key may be used for the request.
@@ -75,13 +82,13 @@ impl Pending {
     /// # Errors
     /// The denial, as of [`ApiKeyManager::validate`].
     pub async fn resolve(self) -> Result<Admission, Denial> {
-        let Self { manager, text, context } = self;
+        let Self { manager, text, minted_under, context } = self;
         manager.open().await.map_err(|_| Denial::store_unavailable())?;
-        // Parsing and the tag once more: both are cheap beside the store, and neither outlives its text.
+        // Parsed once more, which is cheap beside the store: what was parsed does not outlive its text.
         let Ok(presented) = PresentedKey::parse(&text) else {
             return Err(Denial::new(DenialReason::MalformedKey));
         };
-        let Some(minted_under) = manager.inner.ring.minted_under(&presented) else {
+        let Some(minted_under) = minted_under.or_else(|| manager.inner.ring.minted_under(&presented)) else {
             return Err(Denial::new(DenialReason::InvalidKey));
         };
         manager.inner.decide(&presented, minted_under, &context).await

@@ -1,5 +1,6 @@
 //! What can go wrong between keygate and a store.
 
+use crate::key::KeyId;
 use crate::record::{DecodeError, Revision};
 
 /// The store could not do what it was asked.
@@ -29,6 +30,12 @@ impl StoreError {
     /// An entry of the store cannot be read.
     pub fn damaged(what: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Damaged { what: what.into(), source: source.into() }
+    }
+
+    /// Among the records to create for one organization is this key of another: the caller erred.
+    #[must_use]
+    pub fn stray(id: KeyId) -> Self {
+        Self::damaged(format!("key {id} among those of another organization"), "a batch is of one organization")
     }
 
     /// The record named `what` does not decode.

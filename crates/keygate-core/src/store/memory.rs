@@ -148,20 +148,30 @@ impl Store for MemoryStore {
         quota: Quota,
         records: Vec<KeyRecord>,
     ) -> Result<Vec<Result<(), CreateRefusal>>, StoreError> {
+        if let Some(stray) = records.iter().find(|record| record.key.organization != *organization) {
+            return Err(StoreError::stray(stray.key.id));
+        }
         let mut state = self.state();
         let now = self.clock.now();
+        // Counted once for each owner and not for each record, or a large import would count for minutes.
         let mut used = state.counting(state.by_organization.get(organization), now);
+        let mut used_by: BTreeMap<UserId, u64> = BTreeMap::new();
         let mut outcomes = Vec::with_capacity(records.len());
         for record in records {
-            let of_user = state.by_user.get(&(organization.clone(), record.key.user.clone()));
+            let user = &record.key.user;
+            let of_user = used_by
+                .entry(user.clone())
+                .or_insert_with(|| state.counting(state.by_user.get(&(organization.clone(), user.clone())), now));
             let outcome = if state.records.contains_key(&record.key.id) {
                 Err(CreateRefusal::Exists)
             } else if used >= quota.per_organization {
                 Err(CreateRefusal::OrganizationQuota { limit: quota.per_organization })
-            } else if state.counting(of_user, now) >= quota.per_user {
+            } else if *of_user >= quota.per_user {
                 Err(CreateRefusal::UserQuota { limit: quota.per_user })
             } else {
-                used += u64::from(counts(&record.key, now));
+                let counting = u64::from(counts(&record.key, now));
+                used += counting;
+                *of_user += counting;
                 state.insert(record);
                 Ok(())
             };

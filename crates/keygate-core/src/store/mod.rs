@@ -106,7 +106,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn parents(&self, organization: &OrganizationId, project: Option<&ProjectId>) -> Result<Parents, StoreError>;
 
     /// Creates keys of one organization, each within the quotas or not at all. The outcomes come in the order of the
-    /// records, and one refusal stops none of the others.
+    /// records, and one refusal stops none of the others. A batch with a record of another organization is an error
+    /// ([`StoreError::stray`]), and nothing of it is created.
     async fn create(
         &self,
         organization: &OrganizationId,

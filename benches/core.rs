@@ -1,0 +1,212 @@
+//! What the core costs: `cargo bench --bench core`. Everything is measured in one run on one machine, so that figures
+//! can be read as ratios: a refused forgery against a hit, a hit against the bare HMAC in it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use std::future::Future;
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use hmac::{Hmac, KeyInit, Mac};
+use keygate::actor::{Actor, Operator};
+use keygate::context::RequestContext;
+use keygate::denial::DenialReason;
+use keygate::key::KeyId;
+use keygate::manager::{ApiKeyManager, Attempt, CreatedKey, NewKey};
+use keygate::names::PrincipalId;
+use keygate::network::{Cidr, CidrSet};
+use keygate::record::{KeyRecord, Quota};
+use keygate::ring::{MasterSecret, SecretRing};
+use keygate::scope::{Scope, ScopeSet};
+use keygate::store::MemoryStore;
+use keygate_testkit::{FaultyStore, sample};
+use sha2::Sha256;
+
+/// The answer of a future that waits for nothing: the store is in memory, and no runtime is measured with it.
+fn ready<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => panic!("the memory store never waits"),
+    }
+}
+
+/// A manager with so many keys, and so many retired secrets. The store counts its calls.
+struct Deployment {
+    store: FaultyStore,
+    manager: ApiKeyManager,
+    keys: Vec<CreatedKey>,
+}
+
+fn operator() -> Actor {
+    Operator::named(PrincipalId::new("bench").unwrap()).into()
+}
+
+/// A key of the usual kind, for a user of its own.
+fn new_key(nth: usize) -> NewKey {
+    let mut new = NewKey::new("acme".parse().unwrap(), format!("user-{nth}").parse().unwrap());
+    new.scopes = Some(ScopeSet::parse(["files:read", "files:write", "tools:*"]).unwrap());
+    new.allowed_ips = CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap();
+    new
+}
+
+fn manager(store: FaultyStore, retired: usize) -> ApiKeyManager {
+    let retired: Vec<MasterSecret> = (0..retired).map(|_| MasterSecret::generate().unwrap()).collect();
+    let ring = SecretRing::with_retired(&MasterSecret::generate().unwrap(), &retired).unwrap();
+    let roomy = Quota { per_organization: u64::MAX, per_user: u64::MAX };
+    let manager = ApiKeyManager::builder(store, ring).quota(roomy).build().unwrap();
+    ready(manager.open()).unwrap();
+    manager
+}
+
+fn deployment(keys: usize, retired: usize) -> Deployment {
+    let store = FaultyStore::new(MemoryStore::new());
+    let manager = manager(store.clone(), retired);
+    let keys = ready(manager.create_many(&operator(), (0..keys).map(new_key).collect()));
+    Deployment { store, manager, keys: keys.into_iter().map(Result::unwrap).collect() }
+}
+
+fn context() -> RequestContext {
+    RequestContext::new().from_address("192.0.2.7".parse().unwrap()).needing_scope(Scope::new("tools:run").unwrap())
+}
+
+/// Why a text is refused at once.
+fn refusal(manager: &ApiKeyManager, text: &[u8], context: &RequestContext) -> DenialReason {
+    match manager.attempt(text, context.clone()) {
+        Attempt::Decided(Err(denial)) => denial.reason(),
+        other => panic!("the text is refused at once: {other:?}"),
+    }
+}
+
+fn validate(c: &mut Criterion) {
+    let mut group = c.benchmark_group("validate");
+    for keys in [1, 10_000] {
+        let Deployment { manager, keys, .. } = deployment(keys, 0);
+        let (context, mut turn) = (context(), keys.iter().cycle());
+        group.bench_function(format!("memory store, no cache, {} keys", keys.len()), |b| {
+            b.iter(|| {
+                let text = turn.next().unwrap().text.expose();
+                ready(manager.validate(black_box(text), &context)).unwrap()
+            });
+        });
+    }
+    for retired in [0, 7] {
+        let ours = deployment(1, retired);
+        let foreign = deployment(1, 0);
+        let forged = foreign.keys[0].text.expose().as_bytes();
+        let context = context();
+        ours.store.reset_calls();
+        group.bench_function(format!("forged key, {retired} retired secrets"), |b| {
+            b.iter(|| {
+                let reason = refusal(&ours.manager, black_box(forged), &context);
+                assert_eq!(reason, DenialReason::InvalidKey);
+            });
+        });
+        assert_eq!(ours.store.calls().total(), 0, "a forgery costs no I/O");
+    }
+    let ours = deployment(1, 0);
+    ours.store.reset_calls();
+    let text = ours.keys[0].text.expose();
+    for (name, malformed) in [
+        (
+            "another kind of token",
+            "ghp_16C7e42F292c6912E7710c838347Ae178B4a16C7e42F292c6912E7710c838347Ae178B4a".to_owned(),
+        ),
+        ("one character too long", format!("{text}x")),
+        ("a megabyte", "x".repeat(1 << 20)),
+    ] {
+        let context = context();
+        group.bench_function(format!("malformed key, {name}"), |b| {
+            b.iter(|| {
+                let reason = refusal(&ours.manager, black_box(malformed.as_bytes()), &context);
+                assert_eq!(reason, DenialReason::MalformedKey);
+            });
+        });
+    }
+    assert_eq!(ours.store.calls().total(), 0, "a malformed key costs no I/O");
+    group.finish();
+}
+
+fn create(c: &mut Criterion) {
+    let mut group = c.benchmark_group("create");
+    group.bench_function("one key", |b| {
+        b.iter_batched_ref(
+            || (manager(FaultyStore::new(MemoryStore::new()), 0), operator()),
+            |(manager, operator)| ready(manager.create(operator, new_key(0))).unwrap(),
+            BatchSize::SmallInput,
+        );
+    });
+    group.bench_function("1,000 keys at once", |b| {
+        b.iter_batched_ref(
+            || (manager(FaultyStore::new(MemoryStore::new()), 0), operator()),
+            |(manager, operator)| ready(manager.create_many(operator, (0..1_000).map(new_key).collect())),
+            BatchSize::SmallInput,
+        );
+    });
+    group.finish();
+}
+
+/// The hashes alone, as the core uses them: the rest is parsing, the store and the checks.
+fn hashes(c: &mut Criterion) {
+    let mut group = c.benchmark_group("hash");
+    let state = Hmac::<Sha256>::new(&[7; 64].into());
+    let text = [b'x'; 84];
+    group.bench_function("hmac-sha256 of a key's text", |b| {
+        b.iter(|| {
+            let mut mac = state.clone();
+            mac.update(black_box(&text));
+            mac.finalize().into_bytes()
+        });
+    });
+    group.sample_size(10);
+    for iterations in [100_000, 600_000] {
+        group.bench_function(format!("pbkdf2-sha256, {iterations} iterations"), |b| {
+            b.iter(|| {
+                let mut output = [0; 32];
+                pbkdf2::pbkdf2_hmac::<Sha256>(black_box(&[1; 32]), &[2; 16], iterations, &mut output);
+                output
+            });
+        });
+    }
+    group.finish();
+}
+
+fn records(c: &mut Criterion) {
+    let mut group = c.benchmark_group("record");
+    let (organization, user) = (sample::organization(), sample::user("ada"));
+    for (name, record) in
+        [("plain", sample::record(&organization, &user)), ("full", sample::full_record(&organization, &user))]
+    {
+        let bytes = record.encode().unwrap();
+        group.bench_function(format!("encode, {name}, {} bytes", bytes.len()), |b| {
+            b.iter(|| black_box(&record).encode().unwrap());
+        });
+        group.bench_function(format!("decode, {name}, {} bytes", bytes.len()), |b| {
+            b.iter(|| KeyRecord::decode(black_box(&bytes)).unwrap());
+        });
+    }
+    group.finish();
+}
+
+fn checks(c: &mut Criterion) {
+    let mut group = c.benchmark_group("check");
+    let asked = Scope::new("files:john:notes:read").unwrap();
+    let held = Scope::new("files:*:notes:**").unwrap();
+    group.bench_function("scope covers", |b| b.iter(|| black_box(&held).covers(black_box(&asked))));
+    let texts: Vec<String> = (0..64).map(|nth| format!("files:user-{nth}:**")).collect();
+    let many = ScopeSet::parse(&texts).unwrap();
+    group.bench_function("64 scopes, none covers", |b| b.iter(|| black_box(&many).covers(black_box(&asked))));
+    let networks = CidrSet::new((0..64).map(|nth| Cidr::new(format!("10.0.{nth}.0/24")).unwrap())).unwrap();
+    let address = "192.0.2.7".parse().unwrap();
+    group
+        .bench_function("64 networks, none contains", |b| b.iter(|| black_box(&networks).contains(black_box(address))));
+    group.bench_function("key id to text", |b| {
+        let id = KeyId::from_bytes([7; 16]);
+        b.iter(|| black_box(id).to_string());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, validate, create, hashes, records, checks);
+criterion_main!(benches);

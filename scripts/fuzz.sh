@@ -46,7 +46,8 @@ readonly sanitizer=none
 
 targets=("$@")
 if ((${#targets[@]} == 0)); then
-    mapfile -t targets < <(cargo fuzz list)
+    listed=$(cargo fuzz list)
+    mapfile -t targets <<<"$listed"
 fi
 
 broken=()

@@ -2,7 +2,7 @@
 # The one test command. See --help.
 set -euo pipefail
 
-readonly OLDEST_REDIS=6
+readonly OLDEST_REDIS=6.2
 
 usage() {
     cat <<'TEXT'
@@ -14,7 +14,7 @@ usage: scripts/test.sh [--help] [arguments of cargo test]
   scripts/test.sh revoked                            the tests with "revoked" in their name
   scripts/test.sh --test contract -- --nocapture     one test file, with its output
 
-What is missing is installed first: redis-server (6 or newer), from the system's packages. The tests
+What is missing is installed first: redis-server (6.2 or newer), from the system's packages. The tests
 start the servers they need on free ports of 127.0.0.1 and stop them again; a Redis that is already
 running on this machine is left alone.
 
@@ -76,9 +76,9 @@ check_redis() {
     fi
     local version
     version=$(redis-server --version)
-    if [[ ! $version =~ v=([0-9]+)\. ]]; then
+    if [[ ! $version =~ v=([0-9]+)\.([0-9]+) ]]; then
         fail "redis-server does not tell its version: $version"
-    elif ((BASH_REMATCH[1] < OLDEST_REDIS)); then
+    elif ((BASH_REMATCH[1] * 1000 + BASH_REMATCH[2] < ${OLDEST_REDIS%.*} * 1000 + ${OLDEST_REDIS#*.})); then
         fail "redis-server is too old, $OLDEST_REDIS or newer is needed: $version"
     fi
 }

@@ -116,6 +116,8 @@ pub(crate) fn of(store: &Path) -> Holder {
 }
 
 fn read(path: &Path) -> Option<Holder> {
+    // A pipe that somebody put there would be waited for.
+    fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
     let mut text = String::new();
     fs::File::open(path).ok()?.take(MAX_BYTES).read_to_string(&mut text).ok()?;
     let mut lines = text.lines();

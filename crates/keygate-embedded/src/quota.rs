@@ -117,15 +117,15 @@ fn count<'k, K: redb::Key + 'static>(counts: &Table<'_, K, u64>, of: K::SelfType
     Ok(counts.get(of).map_err(storage)?.map_or(0, |held| held.value()))
 }
 
-/// A count that comes to nothing is not kept, so that users who are gone leave nothing behind.
+/// A count that comes to nothing is not kept, so that users who are gone leave nothing behind. Nor does one that is lower
+/// than it can be, which [`verify`](crate::EmbeddedStore::verify) tells of, stand in the way of a revocation.
 fn subtract<'k, K>(counts: &mut Table<'_, K, u64>, of: K::SelfType<'k>, by: u64) -> Result<(), StoreError>
 where
     K: redb::Key + 'static,
     K::SelfType<'k>: Clone,
 {
-    match count(counts, of.clone())?.checked_sub(by) {
-        None => Err(StoreError::damaged("a count of keys", "it is lower than the keys that are in it")),
-        Some(0) => counts.remove(of).map(drop).map_err(storage),
-        Some(left) => counts.insert(of, left).map(drop).map_err(storage),
+    match count(counts, of.clone())?.saturating_sub(by) {
+        0 => counts.remove(of).map(drop).map_err(storage),
+        left => counts.insert(of, left).map(drop).map_err(storage),
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use keygate_core::key::KeyId;
 use keygate_core::names::OrganizationId;
-use keygate_core::record::Quota;
+use keygate_core::record::{KeyStatus, Quota};
 use keygate_core::store::{Listing, Store, StoreError};
 use keygate_embedded::EmbeddedStore;
 use keygate_testkit::sample;
@@ -76,6 +76,24 @@ async fn a_wrong_count_is_found() {
         transaction.open_table(table).unwrap().insert((organization.as_str(), "ann"), 7).unwrap();
     });
     assert!(problems.await.contains("counts 7 keys and has 2"));
+}
+
+#[tokio::test]
+async fn a_wrong_count_does_not_stand_in_the_way_of_a_revocation() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.redb");
+    let (organization, ids) = two_keys(&path).await;
+    let problems = problems_after(&path, |transaction| {
+        let table: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("user_counts");
+        transaction.open_table(table).unwrap().remove((organization.as_str(), "ann")).unwrap();
+    });
+    assert!(problems.await.contains("a user with keys has no count"));
+    let store = EmbeddedStore::open(&path).unwrap();
+    for id in ids {
+        let revoked = store.set_status(&organization, id, &sample::status(KeyStatus::Revoked)).await.unwrap();
+        assert_eq!(revoked.record.key.status.status, KeyStatus::Revoked);
+    }
+    assert_eq!(store.verify().await.unwrap().problems, Vec::<String>::new());
 }
 
 #[tokio::test]

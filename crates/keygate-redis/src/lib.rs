@@ -19,6 +19,10 @@
 //! ZCOUNT, ZSCORE, ZMSCORE, ZRANGE and ZRANGEBYSCORE, HGET, HSET, HDEL, SADD, SISMEMBER, PEXPIRE, TIME, EVAL, EVALSHA,
 //! SCAN and, in a Cluster, CLUSTER.
 //!
+//! Its `maxmemory-policy` must be `noeviction`, which is the default, or one of the `volatile-` kind: a server that evicts
+//! entries without an end forgets keys, and with an organization's record that it is suspended. In a Cluster the clocks of
+//! the primaries must agree within the [reservation](RedisStore::with_reservation), 30 s by default.
+//!
 //! Redis acknowledges a write before its replicas have it, so a failover can lose the last moments' writes, and a
 //! primary that was cut off takes writes until it learns that it is none. `min-replicas-to-write 1` bounds the second.
 

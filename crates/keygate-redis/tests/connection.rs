@@ -97,6 +97,22 @@ async fn a_half_open_connection_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_connection_is_made_though_everyone_who_waits_for_it_gives_up() {
+    let server = server().await;
+    let proxy = FaultProxy::start(server.address()).unwrap();
+    let store = store_at(&proxy.url(), namespace());
+    let id = sample::record(&sample::organization(), &sample::user("bob")).key.id;
+    proxy.delay(Duration::from_millis(200));
+    for _ in 0..12 {
+        let impatient = tokio::time::timeout(Duration::from_millis(50), store.record(id)).await;
+        assert!(impatient.is_err(), "{impatient:?}");
+    }
+    proxy.pass();
+    works_soon(&store).await;
+    assert_eq!(proxy.counts().connections, 1, "attempts were begun and given up");
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_told_and_not_shown() {
     let server = RedisServer::builder().password("right").start().await.unwrap();
     let url = format!("redis://:canary-wrong@{}", server.address());

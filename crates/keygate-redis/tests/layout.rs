@@ -4,6 +4,7 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use common::{namespace, server, store_at};
 use keygate_core::record::{KeyStatus, OrganizationRecord, ProjectRecord, Quota, Revision};
@@ -98,6 +99,47 @@ async fn nothing_walks_the_keyspace_but_the_count_of_ring_entries() {
     for walking in ["keys", "scan", "smembers", "hgetall"] {
         assert!(!stats.contains_key(walking), "{walking} was called");
     }
+}
+
+#[tokio::test]
+async fn what_the_crate_docs_name_is_all_that_an_acl_must_allow() {
+    let server = RedisServer::start().await.unwrap();
+    let commands = "+get +mget +set +del +zadd +zrem +zcard +zcount +zscore +zmscore +zrange +zrangebyscore +hget \
+                    +hset +hdel +sadd +sismember +pexpire +time +eval +evalsha +scan";
+    let namespace = namespace();
+    let names = format!("~{namespace}:*");
+    let user = ["ACL", "SETUSER", "limited", "on", ">word", &names];
+    server.command::<()>(user.into_iter().chain(commands.split_whitespace())).await.unwrap();
+    let url = format!("redis://limited:word@{}", server.address());
+    let store = store_at(&url, namespace.clone()).with_reservation(Duration::ZERO);
+    let (organization, user) = (sample::organization(), sample::user("bob"));
+
+    // Reserved and late, so that there is something to reap, and to fence.
+    let late = sample::record(&organization, &user);
+    store.create(&organization, AMPLE, vec![late]).await.unwrap_err();
+    assert_eq!(store.reap(&organization).await.unwrap(), 1);
+
+    let store = store_at(&url, namespace);
+    assert!(store.put_deployment(None, &sample::deployment()).await.unwrap());
+    store.put_organization(&OrganizationRecord::new(organization.clone()), None).await.unwrap();
+    store.parents(&organization, Some(&sample::project("website"))).await.unwrap();
+    let records: Vec<_> = (0..70).map(|_| sample::full_record(&organization, &user)).collect();
+    store.create(&organization, AMPLE, records.clone()).await.unwrap();
+    let refused =
+        store.create(&organization, Quota { per_user: 1, ..AMPLE }, vec![sample::record(&organization, &user)]);
+    assert!(refused.await.unwrap()[0].is_err());
+    store.recount(&organization).await.unwrap();
+    let next = sample::expiring(&records[0], None);
+    store.replace(&next, records[0].key.revision).await.unwrap();
+    let change = sample::status(KeyStatus::Revoked);
+    let revoked = store.set_status(&organization, next.key.id, &change).await.unwrap().record;
+    store.delete(&organization, next.key.id, revoked.key.revision).await.unwrap();
+    assert_eq!(
+        store.list(&Listing::User(organization.clone(), user.clone()), None, 100).await.unwrap().records.len(),
+        69
+    );
+    assert_eq!(store.quota_use(&organization, &user).await.unwrap().user, 69);
+    assert!(!store.ring_usage().await.unwrap().is_empty());
 }
 
 #[tokio::test]

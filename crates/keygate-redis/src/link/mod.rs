@@ -33,7 +33,7 @@ const POOL_PATIENCE: Duration = Duration::from_secs(3);
 /// A way to Redis.
 pub(crate) enum Link {
     /// Our own connection.
-    Own(Box<Reconnecting>),
+    Own(Reconnecting),
     /// A pool of the caller's.
     Pooled(Pool),
 }
@@ -41,7 +41,7 @@ pub(crate) enum Link {
 impl Link {
     /// A link that connects when first used.
     pub(crate) fn new(settings: RedisSettings) -> Self {
-        Self::Own(Box::new(Reconnecting::new(settings)))
+        Self::Own(Reconnecting::new(settings))
     }
 
     /// What and where, without user and password.
@@ -70,7 +70,8 @@ impl Link {
             return queries.buffered(SPREAD).collect().await;
         }
         let mut outcomes = Vec::with_capacity(cmds.len());
-        for chunk in cmds.chunks(PIPELINE) {
+        while let Some(left) = cmds.get(outcomes.len()..).filter(|left| !left.is_empty()) {
+            let chunk = &left[..left.len().min(PIPELINE)];
             let mut pipeline = redis::pipe();
             pipeline.ignore_errors();
             for cmd in chunk {
@@ -79,7 +80,8 @@ impl Link {
             match self.pipeline(&pipeline).await {
                 Ok(answers) if answers.len() == chunk.len() => outcomes.extend(answers),
                 Ok(_) => outcomes.extend(chunk.iter().map(|_| Err(miscounted()))),
-                Err(error) => outcomes.extend(chunk.iter().map(|_| Err(error.clone()))),
+                // The rest is not sent: it would wait as long again, chunk after chunk.
+                Err(error) => outcomes.extend(left.iter().map(|_| Err(error.clone()))),
             }
         }
         outcomes

@@ -14,10 +14,13 @@ pub(crate) enum Primary {
 }
 
 impl Link {
-    /// All primaries, and a text that changes whenever a slot moves.
+    /// All primaries, and a text that changes whenever a slot moves or, with one primary, it is reached anew: it may then
+    /// be another, or begun anew, and a cursor of the one before says nothing to it.
     pub(crate) async fn primaries(&self) -> Result<(Vec<Primary>, String), RedisError> {
-        if !self.spreads() {
-            return Ok((vec![Primary::Only], String::new()));
+        match self {
+            Self::Own(link) if link.is_cluster() => {}
+            Self::Own(link) => return Ok((vec![Primary::Only], link.number().await?.to_string())),
+            Self::Pooled(_) => return Ok((vec![Primary::Only], String::new())),
         }
         let slots = self.query(redis::cmd("CLUSTER").arg("SLOTS")).await?;
         let mut ranges: Vec<(u16, u16, String)> = Vec::new();

@@ -2,11 +2,12 @@
 //!
 //! This is not the library's `ConnectionManager` because that one, told to reconnect for ever, lets every call wait for
 //! a server that is away and then says only that it timed out; told to give up, it keeps an answer such as `LOADING` or
-//! `NOAUTH`, given while connecting, for ever; and it does not ask Sentinels. Here one caller at a time connects, the
-//! others share its outcome, and between attempts, which back off with jitter up to [`LONGEST_PAUSE`], calls fail at
-//! once with the reason of the last one.
+//! `NOAUTH`, given while connecting, for ever; and it does not ask Sentinels. Here one attempt is made at a time, all
+//! callers share its outcome, and between attempts, which back off with jitter up to [`LONGEST_PAUSE`], calls fail at
+//! once with the reason of the last one. An attempt is a task of its own: were it given up with the caller who began it,
+//! callers with less patience than a connection takes to make would never get one.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use redis::{Cmd, Pipeline, RedisError, Value};
@@ -22,6 +23,11 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Reconnecting {
+    /// Shared with the attempt to connect.
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     dial: Dial,
     current: RwLock<Current>,
     /// Held while connecting.
@@ -44,28 +50,29 @@ struct Attempts {
 
 impl Reconnecting {
     pub(super) fn new(settings: RedisSettings) -> Self {
-        Self { dial: Dial::new(settings), current: RwLock::default(), attempts: Mutex::default() }
+        let (dial, current, attempts) = (Dial::new(settings), RwLock::default(), Mutex::default());
+        Self { shared: Arc::new(Shared { dial, current, attempts }) }
     }
 
     pub(super) fn describe(&self) -> String {
-        self.dial.address().to_string()
+        self.shared.dial.address().to_string()
     }
 
     pub(super) fn is_cluster(&self) -> bool {
-        self.dial.is_cluster()
+        self.shared.dial.is_cluster()
     }
 
     pub(super) async fn query(&self, cmd: &Cmd) -> Result<Value, RedisError> {
         let (mut connection, number) = self.connection().await?;
         let answer = connection.query(cmd).await;
-        self.note(number, &connection, answer.as_ref().err());
+        self.shared.note(number, &connection, answer.as_ref().err());
         answer
     }
 
     pub(super) async fn query_at(&self, cmd: &Cmd, primary: &Primary) -> Result<Value, RedisError> {
         let (mut connection, number) = self.connection().await?;
         let answer = connection.query_at(cmd, primary).await;
-        self.note(number, &connection, answer.as_ref().err());
+        self.shared.note(number, &connection, answer.as_ref().err());
         answer
     }
 
@@ -76,14 +83,29 @@ impl Reconnecting {
             Ok(answers) => answers.iter().find_map(|answer| answer.as_ref().err()),
             Err(error) => Some(error),
         };
-        self.note(number, &connection, error);
+        self.shared.note(number, &connection, error);
         answers
     }
 
+    /// The number of the connection there is, or is now made. Another number is another connection.
+    pub(super) async fn number(&self) -> Result<u64, RedisError> {
+        Ok(self.connection().await?.1)
+    }
+
     async fn connection(&self) -> Result<(Connection, u64), RedisError> {
-        if let Some(current) = self.current() {
+        if let Some(current) = self.shared.current() {
             return Ok(current);
         }
+        let shared = Arc::clone(&self.shared);
+        // It panics nowhere, so what is left is a runtime that shuts down.
+        tokio::spawn(async move { shared.connect().await })
+            .await
+            .unwrap_or_else(|ended| Err(std::io::Error::other(ended).into()))
+    }
+}
+
+impl Shared {
+    async fn connect(&self) -> Result<(Connection, u64), RedisError> {
         let mut attempts = self.attempts.lock().await;
         if let Some(current) = self.current() {
             return Ok(current);

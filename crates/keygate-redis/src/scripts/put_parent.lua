@@ -5,6 +5,10 @@
 -- returns { 'written', '' }, { 'absent', '' } or { 'conflict', the revision found, 8 bytes }
 
 local held = redis.call('GET', KEYS[1])
+-- The very same bytes are this same write, run again after an answer was lost, as a Cluster's client does by itself.
+if held == ARGV[2] then
+  return { 'written', '' }
+end
 if held then
   local found = held:sub(2, 9)
   if found ~= ARGV[1] then

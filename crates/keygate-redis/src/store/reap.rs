@@ -19,6 +19,9 @@ const FENCE_MILLIS: u64 = 15 * 60 * 1000;
 const BATCH: usize = 256;
 /// Keys of one user looked at before the user's quota refuses one more.
 const USER_RECOUNT: usize = 256;
+/// Users of one chunk whose lists are looked at before it is refused: a bulk into a full organization may have hundreds,
+/// and would read all their keys for every chunk. Whose turn does not come is looked at when the user creates again.
+const USERS_RECOUNT: usize = 8;
 
 impl RedisStore {
     /// Ends every change of an organization that was begun and not finished by its deadline, and says how many there
@@ -59,7 +62,7 @@ impl RedisStore {
         users: BTreeSet<UserId>,
     ) -> Result<(), StoreError> {
         self.reap(organization).await?;
-        for user in users {
+        for user in users.into_iter().take(USERS_RECOUNT) {
             self.compare(organization, Some(&user), USER_RECOUNT).await?;
         }
         Ok(())

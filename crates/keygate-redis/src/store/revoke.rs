@@ -47,27 +47,32 @@ impl RedisStore {
         record
     }
 
-    /// Settles a revocation that is done. If that fails it is tried again with the next creation or reaping.
+    /// Settles a revocation that is done. If that fails, or is dropped, it is tried again with the next creation or
+    /// reaping.
     async fn settle_revoked(
         &self,
         organization: &OrganizationId,
         pending: &Pending,
         settling: impl Future<Output = Result<(), StoreError>>,
     ) {
-        if let Err(error) = patiently(settling).await {
-            tracing::debug!(key = %pending.id, %organization, %error, "a revocation is not settled yet");
-            self.unsettled.remember(organization, pending);
+        let taken = self.unsettled.begin(organization, pending);
+        match patiently(settling).await {
+            Ok(()) => taken.done(),
+            Err(error) => {
+                tracing::debug!(key = %pending.id, %organization, %error, "a revocation is not settled yet");
+            }
         }
     }
 
     /// Settles what an earlier revocation could not.
     pub(super) async fn settle_unsettled(&self) {
-        let mut in_trouble = false;
-        for (organization, pending) in self.unsettled.take() {
-            in_trouble = in_trouble || patiently(self.heal(&organization, &pending)).await.is_err();
-            if in_trouble {
-                self.unsettled.remember(&organization, &pending);
+        for taken in self.unsettled.take() {
+            let Some((organization, pending)) = taken.what() else { continue };
+            if patiently(self.heal(organization, pending)).await.is_err() {
+                // The store is in trouble: what is left goes back.
+                return;
             }
+            taken.done();
         }
     }
 }

@@ -13,13 +13,13 @@ use crate::link::Primary;
 
 /// Entries of the keyspace that one step looks through.
 const STEP: usize = 1000;
-/// How often to begin again because slots moved between primaries meanwhile.
+/// How often to begin again because slots moved between primaries, or the primary changed, meanwhile.
 const TRIES: usize = 3;
 
 impl RedisStore {
     pub(super) async fn count_ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
-        // A slot that moves during the scan may be seen on neither side, and an entry missed may be taken out of the
-        // ring while a key needs it.
+        // A slot that moves during the scan may be seen on neither side, another primary knows other cursors, and an
+        // entry missed may be taken out of the ring while a key needs it.
         for _ in 0..TRIES {
             let (primaries, before) = self.link.primaries().await.map_err(StoreError::unavailable)?;
             let usage = self.scan(&primaries).await?;
@@ -28,7 +28,7 @@ impl RedisStore {
                 return Ok(usage);
             }
         }
-        Err(StoreError::unavailable("slots of the Cluster are on the move; try again when they rest"))
+        Err(StoreError::unavailable("slots or primaries keep changing; try again when they rest"))
     }
 
     async fn scan(&self, primaries: &[Primary]) -> Result<BTreeMap<EntryId, u64>, StoreError> {

@@ -160,3 +160,47 @@ async fn a_late_change_of_a_record_is_refused() {
     assert!(matches!(late, Err(WriteRefusal::Store(StoreError::Unavailable(_)))), "{late:?}");
     assert_eq!(scene.store.record(scene.key.key.id).await.unwrap().as_ref(), Some(&scene.key));
 }
+
+/// A Cluster's client sends a command again when the connection breaks before the answer.
+#[tokio::test]
+async fn a_write_that_is_run_twice_is_no_conflict_with_itself() {
+    let scene = Scene::new().await;
+    let next = sample::described(&scene.key, "changed");
+    let replace = scripts::REPLACE
+        .call(vec![scene.store.layout.record(next.key.id)])
+        .arg(scene.organization().as_str())
+        .arg(&scene.key.key.revision.0.to_be_bytes())
+        .arg(next.encode().unwrap())
+        .arg("");
+    for _ in 0..2 {
+        let (word, _): (String, Vec<u8>) =
+            redis::from_redis_value(scene.store.link.run(&replace).await.unwrap()).unwrap();
+        assert_eq!(word, "written");
+    }
+    assert_eq!(scene.store.record(next.key.id).await.unwrap(), Some(next));
+    let first = OrganizationRecord::new(scene.organization().clone());
+    let second = OrganizationRecord { revision: first.revision.next(), max_keys: Some(5), ..first.clone() };
+    for (record, expected) in [(&first, None), (&second, Some(first.revision))] {
+        for _ in 0..2 {
+            scene.store.put_organization(record, expected).await.unwrap();
+        }
+    }
+    let late = scene.store.put_organization(&first, None).await;
+    assert!(matches!(late, Err(WriteRefusal::Conflict { found: Revision(2) })), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_revocation_dropped_while_it_is_settled_gives_its_place_back() {
+    let scene = Scene::new().await;
+    let change = sample::status(KeyStatus::Revoked);
+    let pending = Pending::new(scene.key.key.id, Change::Update, &scene.key.key.user).unwrap();
+    scene.store.write_status(scene.organization(), scene.key.key.id, &change, None).await.unwrap();
+    // As a revocation whose note failed, dropped at the last step.
+    drop(scene.store.unsettled.begin(scene.organization(), &pending));
+    assert_eq!(scene.used().await, 1);
+    // As a creation that is dropped before it has settled for others.
+    let stopped = tokio::time::timeout(std::time::Duration::ZERO, scene.store.settle_unsettled()).await;
+    assert!(stopped.is_err(), "it was not dropped under way");
+    scene.store.reap(scene.organization()).await.unwrap();
+    assert_eq!(scene.used().await, 0);
+}

@@ -2,7 +2,7 @@
 //!
 //! A store's crate asks for the suite in one of its integration tests, and gets one test for each promise:
 //!
-//! ```ignore
+//! ```
 //! // tests/contract.rs
 //! use keygate_core::store::MemoryStore;
 //! use keygate_testkit::contract::Fresh;
@@ -12,6 +12,7 @@
 //! }
 //!
 //! keygate_testkit::store_contract!(memory, memory_store);
+//! # fn main() {}
 //! ```
 //!
 //! Every promise uses organizations and ring entries that no other has, and real time only (ends of keys are a day ago

@@ -133,6 +133,32 @@ async fn a_file_store_makes_its_secret_once_and_says_where() {
 }
 
 #[tokio::test]
+async fn a_start_that_ended_while_its_secret_was_written_leaves_the_next_one_free() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.redb");
+    let unfinished = directory.path().join("keys.redb.secret.new");
+    std::fs::write(&unfinished, "half a sec").unwrap();
+    let opened = on_file(&path, &[]).open().await.unwrap();
+    assert!(opened.made_secret.is_some_and(|secret| secret.exists()));
+    assert!(!unfinished.exists());
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_written_is_told_with_its_path_and_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.redb");
+    // Where the unfinished file would go stands what no file can take the place of.
+    let blocked = directory.path().join("keys.redb.secret.new");
+    std::fs::create_dir(&blocked).unwrap();
+    let error = on_file(&path, &[]).open().await.unwrap_err();
+    assert!(matches!(error, OpenError::SecretUnwritten { .. }), "{error}");
+    assert!(error.to_string().contains("keys.redb.secret"), "{error}");
+
+    std::fs::remove_dir(&blocked).unwrap();
+    assert!(on_file(&path, &[]).open().await.unwrap().made_secret.is_some());
+}
+
+#[tokio::test]
 async fn a_secret_that_does_not_fit_the_store_stops_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("keys.redb");

@@ -26,6 +26,8 @@
 //! ```
 
 mod open;
+#[cfg(feature = "embedded")]
+mod secret_file;
 mod secrets;
 mod store;
 

@@ -7,7 +7,9 @@ use keygate_core::manager::{ApiKeyManager, BuildError, SetupError};
 use keygate_core::ring::{MasterSecret, SecretError};
 use keygate_core::store::{MemoryStore, Store, StoreError};
 
-use super::{SettingError, Settings, StoreAddress, secrets};
+#[cfg(feature = "embedded")]
+use super::secret_file;
+use super::{SettingError, Settings, StoreAddress};
 
 /// Why a manager cannot be had from the settings: one sentence, naming the setting or the file.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +24,19 @@ pub enum OpenError {
     /// The store's own secret file cannot be used.
     #[error("the store's secret cannot be used: {0}")]
     Secret(#[from] SecretError),
-    /// The store is there and its secret is not.
+    /// The store's own secret file cannot be made.
+    #[error("the store's secret cannot be kept in {path}: {source}")]
+    SecretUnwritten {
+        /// Where it was to be kept.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The store was set up under a secret, and there is none now.
     #[error(
-        "the store was set up with the secret in {0}, which is missing; put it back, or set KEYGATE_SECRET to what it held"
+        "the store was set up under a secret that is not there: put {0} back, or set KEYGATE_SECRET, \
+         KEYGATE_SECRET_FILE or KEYGATE_PASSPHRASE to what it was set up with"
     )]
     SecretMissing(PathBuf),
     /// The store and the secrets do not belong together.
@@ -104,14 +116,14 @@ impl Settings {
             StoreAddress::Memory => Ok((MasterSecret::generate()?, None)),
             #[cfg(feature = "embedded")]
             StoreAddress::File(path) => {
-                let file = secrets::file_beside(path);
+                let file = secret_file::beside(path);
                 if file.exists() {
                     return Ok((MasterSecret::from_file(&file)?, None));
                 }
                 if store.deployment().await?.is_some_and(|deployment| !deployment.ring_entries.is_empty()) {
                     return Err(OpenError::SecretMissing(file));
                 }
-                Ok((secrets::make_file(&file)?, Some(file)))
+                Ok((secret_file::make(&file)?, Some(file)))
             }
             #[cfg(feature = "redis")]
             StoreAddress::Redis(_) => Err(SettingError::new(

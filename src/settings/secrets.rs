@@ -1,7 +1,6 @@
 //! `KEYGATE_SECRET`, `KEYGATE_SECRET_FILE`, `KEYGATE_PASSPHRASE` and `KEYGATE_RETIRED_SECRETS`.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use keygate_core::manager::prepare_deployment;
 use keygate_core::ring::{MasterSecret, SecretError, SecretRing};
@@ -97,30 +96,4 @@ impl Secrets {
             }
         }
     }
-}
-
-/// The secret file beside a store's file.
-pub(super) fn file_beside(store: &Path) -> PathBuf {
-    let mut path = store.as_os_str().to_owned();
-    path.push(".secret");
-    PathBuf::from(path)
-}
-
-/// Makes a secret and keeps it in a new file that its owner alone can read, on disk before this returns.
-pub(super) fn make_file(path: &Path) -> Result<MasterSecret, SecretError> {
-    let failed = |source| SecretError::File { path: path.display().to_string(), source };
-    let secret = MasterSecret::generate()?;
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path).map_err(failed)?;
-    writeln!(file, "{}", secret.to_base64().expose_secret()).map_err(failed)?;
-    file.sync_all().map_err(failed)?;
-    #[cfg(unix)]
-    if let Some(directory) = path.parent() {
-        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-        std::fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
-    }
-    Ok(secret)
 }

@@ -10,7 +10,7 @@ use crate::record::{Key, KeyStatus, ParentStatus, Parents};
 
 /// Decides whether a key whose secret was presented may be used for this request at this time. The first check that
 /// fails gives the reason: organization and project, status, not-before and expiry, environment, client address,
-/// scope, permission. Limits come after it, so that a denial burns nothing.
+/// scopes, permissions. Limits come after it, so that a denial burns nothing: whatever is asked of a key is asked here.
 ///
 /// `environment` is where this service runs; the context's own environment is taken before it.
 ///
@@ -49,14 +49,10 @@ pub fn check(
     if !key.allowed_ips.is_empty() && !context.client_address.is_some_and(from_allowed) {
         return deny(DenialReason::IpNotAllowed);
     }
-    if let Some(scope) = &context.scope
-        && !key.scopes.covers(scope)
-    {
+    if let Some(scope) = context.scopes.iter().find(|scope| !key.scopes.covers(scope)) {
         return deny(DenialReason::ScopeNotAuthorized).map_err(|denial: Denial| denial.requiring(scope.clone()));
     }
-    if let Some(permission) = &context.permission
-        && !key.permissions.covers(permission)
-    {
+    if let Some(permission) = context.permissions.iter().find(|permission| !key.permissions.covers(permission)) {
         return deny(DenialReason::PermissionDenied).map_err(|denial: Denial| denial.requiring(permission.clone()));
     }
     Ok(())

@@ -16,10 +16,10 @@ pub struct RequestContext {
     pub client_address: Option<IpAddr>,
     /// Where the key is being used; the manager's environment where this says nothing.
     pub environment: Option<Environment>,
-    /// What the key is to be used on.
-    pub scope: Option<Scope>,
-    /// What its holder wants to do.
-    pub permission: Option<Scope>,
+    /// What the key is to be used on: its scopes must cover all of these.
+    pub scopes: Arc<[Scope]>,
+    /// What its holder wants to do: the key's permissions must cover all of these.
+    pub permissions: Arc<[Scope]>,
 }
 
 impl RequestContext {
@@ -43,19 +43,24 @@ impl RequestContext {
         self
     }
 
-    /// With a scope the key must cover.
+    /// With a scope the key must cover, beside those asked for before.
     #[must_use]
     pub fn needing_scope(mut self, scope: Scope) -> Self {
-        self.scope = Some(scope);
+        self.scopes = with(&self.scopes, scope);
         self
     }
 
-    /// With a permission the key must cover.
+    /// With a permission the key must cover, beside those asked for before.
     #[must_use]
     pub fn needing_permission(mut self, permission: Scope) -> Self {
-        self.permission = Some(permission);
+        self.permissions = with(&self.permissions, permission);
         self
     }
+}
+
+/// The list with one more. A context is cloned for every request and changed for none, so the list is shared.
+fn with(asked: &[Scope], more: Scope) -> Arc<[Scope]> {
+    asked.iter().cloned().chain([more]).collect()
 }
 
 /// A request was let in: by which key, and what else its handler may want to know. Reads as the [`Key`].

@@ -166,6 +166,28 @@ fn a_denial_names_what_was_missing_and_only_then() {
     assert_eq!(denial.required(), None);
 }
 
+#[test]
+fn all_that_is_asked_for_is_needed_and_the_first_that_is_missing_is_named() {
+    let missing = |scopes: &[&str], permissions: &[&str]| {
+        let mut case = admitted();
+        for asked in ["files:write", "reports:read", "reports:write"] {
+            case.context = case.context.needing_scope(scope(asked));
+        }
+        case.context = case.context.needing_permission(scope("keys:write"));
+        case.key.scopes = support::scopes(scopes);
+        case.key.permissions = support::scopes(permissions);
+        let denial = check(&case.key, &case.parents, &case.context, case.environment, case.now).err()?;
+        Some((denial.reason(), denial.required().unwrap().to_string()))
+    };
+    let named = |reason, required: &str| Some((reason, required.to_owned()));
+    assert_eq!(missing(&["files:*", "reports:*"], &["keys:*"]), None);
+    assert_eq!(missing(&["files:write"], &["keys:*"]), named(DenialReason::ScopeNotAuthorized, "files:read"));
+    // Every scope goes before any permission.
+    assert_eq!(missing(&["files:*"], &[]), named(DenialReason::ScopeNotAuthorized, "reports:read"));
+    assert_eq!(missing(&["**"], &["keys:read"]), named(DenialReason::PermissionDenied, "keys:write"));
+    assert_eq!(missing(&["**"], &["keys:write"]), named(DenialReason::PermissionDenied, "keys:read"));
+}
+
 // The same, through the manager.
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod support;
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use keygate_core::actor::Operator;
 use keygate_core::context::RequestContext;
@@ -63,9 +64,51 @@ async fn a_key_that_cannot_be_moved_now_works_and_is_moved_later() {
         assert!(admitted.is_ok());
         assert_eq!(old.record(created.key.id).await.digested_under, entry(1));
         store.heal();
+        // Not at once: a store that takes no writes would be asked for one by every request.
+        store.reset_calls();
+        assert!(manager.validate(created.text.expose(), &context).await.is_ok());
+        assert_eq!(store.calls().replace, 0);
+        old.clock.advance(Duration::from_secs(60));
         assert!(manager.validate(created.text.expose(), &context).await.is_ok());
         assert_eq!(old.record(created.key.id).await.digested_under, entry(2));
     }
+}
+
+/// While a secret is being replaced some instances still have the older one as their current one. Records move forward
+/// and never back, or each request would write.
+#[tokio::test]
+async fn instances_whose_rings_are_turned_around_do_not_move_a_key_to_and_fro() {
+    let fleet = Instance::under(ring(&[1]));
+    let created = fleet.create(new_key_with(|new| new.expiry = Expiry::Never)).await;
+    let (behind, ahead) = (fleet.beside(ring(&[1, 2])), fleet.beside(ring(&[2, 1])));
+    behind.manager.open().await.unwrap();
+    for _ in 0..10 {
+        for instance in [&behind, &ahead] {
+            assert!(instance.validate(created.text.expose()).await.is_ok());
+        }
+        fleet.clock.advance(Duration::from_secs(3600));
+    }
+    let record = fleet.record(created.key.id).await;
+    assert_eq!(record.digested_under, entry(2));
+    assert_eq!(record.key.revision, created.key.revision.next());
+}
+
+/// An entry may be dropped once no usable key names it; giving such a key a later end would make a key that nobody can
+/// check.
+#[tokio::test]
+async fn an_expired_key_whose_secret_is_gone_cannot_be_given_a_later_end() {
+    let old = Instance::under(ring(&[1]));
+    let created = old.create(new_key()).await;
+    old.clock.advance(Duration::from_secs(91 * 24 * 3600));
+    let both = old.beside(ring(&[2, 1]));
+    both.manager.open().await.unwrap();
+    let new = old.beside(ring(&[2]));
+    new.manager.open().await.unwrap();
+    let mut later = KeyUpdate::new();
+    later.expiry = Some(Expiry::Never);
+    let error = new.manager.update(&operator(), created.key.id, &later, None).await.unwrap_err();
+    assert!(error.to_string().contains("secret"), "{error}");
+    assert_eq!(new.record(created.key.id).await.key, created.key);
 }
 
 /// An instance that does not know a new secret yet cannot check what has moved to it. So the new secret first goes

@@ -152,6 +152,20 @@ async fn an_emptied_store_is_trouble_and_not_a_list_of_invalid_keys() {
     );
 }
 
+/// Another instance, or one run of the command line, sets the emptied store up anew: what this instance knew is gone all
+/// the same.
+#[tokio::test]
+async fn an_emptied_store_that_somebody_else_sets_up_anew_is_still_trouble() {
+    let instance = Instance::new();
+    let created = instance.create(new_key()).await;
+    instance.memory.wipe();
+    let other = instance.beside(ring(&[1]));
+    other.manager.open().await.unwrap();
+    assert_eq!(instance.refusal(created.text.expose()).await, DenialReason::StoreUnavailable);
+    let error = instance.manager.create(&operator(), new_key()).await.unwrap_err();
+    assert!(matches!(error, ManageError::Setup(SetupError::Emptied)), "{error}");
+}
+
 #[tokio::test]
 async fn a_store_that_was_emptied_and_restored_serves_again() {
     let instance = Instance::new();

@@ -5,10 +5,11 @@
 mod support;
 
 use keygate_core::actor::Actor;
-
 use keygate_core::key::KeyId;
-use keygate_core::manager::{ApiKeyManager, CreatedKey, KeyFilter, KeyUpdate, ManageError};
+use keygate_core::limits::Limits;
+use keygate_core::manager::{ApiKeyManager, CreatedKey, Expiry, KeyFilter, KeyUpdate, ManageError};
 use keygate_core::names::{Description, ProjectId, Reason};
+use keygate_core::network::{Cidr, CidrSet};
 use keygate_core::record::ParentStatus;
 use keygate_core::scope::Scope;
 use keygate_testkit::sample;
@@ -162,6 +163,32 @@ async fn what_is_not_grantable_is_refused_in_every_field_and_call() {
         assert_eq!(word(&refusal), "not grantable");
     }
     assert_eq!(instance.record(created.key.id).await, before);
+}
+
+/// What an administrator may not hand out it may not strengthen either: no more life, room or reach, no revival.
+#[tokio::test]
+async fn a_key_stronger_than_the_actor_may_grant_is_not_given_more() {
+    let instance = Instance::new();
+    let admin = tenant("acme", &["files:*"]);
+    let strong = create_as(&instance, &operator(), 0, &["**"]).await.unwrap().key;
+    instance.manager.deactivate(&admin, strong.id, None).await.unwrap();
+    let before = instance.record(strong.id).await;
+    let set: [fn(&mut KeyUpdate); 3] = [
+        |update| update.expiry = Some(Expiry::Never),
+        |update| update.limits = Some(Limits::UNLIMITED),
+        |update| update.allowed_ips = Some(CidrSet::new([Cidr::new("0.0.0.0/0").unwrap()]).unwrap()),
+    ];
+    for set in set {
+        let mut update = KeyUpdate::new();
+        set(&mut update);
+        let refusal = instance.manager.update(&admin, strong.id, &update, None).await.unwrap_err();
+        assert_eq!(word(&refusal), "not grantable");
+    }
+    assert_eq!(word(&instance.manager.activate(&admin, strong.id).await.unwrap_err()), "not grantable");
+    assert_eq!(instance.record(strong.id).await, before);
+
+    // To weaken it is always allowed.
+    instance.manager.revoke(&admin, strong.id, None).await.unwrap();
 }
 
 #[tokio::test]

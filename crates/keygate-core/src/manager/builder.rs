@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use moka::sync::Cache;
+
 use super::setup::Setup;
 use super::{ApiKeyManager, Inner};
 use crate::clock::{Clock, SystemClock};
@@ -10,6 +12,9 @@ use crate::record::Quota;
 use crate::ring::SecretRing;
 use crate::store::Store;
 use crate::verifier::SlowVerifiers;
+
+/// For how many keys it is remembered that they were to be moved to the current ring entry.
+const MOVES_REMEMBERED: u64 = 10_000;
 
 /// Why a manager cannot be put together.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +80,8 @@ impl ManagerBuilder {
         let Self { store, ring, clock, prefix, environment, quota } = self;
         let slow = SlowVerifiers::new()?;
         let setup = Setup::new();
-        Ok(ApiKeyManager { inner: Arc::new(Inner { store, ring, clock, prefix, environment, quota, slow, setup }) })
+        let moves = Cache::new(MOVES_REMEMBERED);
+        let inner = Inner { store, ring, clock, prefix, environment, quota, slow, setup, moves };
+        Ok(ApiKeyManager { inner: Arc::new(inner) })
     }
 }

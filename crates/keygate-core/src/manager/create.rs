@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{ApiKeyManager, ManageError, SetupError, events, setup};
+use super::{ApiKeyManager, ManageError, SetupError, events};
 use crate::actor::Actor;
 use crate::clock::to_millis;
 use crate::key::{KeyId, KeyText};
@@ -167,6 +167,11 @@ pub(super) fn check_grants<'a>(
     }
 }
 
+/// Refuses to give a key more life, reach or room than it has when it can do more than the actor may hand out.
+pub(super) fn check_strength(actor: &Actor, key: &Key) -> Result<(), ManageError> {
+    check_grants(actor, [&key.permissions, &key.scopes, &key.grantable])
+}
+
 /// A key that was just made. Its JSON form is that of the management API: the one answer that shows the key.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
@@ -254,8 +259,7 @@ impl ApiKeyManager {
         let Some(organization) = records.first().map(|record| record.key.organization.clone()) else {
             return Ok(Vec::new());
         };
-        self.open().await?;
-        setup::confirm_current(&*self.inner.store, &self.inner.ring, self.inner.clock.now()).await?;
+        self.confirm_current().await?;
         let quota = self.quota_of(&organization).await?;
         Ok(self.inner.store.create(&organization, quota, records).await?)
     }

@@ -52,8 +52,8 @@ pub enum ManageError {
     #[error(transparent)]
     Setup(#[from] SetupError),
     /// The store failed.
-    #[error("{0}")]
-    Store(#[source] Arc<StoreError>),
+    #[error(transparent)]
+    Store(Arc<StoreError>),
 }
 
 impl From<StoreError> for ManageError {

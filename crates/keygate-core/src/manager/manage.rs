@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::create::check_strength;
 use super::{ApiKeyManager, ManageError, events};
 use crate::actor::Actor;
 use crate::key::KeyId;
@@ -44,8 +45,10 @@ impl ApiKeyManager {
     /// Lets a deactivated key be used again. A key that is active already stays as it is.
     ///
     /// # Errors
-    /// When there is no such key within the actor's reach, it is revoked, or the store fails.
+    /// When there is no such key within the actor's reach, it can do what the actor may not grant, it is revoked, or the
+    /// store fails.
     pub async fn activate(&self, actor: &Actor, id: KeyId) -> Result<Key, ManageError> {
+        check_strength(actor, &self.visible(actor, id).await?.key)?;
         Ok(self.set_status(actor, id, KeyStatus::Active, None).await?.record.key)
     }
 

@@ -36,6 +36,9 @@ mod validate;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+use moka::sync::Cache;
+
 pub use builder::{BuildError, ManagerBuilder};
 pub use create::{CreatedKey, DEFAULT_EXPIRY_DAYS, Expiry, MAX_EXPIRY_DAYS, NewKey};
 pub use error::ManageError;
@@ -48,6 +51,7 @@ pub use validate::{Attempt, Pending};
 
 use crate::actor::Operator;
 use crate::clock::Clock;
+use crate::key::KeyId;
 use crate::names::{Environment, Prefix};
 use crate::record::Quota;
 use crate::ring::{EntryId, SecretRing};
@@ -71,6 +75,8 @@ struct Inner {
     quota: Quota,
     slow: SlowVerifiers,
     setup: setup::Setup,
+    /// When keys were last to be moved to the current ring entry.
+    moves: Cache<KeyId, DateTime<Utc>>,
 }
 
 impl ApiKeyManager {
@@ -92,6 +98,12 @@ impl ApiKeyManager {
     /// other error is an operator's to mend, and every check is answered with 503 until it is.
     pub async fn open(&self) -> Result<(), SetupError> {
         self.inner.setup.open(&*self.inner.store, &self.inner.ring, self.inner.clock.now()).await
+    }
+
+    /// Before something is written for the deployment: that it still is the one this manager knows.
+    async fn confirm_current(&self) -> Result<(), SetupError> {
+        let Inner { setup, store, ring, clock, .. } = &*self.inner;
+        setup.confirm_current(&**store, ring, clock.now()).await.map(drop)
     }
 
     /// Where the keys are kept, for people; without any password.

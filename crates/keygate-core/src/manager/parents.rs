@@ -45,6 +45,7 @@ impl ApiKeyManager {
         organization: &OrganizationId,
         update: &OrganizationUpdate,
     ) -> Result<OrganizationRecord, ManageError> {
+        self.confirm_current().await?;
         let found = self.inner.store.parents(organization, None).await?.organization;
         let expected = found.as_ref().map(|found| found.revision);
         let mut record = found.unwrap_or_else(|| OrganizationRecord::new(organization.clone()));
@@ -79,6 +80,7 @@ impl ApiKeyManager {
         if !actor.reaches(organization) {
             return Err(ManageError::ParentNotFound);
         }
+        self.confirm_current().await?;
         let found = self.inner.store.parents(organization, Some(project)).await?.project;
         let expected = found.as_ref().map(|found| found.revision);
         let mut record = found.unwrap_or_else(|| ProjectRecord::new(organization.clone(), project.clone()));

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
 use crate::ring::{EntryId, SecretRing};
 use crate::store::{Deployment, Store, StoreError};
@@ -22,7 +23,7 @@ const RACES: usize = 16;
 #[non_exhaustive]
 pub enum SetupError {
     /// The store did not answer.
-    #[error("{0}")]
+    #[error(transparent)]
     Store(std::sync::Arc<StoreError>),
     /// The store was set up under other secrets.
     #[error(
@@ -94,7 +95,8 @@ pub async fn prepare_deployment(store: &dyn Store, now: DateTime<Utc>) -> Result
 /// What this instance knows of its deployment.
 #[derive(Debug)]
 pub(super) struct Setup {
-    confirmed: OnceLock<()>,
+    /// The deployment that has confirmed the ring. Another one in its place is a store that was emptied.
+    confirmed: OnceLock<Uuid>,
     /// The last failure, and when it was. The lock also makes the attempts single file.
     failed: Mutex<Option<(Instant, SetupError)>>,
 }
@@ -129,9 +131,9 @@ impl Setup {
             return Err(error.clone());
         }
         match confirm(store, ring, now).await {
-            Ok(()) => {
+            Ok(deployment) => {
                 *failed = None;
-                self.confirmed.get_or_init(|| ());
+                self.confirmed.get_or_init(|| deployment.id);
                 Ok(())
             }
             Err(error) => {
@@ -141,10 +143,31 @@ impl Setup {
             }
         }
     }
+
+    /// The marker, while it is the one that confirmed the ring. `None` is a store that was emptied, even if somebody has
+    /// set it up anew: what this instance knows of it is no longer there.
+    pub(super) async fn marker(&self, store: &dyn Store) -> Result<Option<Deployment>, StoreError> {
+        let confirmed = self.confirmed.get();
+        Ok(store.deployment().await?.filter(|found| Some(&found.id) == confirmed))
+    }
+
+    /// Before something is written for this deployment: that its marker still stands, and names the ring's current
+    /// entry. An instance with an older ring may have dropped it while no key named it yet; nobody would then be told
+    /// that a key needs it.
+    pub(super) async fn confirm_current(
+        &self,
+        store: &dyn Store,
+        ring: &SecretRing,
+        now: DateTime<Utc>,
+    ) -> Result<Deployment, SetupError> {
+        self.open(store, ring, now).await?;
+        let found = self.marker(store).await?.ok_or(SetupError::Emptied)?;
+        if found.ring_entries.contains(&ring.current_id()) { Ok(found) } else { confirm(store, ring, now).await }
+    }
 }
 
 /// Brings the marker and the ring together, or says why they cannot be.
-async fn confirm(store: &dyn Store, ring: &SecretRing, now: DateTime<Utc>) -> Result<(), SetupError> {
+async fn confirm(store: &dyn Store, ring: &SecretRing, now: DateTime<Utc>) -> Result<Deployment, SetupError> {
     for _ in 0..RACES {
         let found = prepare_deployment(store, now).await?;
         let mut next = found.clone();
@@ -161,31 +184,13 @@ async fn confirm(store: &dyn Store, ring: &SecretRing, now: DateTime<Utc>) -> Re
             }
             next.ring_entries.retain(|entry| !missing.contains(entry));
         }
-        next.ring_entries.extend(ring.entry_ids().filter(|entry| !known(entry)));
+        // The marker keeps entries in the order they came in: the current one, which comes first in the ring, is newest.
+        let mut fresh: Vec<EntryId> = ring.entry_ids().filter(|entry| !known(entry)).collect();
+        fresh.reverse();
+        next.ring_entries.extend(fresh);
         if next == found || store.put_deployment(Some(&found), &next).await? {
-            return Ok(());
+            return Ok(next);
         }
     }
     Err(SetupError::Contended)
-}
-
-/// Whether a store that has no record for a genuine tag simply does not know the key, or has lost what it knew.
-pub(super) async fn marker_stands(store: &dyn Store, ring: &SecretRing) -> Result<bool, StoreError> {
-    Ok(store.deployment().await?.is_some_and(|found| shares_entry(&found, ring)))
-}
-
-/// Before a record is written that names the ring's current entry: that the marker still stands, and names the entry
-/// too. An instance with an older ring may have dropped it while no key named it yet; nobody would then be told that
-/// the key needs it.
-pub(super) async fn confirm_current(
-    store: &dyn Store,
-    ring: &SecretRing,
-    now: DateTime<Utc>,
-) -> Result<(), SetupError> {
-    let found = store.deployment().await?.filter(|found| shares_entry(found, ring)).ok_or(SetupError::Emptied)?;
-    if found.ring_entries.contains(&ring.current_id()) { Ok(()) } else { confirm(store, ring, now).await }
-}
-
-fn shares_entry(found: &Deployment, ring: &SecretRing) -> bool {
-    ring.entry_ids().any(|ours| found.ring_entries.contains(&ours))
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::create::{check_grants, check_tags};
+use super::create::{check_grants, check_strength, check_tags};
 use super::{ApiKeyManager, Expiry, ManageError, events};
 use crate::actor::Actor;
 use crate::clock::to_millis;
@@ -55,6 +55,11 @@ impl KeyUpdate {
         self.rotation_schedule.as_ref().and_then(Option::as_ref).map_or(Ok(()), RotationSchedule::check)
     }
 
+    /// Whether it may give a key more life, reach or room.
+    fn widens(&self) -> bool {
+        self.expiry.is_some() || self.limits.is_some() || self.allowed_ips.is_some()
+    }
+
     /// Applies the update, and names the fields it has changed.
     fn apply(&self, key: &mut Key, now: DateTime<Utc>) -> Result<Vec<&'static str>, NameError> {
         let mut changed = Vec::new();
@@ -98,9 +103,9 @@ impl ApiKeyManager {
     /// to whatever is there. An update that changes nothing writes nothing.
     ///
     /// # Errors
-    /// When there is no such key within the actor's reach, a field is not allowed, the actor may not grant what is
-    /// asked, the key is revoked, its revision is another, a quota has no room for an expired key that is given a
-    /// later end, or the store fails.
+    /// When there is no such key within the actor's reach; a field is not allowed; the actor may not grant what is asked,
+    /// or may not grant what the key can do and asks for more life, room or reach for it; the key is revoked; its
+    /// revision is another; a quota has no room for an expired key that is given a later end; or the store fails.
     pub async fn update(
         &self,
         actor: &Actor,
@@ -122,9 +127,21 @@ impl ApiKeyManager {
             if changed.is_empty() {
                 return Ok(record.key);
             }
+            if update.widens() {
+                check_strength(actor, &record.key)?;
+            }
             let counts = |until: Option<DateTime<Utc>>| until.is_none_or(|end| end > now);
             if !counts(counted_until) && counts(record.key.counts_until()) {
                 self.check_room(&record.key).await?;
+                // An entry may be dropped from the ring once no usable key names it. This one would be usable again.
+                let known = |entry| self.inner.ring.entry(entry).is_some();
+                if !known(record.minted_under) || !known(record.digested_under) {
+                    return Err(NameError::new(
+                        "expiry",
+                        "cannot be moved: the secret this key was made under is gone",
+                    )
+                    .into());
+                }
             }
             record.key.revision = found.next();
             match self.inner.store.replace(&record, found).await.map_err(ManageError::from) {

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use zeroize::Zeroizing;
 
-use super::{ApiKeyManager, Inner, events, setup};
+use super::{ApiKeyManager, Inner, ManageError, events};
 use crate::check::check;
 use crate::context::{Admission, RequestContext};
 use crate::denial::{Denial, DenialReason};
@@ -14,6 +15,10 @@ use crate::record::KeyRecord;
 use crate::ring::EntryId;
 use crate::store::StoreError;
 use crate::verifier::{Scheme, Verifier};
+
+/// How long a key whose record could not be moved to the current ring entry is left alone: a store that reads but does
+/// not write must not cost a write, and perhaps a slow verifier, at every request.
+const MOVE_AGAIN: TimeDelta = TimeDelta::seconds(60);
 
 /// What can be said of a presented key at once.
 #[derive(Debug)]
@@ -125,18 +130,16 @@ impl Inner {
         Ok(Admission::new(Arc::new(self.redigest(record, presented).await.key)))
     }
 
-    /// A genuine tag without a record: the key was deleted, or the store was emptied.
+    /// A genuine tag without a record: the key was deleted, or the store was emptied. Only the holder of a genuine key
+    /// gets here, to whom the time it takes tells nothing that the answer does not.
     async fn explain_absence(&self, presented: &PresentedKey<'_>) -> Result<Denial, StoreError> {
-        // The same work as for a wrong secret, so that time does not tell the two apart.
-        let digest = self.ring.current().digest(presented.text());
-        let _ = Verifier::HmacSha256 { digest: [0; 32] }.matches(&digest);
-        if setup::marker_stands(&*self.store, &self.ring).await? {
+        if self.setup.marker(&*self.store).await?.is_some() {
             return Ok(Denial::new(DenialReason::InvalidKey));
         }
         tracing::error!(
             key_id = %presented.id(),
             store = %self.store.describe(),
-            "a genuine key has no record and the deployment marker is gone: the store has been emptied"
+            "a genuine key has no record and the deployment marker is not the one known: the store has been emptied"
         );
         Ok(Denial::store_unavailable())
     }
@@ -168,32 +171,48 @@ impl Inner {
         Ok(matches && record.minted_under == minted_under && record.key.id == presented.id())
     }
 
-    /// Moves a record made under a retired entry to the current one. A failure leaves it for the next use.
+    /// Moves a record made under an older ring entry to the current one. A failure leaves it for a later use: the
+    /// request has its answer already.
     async fn redigest(&self, record: KeyRecord, presented: &PresentedKey<'_>) -> KeyRecord {
-        if let Err(error) = setup::confirm_current(&*self.store, &self.ring, self.clock.now()).await {
-            tracing::warn!(key_id = %record.key.id, %error, "a key was not moved to the current ring entry");
+        let now = self.clock.now();
+        let lately = |at| (TimeDelta::zero()..MOVE_AGAIN).contains(&(now - at));
+        if self.moves.get(&record.key.id).is_some_and(lately) {
             return record;
         }
-        let entry = self.ring.current();
-        let digest = entry.digest(presented.text());
-        let verifier = match record.verifier.scheme() {
-            scheme @ Scheme::HmacSha256 => Verifier::make(scheme, digest).ok(),
-            scheme => self.slow.make(scheme, digest).await.ok().and_then(Result::ok),
-        };
-        let Some(verifier) = verifier else { return record };
-        let mut moved = record.clone();
-        moved.verifier = verifier;
-        moved.digested_under = entry.id();
-        moved.key.revision = record.key.revision.next();
-        match self.store.replace(&moved, record.key.revision).await {
-            Ok(_) => {
+        self.moves.insert(record.key.id, now);
+        match self.move_to_current(&record, presented).await {
+            Ok(Some(moved)) => {
                 events::redigested(&moved.key);
                 moved
             }
+            Ok(None) => record,
             Err(error) => {
-                tracing::debug!(key_id = %record.key.id, %error, "a key was not moved to the current ring entry");
+                tracing::warn!(key_id = %record.key.id, %error, "a key was not moved to the current ring entry");
                 record
             }
         }
+    }
+
+    /// `None` where the current entry is the older one.
+    async fn move_to_current(
+        &self,
+        record: &KeyRecord,
+        presented: &PresentedKey<'_>,
+    ) -> Result<Option<KeyRecord>, ManageError> {
+        let marker = self.setup.confirm_current(&*self.store, &self.ring, self.clock.now()).await?;
+        let entry = self.ring.current();
+        if !marker.is_newer(entry.id(), record.digested_under) {
+            return Ok(None);
+        }
+        let digest = entry.digest(presented.text());
+        let mut moved = record.clone();
+        moved.verifier = match record.verifier.scheme() {
+            scheme @ Scheme::HmacSha256 => Verifier::make(scheme, digest)?,
+            scheme @ Scheme::Pbkdf2Sha256 { .. } => self.slow.make(scheme, digest).await??,
+        };
+        moved.digested_under = entry.id();
+        moved.key.revision = record.key.revision.next();
+        self.store.replace(&moved, record.key.revision).await?;
+        Ok(Some(moved))
     }
 }

@@ -16,7 +16,8 @@ pub struct Deployment {
     pub created_at: DateTime<Utc>,
     /// The salt of a passphrase: random, 16 bytes, not secret.
     pub salt: [u8; 16],
-    /// The ring entries that records may name. Taking one out is refused while a usable key names it.
+    /// The ring entries that records may name, in the order they came in. Taking one out is refused while a usable key
+    /// names it.
     pub ring_entries: Vec<EntryId>,
 }
 
@@ -31,6 +32,14 @@ impl Deployment {
         getrandom::fill(&mut salt)?;
         let id = uuid::Builder::from_random_bytes(id).into_uuid();
         Ok(Self { id, created_at: crate::clock::to_millis(now), salt, ring_entries: Vec::new() })
+    }
+
+    /// Whether `entry` came in after `other`. Records move from older entries to newer ones and never back, so that
+    /// instances whose rings differ, while a secret is being replaced, do not move them to and fro.
+    #[must_use]
+    pub fn is_newer(&self, entry: EntryId, other: EntryId) -> bool {
+        let place = |entry| self.ring_entries.iter().position(|known| *known == entry);
+        matches!((place(entry), place(other)), (Some(entry), Some(other)) if entry > other)
     }
 
     /// The marker as stores keep it: JSON, for an operator's eyes.

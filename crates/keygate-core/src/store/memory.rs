@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -239,7 +240,8 @@ impl Store for MemoryStore {
             Listing::Organization(organization) => state.by_organization.get(organization),
             Listing::User(organization, user) => state.by_user.get(&(organization.clone(), user.clone())),
         };
-        let older = ids.into_iter().flatten().rev().filter(|id| after.is_none_or(|after| **id < after));
+        let before = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let older = ids.into_iter().flat_map(|ids| ids.range((Bound::Unbounded, before)).rev());
         let records: Vec<_> = older.filter_map(|id| state.records.get(id).cloned()).take(limit).collect();
         let next = (records.len() == limit).then(|| records.last().map(|record| record.key.id)).flatten();
         Ok(RecordPage { records, next })

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hmac::{Hmac, KeyInit, Mac};
 use moka::sync::Cache;
 use sha2::Sha256;
-use subtle::ConstantTimeEq;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Verifier;
@@ -24,12 +23,12 @@ pub(crate) struct Overloaded;
 
 /// Runs slow verifiers, at most one a core, and remembers those that matched.
 ///
-/// What is remembered is found by the stored verifier's own bytes, hashed under a key random to this process: it
-/// survives a reload of the record, and a changed verifier is simply not found.
+/// What is remembered is the stored verifier's own bytes with the digest that matched it, hashed under a key random to
+/// this process: it survives a reload of the record, and a changed verifier or another digest is simply not found.
 #[derive(Clone)]
 pub(crate) struct SlowVerifiers {
     key: Hmac<Sha256>,
-    matched: Cache<[u8; 32], [u8; 32]>,
+    matched: Cache<[u8; 32], ()>,
     running: Arc<Semaphore>,
     /// Those running and those waiting to.
     admitted: Arc<Semaphore>,
@@ -54,23 +53,20 @@ impl SlowVerifiers {
     /// Whether the key with this digest is the one `verifier` stands for. Dropping the future gives up the answer; a
     /// check already running finishes and is remembered.
     pub(crate) async fn matches(&self, verifier: &Verifier, digest: &[u8; 32]) -> Result<bool, Overloaded> {
-        let place = self.place_of(verifier);
-        let presented = self.hash(&[digest]);
-        if let Some(matched) = self.matched.get(&place)
-            && matched.ct_eq(&presented).into()
-        {
+        let place = self.place_of(verifier, digest);
+        if self.matched.contains_key(&place) {
             return Ok(true);
         }
         let turn = self.turn().await?;
         let (verifier, digest, slow) = (verifier.clone(), *digest, self.clone());
         tokio::task::spawn_blocking(move || {
             let _held = turn;
-            // One at a time for each verifier: those who asked meanwhile find what the first has found.
+            // One at a time for each verifier and digest: those who asked meanwhile find what the first has found.
             let matched = slow.matched.optionally_get_with(place, || {
                 slow.runs.fetch_add(1, Ordering::Relaxed);
-                verifier.matches(&digest).then_some(presented)
+                verifier.matches(&digest).then_some(())
             });
-            matched.is_some_and(|matched| matched.ct_eq(&presented).into())
+            matched.is_some()
         })
         .await
         .map_err(|_| Overloaded)
@@ -97,17 +93,17 @@ impl SlowVerifiers {
         .await
         .map_err(|_| Overloaded)?;
         if let Ok(verifier) = &made {
-            self.matched.insert(self.place_of(verifier), self.hash(&[&digest]));
+            self.matched.insert(self.place_of(verifier, &digest), ());
         }
         Ok(made)
     }
 
-    fn place_of(&self, verifier: &Verifier) -> [u8; 32] {
+    fn place_of(&self, verifier: &Verifier, presented: &[u8; 32]) -> [u8; 32] {
         match verifier {
             // All parts are of fixed width, so no two verifiers give the same input.
-            Verifier::HmacSha256 { digest } => self.hash(&[b"h", digest]),
+            Verifier::HmacSha256 { digest } => self.hash(&[b"h", digest, presented]),
             Verifier::Pbkdf2Sha256 { salt, iterations, output } => {
-                self.hash(&[b"p", salt, &iterations.to_be_bytes(), output])
+                self.hash(&[b"p", salt, &iterations.to_be_bytes(), output, presented])
             }
         }
     }

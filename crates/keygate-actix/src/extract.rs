@@ -37,8 +37,8 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, HttpResponse, ResponseErr
 use keygate_core::context::Admission;
 use keygate_core::denial::{Denial, DenialReason};
 use keygate_http::answer::Realm;
+use keygate_http::gate::{self, WithoutKey};
 
-use crate::api_key::WithoutKey;
 use crate::reject::{ProblemRejection, refuse};
 
 /// The key a request was admitted by. It reads as the [`Key`](keygate_core::record::Key).
@@ -107,7 +107,10 @@ impl ResponseError for ApiKeyRejection {
                 tracing::error!("{self}");
                 HttpResponse::build(self.status_code()).content_type("text/plain; charset=utf-8").body(self.to_string())
             }
-            Self::NoKey => refuse(&ProblemRejection, &Realm::default(), Denial::new(DenialReason::MissingKey)),
+            Self::NoKey => {
+                let denial = Denial::new(DenialReason::MissingKey);
+                refuse(&ProblemRejection, gate::refuse(&denial, &Realm::default()), denial)
+            }
         }
     }
 }

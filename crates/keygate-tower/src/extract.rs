@@ -40,8 +40,8 @@ use http::request::Parts;
 use keygate_core::context::Admission;
 use keygate_core::denial::{Denial, DenialReason};
 use keygate_http::answer::Realm;
+use keygate_http::gate::{self, WithoutKey};
 
-use crate::api_key::WithoutKey;
 use crate::reject::{ProblemRejection, refuse};
 
 /// The key a request was admitted by. It reads as the [`Key`](keygate_core::record::Key).
@@ -108,7 +108,10 @@ impl IntoResponse for ApiKeyRejection {
                 tracing::error!("{self}");
                 (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
             }
-            Self::NoKey => refuse(&ProblemRejection, &Realm::default(), Denial::new(DenialReason::MissingKey)),
+            Self::NoKey => {
+                let denial = Denial::new(DenialReason::MissingKey);
+                refuse(&ProblemRejection, gate::refuse(&denial, &Realm::default()), denial)
+            }
         }
     }
 }

@@ -59,7 +59,7 @@ pub mod require;
 
 pub use api_key::{ApiKeyLayer, ApiKeyService};
 #[cfg(feature = "axum")]
-pub use extract::ApiKey;
+pub use extract::{ApiKey, ApiKeyRejection};
 pub use keygate_core::context::Admission;
 pub use peer::PeerAddress;
 #[cfg(feature = "tonic")]

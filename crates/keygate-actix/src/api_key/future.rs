@@ -10,9 +10,10 @@ use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use keygate_core::context::Admission;
 use keygate_core::denial::Denial;
 use keygate_core::manager::Pending;
+use keygate_http::gate::Gate;
 use pin_project_lite::pin_project;
 
-use super::settings::Settings;
+use super::request;
 use crate::reject::{Reject, refuse};
 
 pin_project! {
@@ -53,7 +54,7 @@ struct Check<S, R> {
 pub(super) struct Held<S, R> {
     pub(super) service: Rc<S>,
     pub(super) request: ServiceRequest,
-    pub(super) settings: Arc<Settings>,
+    pub(super) gate: Arc<Gate>,
     pub(super) rejection: R,
 }
 
@@ -113,14 +114,14 @@ where
 {
     /// Calls the inner service, or answers in its stead.
     fn go_on(self, decision: Result<Admission, Denial>) -> State<S, R> {
-        match decision.and_then(|admission| self.settings.check_further(admission)) {
+        match decision {
             Ok(admission) => {
-                Settings::admit(&self.request, admission);
+                request::admit(&self.request, admission);
                 State::Inner { inner: self.service.call(self.request) }
             }
             Err(denial) => {
-                self.settings.explain(&denial, &self.request);
-                let response = refuse(&self.rejection, &self.settings.realm, denial);
+                request::explain(&denial, &self.request);
+                let response = refuse(&self.rejection, self.gate.refuse(&denial), denial);
                 State::Rejected { response: Some(self.request.into_response(response)) }
             }
         }

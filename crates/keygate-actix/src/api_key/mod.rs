@@ -60,11 +60,10 @@
 //! ```
 
 mod future;
+mod request;
 mod service;
-mod settings;
 mod transform;
 
 pub use future::ResponseFuture;
 pub use service::ApiKeyService;
-pub(crate) use settings::WithoutKey;
 pub use transform::ApiKeyTransform;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use actix_web::body::EitherBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, forward_ready};
 use keygate_core::manager::Attempt;
+use keygate_http::gate::{Gate, Verdict};
 
 use super::future::{Held, ResponseFuture};
-use super::settings::{Settings, Verdict};
+use super::request;
 use crate::reject::{ProblemRejection, Reject, refuse};
 
 /// Service that lets a request through only with an API key.
@@ -15,7 +16,7 @@ use crate::reject::{ProblemRejection, Reject, refuse};
 #[derive(Debug, Clone)]
 pub struct ApiKeyService<S, R = ProblemRejection> {
     pub(super) inner: Rc<S>,
-    pub(super) settings: Arc<Settings>,
+    pub(super) gate: Arc<Gate>,
     pub(super) rejection: R,
 }
 
@@ -31,27 +32,27 @@ where
     forward_ready!(inner);
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        self.settings.hide_credentials(&mut request);
-        let decision = match self.settings.judge(&request) {
+        request::hide_credentials(&self.gate, &mut request);
+        let decision = match request::judge(&self.gate, &request) {
             Verdict::Pass(why) => {
-                Settings::pass(&request, why);
+                request::pass(&request, why);
                 return ResponseFuture::inner(self.inner.call(request));
             }
             Verdict::Attempt(Attempt::Pending(pending)) => {
-                let (settings, rejection) = (Arc::clone(&self.settings), self.rejection.clone());
-                let held = Held { service: Rc::clone(&self.inner), request, settings, rejection };
+                let (gate, rejection) = (Arc::clone(&self.gate), self.rejection.clone());
+                let held = Held { service: Rc::clone(&self.inner), request, gate, rejection };
                 return ResponseFuture::checking(pending, held);
             }
             Verdict::Attempt(Attempt::Decided(decision)) => decision,
         };
-        match decision.and_then(|admission| self.settings.check_further(admission)) {
+        match decision {
             Ok(admission) => {
-                Settings::admit(&request, admission);
+                request::admit(&request, admission);
                 ResponseFuture::inner(self.inner.call(request))
             }
             Err(denial) => {
-                self.settings.explain(&denial, &request);
-                let response = refuse(&self.rejection, &self.settings.realm, denial);
+                request::explain(&denial, &request);
+                let response = refuse(&self.rejection, self.gate.refuse(&denial), denial);
                 ResponseFuture::rejected(request.into_response(response))
             }
         }

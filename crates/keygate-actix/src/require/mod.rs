@@ -36,11 +36,9 @@
 //! ```
 
 mod future;
-mod requirement;
 mod service;
 mod transform;
 
 pub use future::ResponseFuture;
-pub(crate) use requirement::Requirement;
 pub use service::Require;
 pub use transform::{RequirePermission, RequireScope};

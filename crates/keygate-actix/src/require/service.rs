@@ -3,17 +3,11 @@ use std::sync::Arc;
 use actix_web::HttpMessage;
 use actix_web::body::EitherBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, forward_ready};
-use keygate_http::answer::Realm;
+use keygate_core::context::Admission;
+use keygate_http::gate::{Requirement, WithoutKey};
 
 use super::future::ResponseFuture;
-use super::requirement::Requirement;
 use crate::reject::{ProblemRejection, Reject, refuse};
-
-#[derive(Debug, Clone)]
-pub(super) struct Terms {
-    pub(super) requirement: Requirement,
-    pub(super) realm: Realm,
-}
 
 /// Service that refuses requests whose key does not cover a scope or permission.
 ///
@@ -22,7 +16,7 @@ pub(super) struct Terms {
 #[derive(Debug, Clone)]
 pub struct Require<S, R = ProblemRejection> {
     pub(super) inner: S,
-    pub(super) terms: Arc<Terms>,
+    pub(super) requirement: Arc<Requirement>,
     pub(super) rejection: R,
 }
 
@@ -38,11 +32,15 @@ where
     forward_ready!(inner);
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
-        let decision = self.terms.requirement.check_request(&request.extensions());
+        let decision = {
+            let extensions = request.extensions();
+            let (admission, without_key) = (extensions.get::<Admission>(), extensions.get::<WithoutKey>());
+            self.requirement.check(admission, without_key.copied(), "ApiKeyTransform")
+        };
         match decision {
             Ok(()) => ResponseFuture::inner(self.inner.call(request)),
             Err(denial) => {
-                let response = refuse(&self.rejection, &self.terms.realm, denial);
+                let response = refuse(&self.rejection, self.requirement.refuse(&denial), denial);
                 ResponseFuture::rejected(request.into_response(response))
             }
         }

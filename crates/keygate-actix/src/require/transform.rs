@@ -7,9 +7,9 @@ use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
 use keygate_core::denial::Denial;
 use keygate_core::scope::Scope;
 use keygate_http::answer::{Answer, Realm};
+use keygate_http::gate::Requirement;
 
-use super::requirement::Requirement;
-use super::service::{Require, Terms};
+use super::service::Require;
 use crate::reject::{ProblemRejection, Reject};
 
 macro_rules! require_transform {
@@ -20,23 +20,22 @@ macro_rules! require_transform {
         #[derive(Debug, Clone)]
         #[must_use]
         pub struct $name<R = ProblemRejection> {
-            terms: Arc<Terms>,
+            requirement: Arc<Requirement>,
             rejection: R,
         }
 
         impl $name {
             $(#[$new])*
             pub fn new($what: Scope) -> Self {
-                let terms = Terms { requirement: $requirement($what), realm: Realm::default() };
-                Self { terms: Arc::new(terms), rejection: ProblemRejection }
+                Self { requirement: Arc::new($requirement($what)), rejection: ProblemRejection }
             }
         }
 
         impl<R> $name<R> {
             /// Names what is protected, in `WWW-Authenticate`. `keygate` if never called.
-            pub fn realm(mut self, realm: Realm) -> Self {
-                Arc::make_mut(&mut self.terms).realm = realm;
-                self
+            pub fn realm(self, realm: Realm) -> Self {
+                let requirement = Arc::unwrap_or_clone(self.requirement).realm(realm);
+                Self { requirement: Arc::new(requirement), rejection: self.rejection }
             }
 
             /// Refuses with the responses that `reject` makes. It gets the denial and the answer keygate would give.
@@ -49,7 +48,7 @@ macro_rules! require_transform {
 
             /// Refuses with the responses of this [`Reject`](crate::Reject).
             pub fn rejection<R2>(self, rejection: R2) -> $name<R2> {
-                $name { terms: self.terms, rejection }
+                $name { requirement: self.requirement, rejection }
             }
         }
 
@@ -65,7 +64,7 @@ macro_rules! require_transform {
             type Future = Ready<Result<Self::Transform, Self::InitError>>;
 
             fn new_transform(&self, inner: S) -> Self::Future {
-                ready(Ok(Require { inner, terms: Arc::clone(&self.terms), rejection: self.rejection.clone() }))
+                ready(Ok(Require { inner, requirement: Arc::clone(&self.requirement), rejection: self.rejection.clone() }))
             }
         }
     };
@@ -73,14 +72,14 @@ macro_rules! require_transform {
 
 require_transform! {
     /// Middleware that refuses requests whose key's scopes do not cover one.
-    RequireScope, Requirement::Scope,
+    RequireScope, Requirement::scope,
     /// A middleware that needs this scope.
     scope
 }
 
 require_transform! {
     /// Middleware that refuses requests whose key's permissions do not cover one.
-    RequirePermission, Requirement::Permission,
+    RequirePermission, Requirement::permission,
     /// A middleware that needs this permission.
     permission
 }

@@ -82,7 +82,8 @@ impl Answer {
 
 /// In how many whole seconds to try again, rounded up, so that a client that waits is not early. Only limits and
 /// trouble pass with time; of trouble nobody knows how long, and a second is better than at once.
-fn retry_after_seconds(denial: &Denial) -> Option<u64> {
+#[must_use]
+pub fn retry_after_seconds(denial: &Denial) -> Option<u64> {
     let round_up = |wait: Duration| (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1);
     match denial.reason() {
         DenialReason::RateLimitExceeded => denial.wait().map(round_up),

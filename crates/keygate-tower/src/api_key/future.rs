@@ -8,10 +8,11 @@ use http::{Request, Response};
 use keygate_core::context::Admission;
 use keygate_core::denial::Denial;
 use keygate_core::manager::Pending;
+use keygate_http::gate::Gate;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::settings::Settings;
+use super::request;
 use crate::reject::{Reject, refuse};
 
 pin_project! {
@@ -51,7 +52,7 @@ struct Check<S, R, B> {
 pub(super) struct Held<S, R, B> {
     pub(super) service: S,
     pub(super) request: Request<B>,
-    pub(super) settings: Arc<Settings>,
+    pub(super) gate: Arc<Gate>,
     pub(super) rejection: R,
 }
 
@@ -111,14 +112,14 @@ where
 {
     /// Calls the inner service, or says what to answer in its stead.
     fn go_on(mut self, decision: Result<Admission, Denial>) -> Result<S::Future, Response<B2>> {
-        match decision.and_then(|admission| self.settings.check_further(admission)) {
+        match decision {
             Ok(admission) => {
-                self.settings.admit(&mut self.request, admission);
+                request::admit(&self.gate, &mut self.request, admission);
                 Ok(self.service.call(self.request))
             }
             Err(denial) => {
-                Settings::explain(&denial, &mut self.request);
-                Err(refuse(&self.rejection, &self.settings.realm, denial))
+                request::explain(&denial, &mut self.request);
+                Err(refuse(&self.rejection, self.gate.refuse(&denial), denial))
             }
         }
     }

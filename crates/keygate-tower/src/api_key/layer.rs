@@ -8,12 +8,11 @@ use keygate_core::scope::Scope;
 use keygate_http::answer::{Answer, Realm};
 use keygate_http::client_address::TrustedProxies;
 use keygate_http::credentials::CredentialSources;
+use keygate_http::gate::Gate;
 use tower_layer::Layer;
 
 use super::service::ApiKeyService;
-use super::settings::Settings;
 use crate::reject::ProblemRejection;
-use crate::require::Requirement;
 
 /// Layer that lets a request through only with an API key.
 ///
@@ -21,7 +20,7 @@ use crate::require::Requirement;
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ApiKeyLayer<R = ProblemRejection> {
-    settings: Arc<Settings>,
+    gate: Arc<Gate>,
     rejection: R,
 }
 
@@ -29,62 +28,56 @@ impl ApiKeyLayer {
     /// A layer that asks this manager about the key in `Authorization: Bearer` or `X-API-Key`, trusts no proxy, needs
     /// no particular scope, and refuses with problem+json.
     pub fn new(manager: ApiKeyManager) -> Self {
-        Self { settings: Arc::new(Settings::new(manager)), rejection: ProblemRejection }
+        Self { gate: Arc::new(Gate::new(manager)), rejection: ProblemRejection }
     }
 }
 
 impl<R> ApiKeyLayer<R> {
     /// Reads credentials from these places. Sources without any place refuse every request.
     pub fn credentials(self, sources: CredentialSources) -> Self {
-        self.with(|settings| settings.sources = sources)
+        self.with(|gate| gate.credentials(sources))
     }
 
     /// Takes these proxies' word for where a request comes from. Useful only where the peer's address is known; see
     /// [`peer`](crate::peer).
     pub fn trusted_proxies(self, proxies: impl Into<TrustedProxies>) -> Self {
         let proxies = proxies.into();
-        self.with(|settings| settings.proxies = proxies)
+        self.with(|gate| gate.trusted_proxies(proxies))
     }
 
     /// Takes keys of this environment, and not of the manager's own.
     pub fn environment(self, environment: Environment) -> Self {
-        self.with(|settings| settings.context.environment = Some(environment))
+        self.with(|gate| gate.environment(environment))
     }
 
     /// Lets only keys through whose scopes cover this one. Called again, a key needs both.
     ///
     /// For what some routes need, see [`RequireScope`](crate::RequireScope).
     pub fn require_scope(self, scope: Scope) -> Self {
-        self.with(|settings| match settings.context.scope {
-            None => settings.context.scope = Some(scope),
-            Some(_) => settings.further.push(Requirement::Scope(scope)),
-        })
+        self.with(|gate| gate.require_scope(scope))
     }
 
     /// Lets only keys through whose permissions cover this one. Called again, a key needs both.
     pub fn require_permission(self, permission: Scope) -> Self {
-        self.with(|settings| match settings.context.permission {
-            None => settings.context.permission = Some(permission),
-            Some(_) => settings.further.push(Requirement::Permission(permission)),
-        })
+        self.with(|gate| gate.require_permission(permission))
     }
 
     /// Lets a request without any key through, without an [`Admission`](keygate_core::context::Admission). A request
     /// with a key that is not valid is still refused, and so is one with several: who sends a key means to be known
     /// by it.
     pub fn optional(self) -> Self {
-        self.with(|settings| settings.optional = true)
+        self.with(Gate::optional)
     }
 
     /// Lets CORS preflights through, which browsers send without credentials. Needed only where the layer that answers
     /// them stands within this one; outside of it is the better place.
     pub fn allow_preflight(self) -> Self {
-        self.with(|settings| settings.allow_preflight = true)
+        self.with(Gate::allow_preflight)
     }
 
     /// Names what is protected, in `WWW-Authenticate`. `keygate` if never called.
     pub fn realm(self, realm: Realm) -> Self {
-        self.with(|settings| settings.realm = realm)
+        self.with(|gate| gate.realm(realm))
     }
 
     /// Refuses with the responses that `reject` makes. It gets the denial and the answer keygate would give.
@@ -97,7 +90,7 @@ impl<R> ApiKeyLayer<R> {
 
     /// Refuses with the responses of this [`Reject`](crate::Reject).
     pub fn rejection<R2>(self, rejection: R2) -> ApiKeyLayer<R2> {
-        ApiKeyLayer { settings: self.settings, rejection }
+        ApiKeyLayer { gate: self.gate, rejection }
     }
 
     /// Refuses with a gRPC status; for tonic's `Server::builder().layer(..)`.
@@ -106,9 +99,8 @@ impl<R> ApiKeyLayer<R> {
         self.rejection(crate::GrpcRejection)
     }
 
-    fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
-        change(Arc::make_mut(&mut self.settings));
-        self
+    fn with(self, change: impl FnOnce(Gate) -> Gate) -> Self {
+        Self { gate: Arc::new(change(Arc::unwrap_or_clone(self.gate))), rejection: self.rejection }
     }
 }
 
@@ -116,6 +108,6 @@ impl<S, R: Clone> Layer<S> for ApiKeyLayer<R> {
     type Service = ApiKeyService<S, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ApiKeyService { inner, settings: Arc::clone(&self.settings), rejection: self.rejection.clone() }
+        ApiKeyService { inner, gate: Arc::clone(&self.gate), rejection: self.rejection.clone() }
     }
 }

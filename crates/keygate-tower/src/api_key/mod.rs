@@ -61,10 +61,9 @@
 
 mod future;
 mod layer;
+mod request;
 mod service;
-mod settings;
 
 pub use future::ResponseFuture;
 pub use layer::ApiKeyLayer;
 pub use service::ApiKeyService;
-pub(crate) use settings::WithoutKey;

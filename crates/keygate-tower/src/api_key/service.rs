@@ -4,12 +4,13 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use keygate_core::manager::{ApiKeyManager, Attempt};
+use keygate_http::gate::{Gate, Verdict};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::future::{Held, ResponseFuture};
 use super::layer::ApiKeyLayer;
-use super::settings::{Settings, Verdict};
+use super::request;
 use crate::reject::{ProblemRejection, Reject, refuse};
 
 /// Service that passes a request on only with an API key.
@@ -18,7 +19,7 @@ use crate::reject::{ProblemRejection, Reject, refuse};
 #[derive(Debug, Clone)]
 pub struct ApiKeyService<S, R = ProblemRejection> {
     pub(super) inner: S,
-    pub(super) settings: Arc<Settings>,
+    pub(super) gate: Arc<Gate>,
     pub(super) rejection: R,
 }
 
@@ -55,28 +56,28 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let decision = match self.settings.judge(&mut request) {
+        let decision = match request::judge(&self.gate, &mut request) {
             Verdict::Pass(why) => {
-                self.settings.pass(&mut request, why);
+                request::pass(&self.gate, &mut request, why);
                 return ResponseFuture::inner(self.inner.call(request));
             }
             Verdict::Attempt(Attempt::Pending(pending)) => {
                 // The service that was polled to readiness is this one; its clone may not be ready.
                 let clone = self.inner.clone();
                 let service = mem::replace(&mut self.inner, clone);
-                let (settings, rejection) = (Arc::clone(&self.settings), self.rejection.clone());
-                return ResponseFuture::checking(pending, Held { service, request, settings, rejection });
+                let (gate, rejection) = (Arc::clone(&self.gate), self.rejection.clone());
+                return ResponseFuture::checking(pending, Held { service, request, gate, rejection });
             }
             Verdict::Attempt(Attempt::Decided(decision)) => decision,
         };
-        match decision.and_then(|admission| self.settings.check_further(admission)) {
+        match decision {
             Ok(admission) => {
-                self.settings.admit(&mut request, admission);
+                request::admit(&self.gate, &mut request, admission);
                 ResponseFuture::inner(self.inner.call(request))
             }
             Err(denial) => {
-                Settings::explain(&denial, &mut request);
-                ResponseFuture::rejected(refuse(&self.rejection, &self.settings.realm, denial))
+                request::explain(&denial, &mut request);
+                ResponseFuture::rejected(refuse(&self.rejection, self.gate.refuse(&denial), denial))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use keygate_core::denial::Denial;
-use keygate_http::answer::{Answer, grpc_code};
+use keygate_http::answer::{Answer, grpc_code, retry_after_seconds};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::Reject;
@@ -13,23 +13,23 @@ const MESSAGE: &AsciiSet = &CONTROLS.add(b'%');
 /// Sends a refusal as gRPC does: status 200 without a body, the gRPC status in the headers ("trailers-only").
 ///
 /// Beside `grpc-status` and `grpc-message` there is the stable reason in `x-keygate-reason`, and, where waiting
-/// helps, `grpc-retry-pushback-ms` (gRFC A6), which clients with a retry policy follow by themselves.
+/// helps, `grpc-retry-pushback-ms` (gRFC A6), which clients with a retry policy follow by themselves: the whole seconds
+/// that `Retry-After` tells others.
 ///
 /// It serves every body that has a default, which must be the empty one, as tonic's is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GrpcRejection;
 
 impl<B: Default> Reject<B> for GrpcRejection {
-    fn reject(&self, denial: &Denial, answer: Answer) -> Response<B> {
+    fn reject(&self, denial: &Denial, _: Answer) -> Response<B> {
         let mut response = Response::new(B::default());
         let headers = response.headers_mut();
         headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         insert(headers, "grpc-status", &grpc_code(denial.reason()).to_string());
         insert(headers, "grpc-message", &utf8_percent_encode(&denial.detail(), MESSAGE).to_string());
         insert(headers, "x-keygate-reason", denial.reason().as_str());
-        // The answer knows for which reasons waiting helps.
-        if let (Some(_), Some(wait)) = (answer.header("retry-after"), denial.wait()) {
-            insert(headers, "grpc-retry-pushback-ms", &wait.as_millis().to_string());
+        if let Some(seconds) = retry_after_seconds(denial) {
+            insert(headers, "grpc-retry-pushback-ms", &seconds.saturating_mul(1000).to_string());
         }
         response
     }
@@ -69,13 +69,19 @@ mod tests {
 
     #[test]
     fn a_client_with_a_retry_policy_is_told_when_to_come_back() {
-        let pushback = |reason| {
-            let response = reject(&Denial::new(reason).retry_after(Duration::from_millis(1500)));
-            response.headers().get("grpc-retry-pushback-ms").map(|value| value.to_str().unwrap().to_owned())
+        let pushback = |denial: Denial| {
+            let pushback = reject(&denial).headers().get("grpc-retry-pushback-ms")?.to_str().unwrap().to_owned();
+            let answer = Answer::new(&denial, &Realm::default());
+            assert_eq!(pushback, format!("{}000", answer.header("retry-after").unwrap()));
+            Some(pushback)
         };
-        assert_eq!(pushback(DenialReason::RateLimitExceeded).as_deref(), Some("1500"));
-        assert_eq!(pushback(DenialReason::StoreUnavailable).as_deref(), Some("1500"));
-        assert_eq!(pushback(DenialReason::InvalidKey), None);
+        let after = |reason, millis| pushback(Denial::new(reason).retry_after(Duration::from_millis(millis)));
+        for (millis, told) in [(0, "1000"), (1, "1000"), (1000, "1000"), (1500, "2000")] {
+            assert_eq!(after(DenialReason::RateLimitExceeded, millis).as_deref(), Some(told));
+            assert_eq!(after(DenialReason::StoreUnavailable, millis).as_deref(), Some(told));
+        }
+        assert_eq!(after(DenialReason::InvalidKey, 1500), None);
+        assert_eq!(pushback(Denial::new(DenialReason::StoreUnavailable)).as_deref(), Some("1000"));
     }
 
     #[test]

@@ -45,8 +45,8 @@ mod problem;
 #[cfg(feature = "tonic")]
 pub use grpc::GrpcRejection;
 use http::Response;
-use keygate_core::denial::{Denial, DenialReason};
-use keygate_http::answer::{Answer, Realm};
+use keygate_core::denial::Denial;
+use keygate_http::answer::Answer;
 pub use problem::ProblemRejection;
 
 /// Makes a response of a denial. See the [module docs](self) for an example.
@@ -65,21 +65,9 @@ where
     }
 }
 
-/// The one way a request is refused: log, response, reason in the extensions.
-pub(crate) fn refuse<B, R: Reject<B>>(rejection: &R, realm: &Realm, denial: Denial) -> Response<B> {
-    log(&denial);
-    let mut response = rejection.reject(&denial, Answer::new(&denial, realm));
+/// The one way a refusal becomes a response: the denial goes into its extensions.
+pub(crate) fn refuse<B, R: Reject<B>>(rejection: &R, answer: Answer, denial: Denial) -> Response<B> {
+    let mut response = rejection.reject(&denial, answer);
     response.extensions_mut().insert(denial);
     response
-}
-
-/// Strangers can make any number of these, so they are worth a line only to those who ask for it. A word of ours and
-/// a UUID are all that is written: nothing of it comes from the request.
-fn log(denial: &Denial) {
-    let reason = denial.reason().as_str();
-    match (denial.key_id(), denial.reason()) {
-        (Some(key_id), _) => tracing::info!(reason, %key_id, "request refused"),
-        (None, DenialReason::StoreUnavailable) => tracing::info!(reason, "request refused"),
-        (None, _) => tracing::debug!(reason, "request refused"),
-    }
 }

@@ -4,10 +4,10 @@ use http::Response;
 use keygate_core::denial::Denial;
 use keygate_core::scope::Scope;
 use keygate_http::answer::{Answer, Realm};
+use keygate_http::gate::Requirement;
 use tower_layer::Layer;
 
-use super::requirement::Requirement;
-use super::service::{Require, Terms};
+use super::service::Require;
 use crate::reject::ProblemRejection;
 
 macro_rules! require_layer {
@@ -18,23 +18,22 @@ macro_rules! require_layer {
         #[derive(Debug, Clone)]
         #[must_use]
         pub struct $name<R = ProblemRejection> {
-            terms: Arc<Terms>,
+            requirement: Arc<Requirement>,
             rejection: R,
         }
 
         impl $name {
             $(#[$new])*
             pub fn new($what: Scope) -> Self {
-                let terms = Terms { requirement: $requirement($what), realm: Realm::default() };
-                Self { terms: Arc::new(terms), rejection: ProblemRejection }
+                Self { requirement: Arc::new($requirement($what)), rejection: ProblemRejection }
             }
         }
 
         impl<R> $name<R> {
             /// Names what is protected, in `WWW-Authenticate`. `keygate` if never called.
-            pub fn realm(mut self, realm: Realm) -> Self {
-                Arc::make_mut(&mut self.terms).realm = realm;
-                self
+            pub fn realm(self, realm: Realm) -> Self {
+                let requirement = Arc::unwrap_or_clone(self.requirement).realm(realm);
+                Self { requirement: Arc::new(requirement), rejection: self.rejection }
             }
 
             /// Refuses with the responses that `reject` makes. It gets the denial and the answer keygate would give.
@@ -47,7 +46,7 @@ macro_rules! require_layer {
 
             /// Refuses with the responses of this [`Reject`](crate::Reject).
             pub fn rejection<R2>(self, rejection: R2) -> $name<R2> {
-                $name { terms: self.terms, rejection }
+                $name { requirement: self.requirement, rejection }
             }
 
             /// Refuses with a gRPC status.
@@ -61,7 +60,7 @@ macro_rules! require_layer {
             type Service = Require<S, R>;
 
             fn layer(&self, inner: S) -> Self::Service {
-                Require { inner, terms: Arc::clone(&self.terms), rejection: self.rejection.clone() }
+                Require { inner, requirement: Arc::clone(&self.requirement), rejection: self.rejection.clone() }
             }
         }
     };
@@ -69,14 +68,14 @@ macro_rules! require_layer {
 
 require_layer! {
     /// Layer that refuses requests whose key's scopes do not cover one.
-    RequireScope, Requirement::Scope,
+    RequireScope, Requirement::scope,
     /// A layer that needs this scope.
     scope
 }
 
 require_layer! {
     /// Layer that refuses requests whose key's permissions do not cover one.
-    RequirePermission, Requirement::Permission,
+    RequirePermission, Requirement::permission,
     /// A layer that needs this permission.
     permission
 }

@@ -41,10 +41,8 @@
 
 mod future;
 mod layer;
-mod requirement;
 mod service;
 
 pub use future::ResponseFuture;
 pub use layer::{RequirePermission, RequireScope};
-pub(crate) use requirement::Requirement;
 pub use service::Require;

@@ -2,18 +2,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
-use keygate_http::answer::Realm;
+use keygate_core::context::Admission;
+use keygate_http::gate::{Requirement, WithoutKey};
 use tower_service::Service;
 
 use super::future::ResponseFuture;
-use super::requirement::Requirement;
 use crate::reject::{ProblemRejection, Reject, refuse};
-
-#[derive(Debug, Clone)]
-pub(super) struct Terms {
-    pub(super) requirement: Requirement,
-    pub(super) realm: Realm,
-}
 
 /// Service that refuses requests whose key does not cover a scope or permission.
 ///
@@ -22,7 +16,7 @@ pub(super) struct Terms {
 #[derive(Debug, Clone)]
 pub struct Require<S, R = ProblemRejection> {
     pub(super) inner: S,
-    pub(super) terms: Arc<Terms>,
+    pub(super) requirement: Arc<Requirement>,
     pub(super) rejection: R,
 }
 
@@ -52,9 +46,11 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.terms.requirement.check_request(request.extensions()) {
+        let (admission, without_key) =
+            (request.extensions().get::<Admission>(), request.extensions().get::<WithoutKey>());
+        match self.requirement.check(admission, without_key.copied(), "ApiKeyLayer") {
             Ok(()) => ResponseFuture::inner(self.inner.call(request)),
-            Err(denial) => ResponseFuture::rejected(refuse(&self.rejection, &self.terms.realm, denial)),
+            Err(denial) => ResponseFuture::rejected(refuse(&self.rejection, self.requirement.refuse(&denial), denial)),
         }
     }
 }

@@ -1,0 +1,43 @@
+//! A request of actix-web at a gate: what of it is read, and what a handler finds in it.
+
+use std::net::IpAddr;
+
+use actix_web::HttpMessage;
+use actix_web::dev::ServiceRequest;
+use keygate_core::context::Admission;
+use keygate_core::denial::Denial;
+use keygate_http::gate::{self, Gate, Verdict, WithoutKey};
+
+use crate::header_lines::{HeaderLines, mark_sensitive};
+
+pub(super) fn judge(gate: &Gate, request: &ServiceRequest) -> Verdict {
+    let headers = HeaderLines(request.headers());
+    gate.judge(request.method().as_str(), &headers, request.uri().query(), peer_address(request))
+}
+
+/// Keeps the credential out of `Debug` output. A refused request is marked too: it goes back out with the response,
+/// past every middleware further out.
+pub(super) fn hide_credentials(gate: &Gate, request: &mut ServiceRequest) {
+    mark_sensitive(request.headers_mut(), gate.credential_headers());
+}
+
+/// The request as a service within may see it once it is admitted.
+pub(super) fn admit(request: &ServiceRequest, admission: Admission) {
+    request.extensions_mut().insert(admission);
+}
+
+/// The request as a service within may see it without a key. An admission of a transform further out is not this
+/// one's word and goes.
+pub(super) fn pass(request: &ServiceRequest, why: WithoutKey) {
+    let mut extensions = request.extensions_mut();
+    extensions.remove::<Admission>();
+    extensions.insert(why);
+}
+
+pub(super) fn explain(denial: &Denial, request: &ServiceRequest) {
+    gate::explain(denial, peer_address(request), "a connection over a Unix socket has none");
+}
+
+fn peer_address(request: &ServiceRequest) -> Option<IpAddr> {
+    request.peer_addr().map(|peer| peer.ip())
+}

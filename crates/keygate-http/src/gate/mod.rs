@@ -1,0 +1,171 @@
+//! What a layer or a middleware was told, and what becomes of a request by it.
+//!
+//! A [`Gate`] is all of an adapter that is not its framework: an adapter reads a request's lines and its peer, asks
+//! [`Gate::judge`], and does as the [`Verdict`] says. A [`Requirement`] is the same for what a part of a service needs
+//! of the key. So a rule stands here once, and every framework has it.
+//!
+//! Everything a gate requires of a key is part of the question to the manager, and so checked before any limit is
+//! charged. A [`Requirement`] looks at a key that has been let in already, and counted.
+//!
+//! # Example
+//!
+//! ```
+//! use keygate_core::denial::DenialReason;
+//! # use keygate_core::{manager::ApiKeyManager, ring::{MasterSecret, SecretRing}, store::MemoryStore};
+//! use keygate_core::manager::Attempt;
+//! use keygate_core::scope::Scope;
+//! use keygate_http::gate::{Gate, Verdict, WithoutKey};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let ring = SecretRing::new(&MasterSecret::generate()?);
+//! # let manager = ApiKeyManager::builder(MemoryStore::new(), ring).build()?;
+//! let gate = Gate::new(manager).require_scope(Scope::new("reports:read")?).optional();
+//!
+//! let request = [("Host", "api.example")];
+//! assert!(matches!(gate.judge("GET", &request[..], None, None), Verdict::Pass(WithoutKey::Optional)));
+//!
+//! let request = [("X-API-Key", "no key of ours")];
+//! let Verdict::Attempt(Attempt::Decided(Err(denial))) = gate.judge("GET", &request[..], None, None) else {
+//!     panic!("a text that is no key needs no store to be refused");
+//! };
+//! assert_eq!(denial.reason(), DenialReason::MalformedKey);
+//! assert_eq!(gate.refuse(&denial).status, 401);
+//! # Ok(())
+//! # }
+//! ```
+
+mod refusal;
+mod requirement;
+mod verdict;
+
+use std::net::IpAddr;
+
+use keygate_core::context::RequestContext;
+use keygate_core::denial::{Denial, DenialReason};
+use keygate_core::manager::{ApiKeyManager, Attempt};
+use keygate_core::names::Environment;
+use keygate_core::scope::Scope;
+
+pub use self::refusal::{explain, refuse};
+pub use self::requirement::Requirement;
+pub use self::verdict::{Verdict, WithoutKey};
+use crate::answer::{Answer, Realm};
+use crate::client_address::{TrustedProxies, client_address};
+use crate::credentials::CredentialSources;
+use crate::headers::Headers;
+use crate::preflight::is_preflight;
+
+/// Decides which requests go on to a service. See the [module docs](self) for an example.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Gate {
+    manager: ApiKeyManager,
+    sources: CredentialSources,
+    proxies: TrustedProxies,
+    /// What is the same for every request: the environment, and the scopes and permissions that are required.
+    context: RequestContext,
+    optional: bool,
+    allow_preflight: bool,
+    realm: Realm,
+}
+
+impl Gate {
+    /// A gate that asks this manager about the key in `Authorization: Bearer` or `X-API-Key`, trusts no proxy, and
+    /// needs no particular scope.
+    pub fn new(manager: ApiKeyManager) -> Self {
+        Self {
+            manager,
+            sources: CredentialSources::default(),
+            proxies: TrustedProxies::none(),
+            context: RequestContext::new(),
+            optional: false,
+            allow_preflight: false,
+            realm: Realm::default(),
+        }
+    }
+
+    /// Reads credentials from these places. Sources without any place refuse every request.
+    pub fn credentials(mut self, sources: CredentialSources) -> Self {
+        self.sources = sources;
+        self
+    }
+
+    /// Takes these proxies' word for where a request comes from.
+    pub fn trusted_proxies(mut self, proxies: impl Into<TrustedProxies>) -> Self {
+        self.proxies = proxies.into();
+        self
+    }
+
+    /// Takes keys of this environment, and not of the manager's own.
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.context = self.context.in_environment(environment);
+        self
+    }
+
+    /// Lets only keys through whose scopes cover this one. Called again, a key needs both.
+    pub fn require_scope(mut self, scope: Scope) -> Self {
+        self.context = self.context.needing_scope(scope);
+        self
+    }
+
+    /// Lets only keys through whose permissions cover this one. Called again, a key needs both.
+    pub fn require_permission(mut self, permission: Scope) -> Self {
+        self.context = self.context.needing_permission(permission);
+        self
+    }
+
+    /// Lets a request without any key through. One with a key that is not valid is still refused, and so is one with
+    /// several: who sends a key means to be known by it.
+    pub fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+
+    /// Lets CORS preflights through, which browsers send without credentials.
+    pub fn allow_preflight(mut self) -> Self {
+        self.allow_preflight = true;
+        self
+    }
+
+    /// Names what is protected, in `WWW-Authenticate`. `keygate` if never called.
+    pub fn realm(mut self, realm: Realm) -> Self {
+        self.realm = realm;
+        self
+    }
+
+    /// Says what is to become of a request: `query` is that of its URL without the `?`, `peer` the other end of its
+    /// connection, where that is known.
+    pub fn judge<H: Headers + ?Sized>(
+        &self,
+        method: &str,
+        headers: &H,
+        query: Option<&str>,
+        peer: Option<IpAddr>,
+    ) -> Verdict {
+        if self.allow_preflight && is_preflight(method, headers) {
+            return Verdict::Pass(WithoutKey::Preflight);
+        }
+        match self.sources.read(headers, query) {
+            Ok(credential) => {
+                let mut context = self.context.clone();
+                context.client_address = client_address(peer, headers, &self.proxies);
+                Verdict::Attempt(self.manager.attempt(credential.as_bytes(), context))
+            }
+            Err(denial) if self.optional && denial.reason() == DenialReason::MissingKey => {
+                Verdict::Pass(WithoutKey::Optional)
+            }
+            Err(denial) => Verdict::Attempt(Attempt::Decided(Err(denial))),
+        }
+    }
+
+    /// Writes a refusal to the log, and gives the answer to it.
+    #[must_use]
+    pub fn refuse(&self, denial: &Denial) -> Answer {
+        refuse(denial, &self.realm)
+    }
+
+    /// The headers a credential may stand in, in lower case, to be marked as sensitive.
+    pub fn credential_headers(&self) -> impl Iterator<Item = &str> {
+        self.sources.header_names()
+    }
+}

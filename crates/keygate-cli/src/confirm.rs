@@ -1,4 +1,4 @@
-//! Asking before what cannot be undone.
+//! Asking before what cannot be undone, where there is somebody to ask.
 
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
 

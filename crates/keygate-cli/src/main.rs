@@ -7,7 +7,9 @@ mod failure;
 mod keys;
 mod log;
 mod open;
+mod organizations;
 mod output;
+mod pasted;
 mod ring;
 
 use std::process::ExitCode;
@@ -23,10 +25,23 @@ use crate::failure::Failure;
 const WIND_UP: Duration = Duration::from_millis(200);
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
+    match parse().and_then(|cli| run(&cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// Reads the command line. What is wrong with it is told without a key that was pasted into it.
+fn parse() -> Result<Cli, Failure> {
+    Cli::try_parse().or_else(|error| {
+        if pasted::repeats_key(&error.to_string(), std::env::args_os()) {
+            return Err(Failure::usage(
+                "there is a key where none belongs, and it is not repeated here: keygate keys verify checks a key it \
+                 reads from standard input, and other commands on a key take its KEY_ID",
+            ));
+        }
+        error.exit()
+    })
 }
 
 fn run(cli: &Cli) -> Result<(), Failure> {
@@ -42,6 +57,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     let outcome = runtime.block_on(async {
         match &cli.command {
             Command::Keys(command) => keys::run(command, &cli.settings).await,
+            Command::Organizations(command) => organizations::run(command, &cli.settings).await,
             Command::Ring(command) => ring::run(command, &cli.settings).await,
             Command::Completions { .. } => Ok(()),
         }

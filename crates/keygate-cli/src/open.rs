@@ -38,8 +38,18 @@ pub(crate) enum Absent {
     Refused,
 }
 
+/// Names a running server that commands are to go through.
+const SERVER: &str = "KEYGATE_SERVER";
+
 /// Reads the settings without touching the store.
 pub(crate) fn read_settings(args: &SettingArgs) -> Result<Settings, Failure> {
+    // Whoever means a server's keys must not be shown those of some local store, let alone be made one.
+    if std::env::var_os(SERVER).is_some_and(|server| !server.is_empty()) {
+        return Err(Failure::refused(format!(
+            "{SERVER} is set, and this version of the command works on the store alone: unset it, and name the store \
+             with --store (KEYGATE_STORE)"
+        )));
+    }
     let default = StoreAddress::File(PathBuf::from(DEFAULT_STORE));
     Settings::from_flags_and_env(default, |name| args.flag(name).map(|(_, value)| value.to_owned()))
         .map_err(|error| blame(&error, args))

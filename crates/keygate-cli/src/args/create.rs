@@ -13,7 +13,7 @@ use keygate::scope::{Scope, ScopeSet};
 
 use crate::failure::Failure;
 
-use super::values::{LimitArg, expiry, limit, limits, metadata, tiers, time};
+use super::values::{LimitArg, expiry, limit, limits, metadata, organization, tiers, time};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,7 +33,7 @@ KEY=$(keygate keys create ...) takes the key alone.";
 #[command(after_help = EXAMPLES)]
 pub(crate) struct CreateArgs {
     /// The organization it is for
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = organization)]
     pub(crate) org: OrganizationId,
     /// The user who owns it
     #[arg(long, value_name = "ID")]

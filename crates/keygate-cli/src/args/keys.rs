@@ -8,7 +8,7 @@ use keygate::names::{OrganizationId, ProjectId, Reason, Tag, UserId};
 use keygate::record::KeyState;
 
 use super::create::CreateArgs;
-use super::values::{KeyIdParser, cursor, key_states, life};
+use super::values::{KeyIdParser, cursor, key_states, life, organization};
 use super::verify::VerifyArgs;
 
 /// Commands on keys.
@@ -40,7 +40,7 @@ pub(crate) enum KeysCommand {
     },
     /// Stop a key for good
     ///
-    /// A revoked key is never usable again. It asks first on a terminal, and needs --yes elsewhere.
+    /// A revoked key is never usable again. It asks first on a terminal, unless --yes is given; a script is not asked.
     Revoke(FinalArgs),
     /// Check whether a key may be used
     ///
@@ -49,7 +49,7 @@ pub(crate) enum KeysCommand {
     Verify(VerifyArgs),
     /// Erase a revoked or expired key
     ///
-    /// Nothing of it is left. It asks first on a terminal, and needs --yes elsewhere.
+    /// Nothing of it is left. It asks first on a terminal, unless --yes is given; a script is not asked.
     Delete(DeleteArgs),
 }
 
@@ -105,7 +105,7 @@ pub(crate) struct FinalArgs {
     /// Why, to be kept with the key
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<Reason>,
-    /// Do not ask
+    /// Do not ask on a terminal either
     #[arg(long, short)]
     pub(crate) yes: bool,
 }
@@ -116,7 +116,7 @@ pub(crate) struct FinalArgs {
 pub(crate) struct DeleteArgs {
     #[command(flatten)]
     pub(crate) key: KeyArg,
-    /// Do not ask
+    /// Do not ask on a terminal either
     #[arg(long, short)]
     pub(crate) yes: bool,
 }
@@ -126,7 +126,7 @@ pub(crate) struct DeleteArgs {
 #[command(after_help = LIST)]
 pub(crate) struct ListArgs {
     /// The organization whose keys are listed
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = organization)]
     pub(crate) org: OrganizationId,
     /// Those of this user
     #[arg(long, value_name = "ID")]

@@ -2,6 +2,7 @@
 
 mod create;
 mod keys;
+mod organizations;
 mod settings;
 mod values;
 mod verify;
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 
 pub(crate) use create::CreateArgs;
 pub(crate) use keys::{DeleteArgs, FinalArgs, KeysCommand, ListArgs, StatusArgs};
+pub(crate) use organizations::{OrganizationsCommand, QuotaArgs};
 pub(crate) use settings::SettingArgs;
 pub(crate) use verify::VerifyArgs;
 
@@ -19,6 +21,7 @@ Examples:
   keygate keys create --org acme --user bob --scope reports:read
   keygate keys list --org acme
   keygate keys revoke 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f --reason leaked
+  keygate organizations suspend acme
   keygate --store redis://127.0.0.1:6379 keys list --org acme --json
 
 Secrets are never flags, which other users of the machine can see, but
@@ -49,6 +52,9 @@ pub(crate) enum Command {
     /// Make, show, stop, check and delete keys
     #[command(subcommand, arg_required_else_help = true)]
     Keys(KeysCommand),
+    /// Set up, show, suspend and resume organizations
+    #[command(subcommand, arg_required_else_help = true)]
+    Organizations(OrganizationsCommand),
     /// The secrets that keys are made and checked under
     #[command(subcommand, arg_required_else_help = true)]
     Ring(RingCommand),

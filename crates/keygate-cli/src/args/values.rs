@@ -10,7 +10,10 @@ use clap::error::ErrorKind;
 use keygate::key::KeyId;
 use keygate::limits::{Limits, MAX_LIMIT};
 use keygate::manager::{Cursor, Expiry, MAX_EXPIRY_DAYS};
+use keygate::names::{NameError, OrganizationId};
 use keygate::record::{KeyState, Metadata, SecurityTier};
+
+use crate::pasted::holds_key;
 
 /// Reads a key id. What it refuses it does not repeat: people paste the key itself, which is secret.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +46,14 @@ pub(crate) fn key_states() -> impl TypedValueParser<Value = KeyState> {
 pub(crate) fn tiers() -> impl TypedValueParser<Value = SecurityTier> {
     PossibleValuesParser::new([SecurityTier::Standard, SecurityTier::High].map(SecurityTier::as_str))
         .try_map(|text| SecurityTier::from_str(&text))
+}
+
+/// Reads an organization's id. A key has the form of one, and would be written into the store for all to see.
+pub(crate) fn organization(text: &str) -> Result<OrganizationId, String> {
+    if holds_key(OsStr::new(text)) {
+        return Err("is a key and not an organization's id".to_owned());
+    }
+    text.parse().map_err(|error: NameError| error.to_string())
 }
 
 /// Reads where an earlier list ended.

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::args::VerifyArgs;
 use crate::failure::{Failure, warn};
+use crate::pasted::holds_key;
 
 /// Room for the longest key, its line break, and enough to see that there is more.
 const ROOM: usize = MAX_KEY_LENGTH + 16;
@@ -22,6 +23,9 @@ pub(crate) fn read(args: &VerifyArgs) -> Result<Zeroizing<Vec<u8>>, Failure> {
             Ok(Zeroizing::new(key.as_encoded_bytes().to_vec()))
         }
         (_, Some(path)) => {
+            if holds_key(path.as_os_str()) {
+                return Err(Failure::usage("--key-file takes the name of a file that holds the key, not the key"));
+            }
             let read = File::open(path).and_then(line);
             present(read.map_err(|error| Failure::refused(format!("--key-file {}: {error}", path.display())))?)
         }

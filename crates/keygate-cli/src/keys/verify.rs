@@ -34,8 +34,8 @@ pub(crate) async fn run(args: &VerifyArgs, settings: &SettingArgs) -> Result<(),
 fn context(args: &VerifyArgs) -> RequestContext {
     let mut context = RequestContext::new();
     context.client_address = args.client_ip;
-    context.scope.clone_from(&args.scope);
-    context.permission.clone_from(&args.permission);
+    context.scopes = args.scope.iter().cloned().collect();
+    context.permissions = args.permission.iter().cloned().collect();
     context
 }
 

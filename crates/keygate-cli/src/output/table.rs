@@ -40,6 +40,10 @@ pub(crate) fn bare(stream: Stream) -> Table {
             AutoStream::choice(&stderr())
         }
     };
+    if table.width() == Some(0) {
+        // A terminal whose size nobody has set.
+        table.set_content_arrangement(ContentArrangement::Disabled);
+    }
     if color == ColorChoice::Never {
         // To comfy-table a terminal is what has a width and colours both; NO_COLOR takes away the colours alone.
         if let Some(width) = table.width() {

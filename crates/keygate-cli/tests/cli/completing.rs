@@ -5,30 +5,38 @@ use std::process::Stdio;
 use crate::support::Home;
 
 const KEYS: [&str; 8] = ["create", "list", "show", "deactivate", "activate", "revoke", "verify", "delete"];
+const ORGANIZATIONS: [&str; 4] = ["create", "show", "suspend", "resume"];
 
 #[test]
 fn help_lists_every_command_and_promises_no_other() {
     let home = Home::new();
     let help = home.run(&["--help"]).done().stdout;
-    for word in ["keys", "ring", "completions", "KEYGATE_SECRET", "KEYGATE_STORE", "Examples:", "Exit status"] {
+    for word in
+        ["keys", "organizations", "ring", "completions", "KEYGATE_SECRET", "KEYGATE_STORE", "Examples:", "Exit status"]
+    {
         assert!(help.contains(word), "{word} is not in {help}");
     }
     let keys = home.run(&["keys", "--help"]).done().stdout;
-    for command in KEYS {
-        assert!(keys.contains(&format!("\n  {command} ")), "{command} is not in {keys}");
-        let own = home.run(&["keys", command, "--help"]).done().stdout;
-        assert!(own.contains("Examples:") && own.contains("--json") && own.contains("--store"), "{own}");
+    let organizations = home.run(&["organizations", "--help"]).done().stdout;
+    for (group, its_help, commands) in
+        [("keys", &keys, &KEYS[..]), ("organizations", &organizations, &ORGANIZATIONS[..])]
+    {
+        for command in commands {
+            assert!(its_help.contains(&format!("\n  {command} ")), "{command} is not in {its_help}");
+            let own = home.run(&[group, command, "--help"]).done().stdout;
+            assert!(own.contains("Examples:") && own.contains("--json") && own.contains("--store"), "{own}");
+        }
     }
     for word in ["serve", "usage KEY", "audit", "doctor", "rotate", "import"] {
         assert!(!help.contains(word) && !keys.contains(word), "{word}");
     }
-    assert!(help.lines().chain(keys.lines()).all(|line| line.chars().count() <= 100));
+    assert!([help, keys, organizations].iter().flat_map(|help| help.lines()).all(|line| line.chars().count() <= 100));
 }
 
 #[test]
 fn no_command_at_all_shows_the_help_and_is_wrong_usage() {
     let home = Home::new();
-    for args in [&[][..], &["keys"], &["ring"]] {
+    for args in [&[][..], &["keys"], &["organizations"], &["ring"]] {
         let run = home.run(args).wrong_usage("Usage: keygate");
         assert!(run.stderr.contains("Commands:"));
     }

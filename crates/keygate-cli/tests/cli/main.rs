@@ -7,6 +7,8 @@ mod creating;
 mod creating_many;
 mod listing;
 mod on_redis;
+mod organizations;
+mod pasting;
 mod settings;
 mod stopping;
 mod support;

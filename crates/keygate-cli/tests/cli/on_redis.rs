@@ -23,7 +23,7 @@ async fn a_key_goes_through_its_whole_life() {
     home.run(&["keys", "deactivate", id]).done();
     home.run_with(text, &["keys", "verify"]).ended_with("key_inactive");
     home.run(&["keys", "activate", id]).done();
-    home.run(&["keys", "revoke", id, "--yes"]).done();
+    home.run(&["keys", "revoke", id]).done();
     home.run_with(text, &["keys", "verify"]).ended_with("key_revoked");
     home.run(&["keys", "delete", id, "--yes"]).done();
     home.run_with(text, &["keys", "verify"]).ended_with("invalid_key");

@@ -47,12 +47,35 @@ fn a_wrong_variable_is_refused_and_a_wrong_flag_is_wrong_usage() {
 }
 
 #[test]
+fn a_command_that_is_to_go_through_a_server_does_not_work_on_a_store_instead() {
+    let home = Home::new().with("KEYGATE_SERVER", "https://keys.example.org");
+    for args in [
+        &CREATE[..],
+        &["keys", "list", "--org", "acme"],
+        &["keys", "revoke", NO_KEY],
+        &["keys", "verify", "-"],
+        &["organizations", "create", "acme"],
+        &["ring", "show", "--json"],
+        &["--store", "memory:", "ring", "show"],
+    ] {
+        let run = home.run(args).refused("KEYGATE_SERVER is set");
+        assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
+    }
+    assert_eq!(std::fs::read_dir(home.path("")).unwrap().count(), 0);
+    home.run(&["completions", "bash"]).done();
+    Home::new().with("KEYGATE_SERVER", "").run(&CREATE).done();
+}
+
+#[test]
 fn only_creation_makes_a_store() {
     let home = Home::new();
     for args in [
         &["keys", "list", "--org", "acme"][..],
         &["keys", "show", NO_KEY],
-        &["keys", "revoke", NO_KEY, "--yes"],
+        &["keys", "revoke", NO_KEY],
+        &["organizations", "show", "acme"],
+        &["organizations", "suspend", "acme"],
+        &["organizations", "resume", "acme"],
         &["ring", "show"],
     ] {
         home.run(args).refused("there is no store at ./keygate.redb");
@@ -77,7 +100,7 @@ fn a_secret_that_does_not_fit_the_store_is_told_apart_from_a_wrong_key() {
     let output = home.command(&["keys", "list", "--org", "acme"]).env("KEYGATE_SECRET", SECRET).spawn().unwrap();
     crate::support::Run::of(output).refused("the configured secret does not fit this store");
     std::fs::rename(home.path("keygate.redb.secret"), home.path("kept")).unwrap();
-    home.run_with(&key, &["keys", "verify"]).refused("put it back");
+    home.run_with(&key, &["keys", "verify"]).refused("keygate.redb.secret back");
     let found = home.command(&["keys", "list", "--org", "acme"]).env("KEYGATE_SECRET_FILE", "kept").spawn().unwrap();
     crate::support::Run::of(found).done();
 }

@@ -37,14 +37,21 @@ fn a_revoked_key_stays_revoked() {
 }
 
 #[test]
-fn what_is_final_is_not_done_unasked() {
+fn a_script_is_not_asked() {
     let home = Home::new();
+    let key = home.create(&["--user", "bob"]);
+    let (id, text) = (key["key_id"].as_str().unwrap(), key["key"].as_str().unwrap());
+    let run = home.run(&["keys", "revoke", id]).done();
+    assert!(run.stdout.starts_with(&format!("{id} is revoked since ")), "{run:?}");
+    assert_eq!(run.stderr, "");
+    home.run_with(text, &["keys", "verify"]).ended_with("key_revoked");
+    let run = home.run(&["keys", "delete", id]).done();
+    assert_eq!((run.stdout, run.stderr), (format!("{id} is deleted\n"), String::new()));
+
+    // What is on standard input is no answer, as nothing was asked.
     let id = home.create_id(&["--user", "bob"]);
-    home.run(&["keys", "revoke", &id]).refused("--yes");
-    home.run_with("y\n", &["keys", "revoke", &id]).refused("--yes");
-    home.run(&["keys", "delete", &id]).refused("--yes");
-    let shown = home.run(&["keys", "show", &id, "--json"]).done().json();
-    assert_eq!(shown["status"], "active");
+    home.run_with("n\n", &["keys", "revoke", &id, "--reason", "leaked"]).done();
+    assert_eq!(home.run(&["keys", "show", &id, "--json"]).done().json()["status"], "revoked");
 }
 
 #[test]
@@ -63,7 +70,7 @@ fn only_a_key_that_is_out_of_use_is_deleted() {
 fn a_key_that_is_not_there_is_said_so_by_every_command() {
     let home = Home::new();
     home.create(&["--user", "bob"]);
-    for args in [&["show"][..], &["deactivate"], &["activate"], &["revoke", "--yes"], &["delete", "--yes"]] {
+    for args in [&["show"][..], &["deactivate"], &["activate"], &["revoke"], &["delete"], &["delete", "--yes"]] {
         let all = [&["keys", args[0], NO_KEY], &args[1..]].concat();
         home.run(&all).refused("there is no such key");
         home.run(&[&all[..], &["--json"]].concat()).refused("there is no such key");

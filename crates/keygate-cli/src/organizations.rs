@@ -1,0 +1,122 @@
+//! `keygate organizations`: what stands above keys.
+
+use comfy_table::{Cell, Color, ColumnConstraint};
+use keygate::manager::{KeyFilter, ManageError, OrganizationUpdate};
+use keygate::names::OrganizationId;
+use keygate::record::{OrganizationRecord, ParentStatus, Quota, Revision};
+
+use crate::args::{OrganizationsCommand, QuotaArgs, SettingArgs};
+use crate::failure::{Failure, note};
+use crate::open::{Absent, Desk, open, read_settings};
+use crate::output;
+use crate::output::table::{Stream, bare, render};
+
+/// How often a status is written anew when somebody else changes the organization in the same moment.
+const TRIES: usize = 10;
+
+/// Runs a command on organizations.
+pub(crate) async fn run(command: &OrganizationsCommand, settings: &SettingArgs) -> Result<(), Failure> {
+    let absent = match command {
+        OrganizationsCommand::Create { .. } => Absent::Made,
+        _ => Absent::Refused,
+    };
+    let desk = open(&read_settings(settings)?, absent).await?;
+    match command {
+        OrganizationsCommand::Create { organization, quotas } => {
+            show(&create(&desk, &organization.id, quotas).await?, settings)
+        }
+        OrganizationsCommand::Show { organization } => show(&find(&desk, &organization.id).await?, settings),
+        OrganizationsCommand::Suspend { organization } => suspend(&desk, &organization.id, settings).await,
+        OrganizationsCommand::Resume { organization } => resume(&desk, &organization.id, settings).await,
+    }
+}
+
+async fn find(desk: &Desk, id: &OrganizationId) -> Result<OrganizationRecord, Failure> {
+    desk.manager.organization(&desk.actor(), id).await.map_err(Failure::refused)
+}
+
+async fn create(desk: &Desk, id: &OrganizationId, quotas: &QuotaArgs) -> Result<OrganizationRecord, Failure> {
+    let exists =
+        || Failure::refused(format!("the organization {id} exists already: keygate organizations show {id} shows it"));
+    if find(desk, id).await? != OrganizationRecord::new(id.clone()) {
+        return Err(exists());
+    }
+    let record = match desk.manager.update_organization(&desk.operator, id, &quotas_of(quotas)).await {
+        Ok(record) => record,
+        Err(ManageError::Conflict { .. }) => return Err(exists()),
+        Err(error) => return Err(Failure::refused(error)),
+    };
+    if record.revision == Revision::FIRST {
+        return Ok(record);
+    }
+    // It had been set up with nothing but the defaults, which looks like one that nobody set up until it is written:
+    // it gets them back.
+    let mut defaults = OrganizationUpdate::default();
+    defaults.max_keys = Some(None);
+    defaults.max_keys_per_user = Some(None);
+    desk.manager.update_organization(&desk.operator, id, &defaults).await.map_err(Failure::refused)?;
+    Err(exists())
+}
+
+fn quotas_of(quotas: &QuotaArgs) -> OrganizationUpdate {
+    let mut update = OrganizationUpdate::default();
+    update.max_keys = Some(quotas.max_keys);
+    update.max_keys_per_user = Some(quotas.max_keys_per_user);
+    update
+}
+
+async fn suspend(desk: &Desk, id: &OrganizationId, settings: &SettingArgs) -> Result<(), Failure> {
+    let record = set_status(desk, id, ParentStatus::Suspended).await?;
+    // A mistyped id must not look like a stopped organization. The suspension stands, whatever comes of this.
+    let keys = desk.manager.list(&desk.actor(), id, &KeyFilter::default(), 1, None).await;
+    if keys.is_ok_and(|page| page.keys.is_empty() && page.next_cursor.is_none()) {
+        note(format!("{id} has no keys"));
+    }
+    tell(&record, settings, "suspended: its keys are refused")
+}
+
+async fn resume(desk: &Desk, id: &OrganizationId, settings: &SettingArgs) -> Result<(), Failure> {
+    let record = set_status(desk, id, ParentStatus::Active).await?;
+    tell(&record, settings, "active")
+}
+
+/// Sets the status alone, so that a change of anything else in between is no reason not to.
+async fn set_status(desk: &Desk, id: &OrganizationId, status: ParentStatus) -> Result<OrganizationRecord, Failure> {
+    let mut update = OrganizationUpdate::default();
+    update.status = Some(status);
+    let mut tries = 1;
+    loop {
+        match desk.manager.update_organization(&desk.operator, id, &update).await {
+            Err(ManageError::Conflict { .. }) if tries < TRIES => tries += 1,
+            outcome => return outcome.map_err(Failure::refused),
+        }
+    }
+}
+
+fn tell(record: &OrganizationRecord, settings: &SettingArgs, what: &str) -> Result<(), Failure> {
+    if settings.json { output::json(record) } else { output::text(&format!("{} is {what}", record.id)) }
+}
+
+fn show(record: &OrganizationRecord, settings: &SettingArgs) -> Result<(), Failure> {
+    if settings.json {
+        return output::json(record);
+    }
+    let default = Quota::default();
+    let quota = |own: Option<u64>, default: u64| match own {
+        Some(own) => Cell::new(own),
+        None => Cell::new(format!("{default}, the default")),
+    };
+    let status = match record.status {
+        ParentStatus::Active => Cell::new("active").fg(Color::Green),
+        ParentStatus::Suspended => Cell::new("suspended").fg(Color::Red),
+    };
+    let mut table = bare(Stream::Out);
+    table.add_row([Cell::new("organization"), Cell::new(&record.id)]);
+    table.add_row([Cell::new("status"), status]);
+    table.add_row([Cell::new("most keys"), quota(record.max_keys, default.per_organization)]);
+    table.add_row([Cell::new("most keys of a user"), quota(record.max_keys_per_user, default.per_user)]);
+    if let Some(column) = table.column_mut(0) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    output::text(&render(&table))
+}

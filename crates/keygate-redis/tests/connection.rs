@@ -183,7 +183,7 @@ async fn a_batch_cut_off_half_way_is_an_error_and_leaves_nothing_behind() {
     let server = server().await;
     let proxy = FaultProxy::start(server.address()).unwrap();
     let namespace = namespace();
-    let reservation = Duration::from_millis(600);
+    let reservation = Duration::from_millis(1500);
     let store = store_at(&proxy.url(), namespace.clone()).with_reservation(reservation);
     let other = store_at(&server.url(), namespace).with_reservation(reservation);
     let organization = sample::organization();

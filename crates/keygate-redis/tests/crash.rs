@@ -15,7 +15,7 @@ use keygate_testkit::{FaultProxy, sample};
 
 const AMPLE: Quota = Quota { per_organization: 1000, per_user: 1000 };
 const TWO: Quota = Quota { per_organization: 1000, per_user: 2 };
-const RESERVATION: Duration = Duration::from_millis(400);
+const RESERVATION: Duration = Duration::from_millis(750);
 
 /// Two instances of one deployment, one of them behind a proxy that breaks, and a key that both know.
 struct Scene {

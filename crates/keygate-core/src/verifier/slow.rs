@@ -54,7 +54,8 @@ impl SlowVerifiers {
     /// check already running finishes and is remembered.
     pub(crate) async fn matches(&self, verifier: &Verifier, digest: &[u8; 32]) -> Result<bool, Overloaded> {
         let place = self.place_of(verifier, digest);
-        if self.matched.contains_key(&place) {
+        // A read, which keeps what is in use from being evicted; looking whether it is there would not.
+        if self.matched.get(&place).is_some() {
             return Ok(true);
         }
         let turn = self.turn().await?;

@@ -1,6 +1,11 @@
 //! Where the time comes from: a value handed in, so that tests can hold it still.
+//!
+//! There are two times. What people agreed on (a key's end) is on the calendar, which operators set forwards and
+//! backwards; how long something may still be believed is counted in [`Tick`]s, which only go on.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SubsecRound, Utc};
 
@@ -8,6 +13,12 @@ use chrono::{DateTime, SubsecRound, Utc};
 pub trait Clock: Debug + Send + Sync + 'static {
     /// Now, in UTC. It may step backwards when an operator sets the machine's clock.
     fn now(&self) -> DateTime<Utc>;
+
+    /// Now, on the clock that only goes on. Every part of a process counts on the same one, so a clock that is held for
+    /// tests need not hold this.
+    fn tick(&self) -> Tick {
+        Tick::now()
+    }
 }
 
 /// The operating system's clock.
@@ -17,6 +28,61 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> DateTime<Utc> {
         Utc::now()
+    }
+}
+
+/// A moment on this process's monotonic clock, to the nanosecond. It says nothing outside the process. On Linux it
+/// stands still while the machine is suspended.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tick(u64);
+
+impl Tick {
+    /// Before every moment there is.
+    pub const NEVER: Self = Self(0);
+    /// After every moment there will be.
+    pub const FOREVER: Self = Self(u64::MAX);
+
+    /// This moment.
+    #[must_use]
+    pub fn now() -> Self {
+        static BEGINNING: OnceLock<Instant> = OnceLock::new();
+        // A second before the first call, so that no moment is `NEVER`.
+        let passed = BEGINNING.get_or_init(Instant::now).elapsed().as_nanos();
+        Self::from_nanos(u64::try_from(passed).unwrap_or(u64::MAX)).after(Duration::from_secs(1))
+    }
+
+    /// The moment so many nanoseconds after [`NEVER`](Self::NEVER), for clocks that tests hold.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self(nanos)
+    }
+
+    /// The nanoseconds since [`NEVER`](Self::NEVER).
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The moment this much later; [`FOREVER`](Self::FOREVER) where that is beyond it.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long it has been since an earlier moment; nothing if it is no earlier one.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Debug for Tick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::NEVER => f.write_str("never"),
+            Self::FOREVER => f.write_str("forever"),
+            Self(nanos) => Duration::from_nanos(nanos).fmt(f),
+        }
     }
 }
 

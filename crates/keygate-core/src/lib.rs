@@ -7,6 +7,7 @@
 pub mod actor;
 pub mod check;
 pub mod clock;
+pub mod coherence;
 pub mod context;
 pub mod denial;
 pub mod key;

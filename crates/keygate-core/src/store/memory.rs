@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -12,6 +13,7 @@ use super::{
     Acknowledgement, CreateRefusal, Deployment, Listing, QuotaUse, RecordPage, Store, StoreError, WriteRefusal, Written,
 };
 use crate::clock::{Clock, SystemClock};
+use crate::coherence::{Change, Coherence, Lease, Read, Watcher, Watchers};
 use crate::key::KeyId;
 use crate::names::{OrganizationId, ProjectId, UserId};
 use crate::record::{
@@ -23,11 +25,14 @@ use crate::ring::EntryId;
 #[derive(Clone)]
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
+    watchers: Arc<Watchers>,
     clock: Arc<dyn Clock>,
 }
 
 #[derive(Default)]
 struct State {
+    /// Without an end, because every change is told in memory; except that all is lost.
+    lease: Option<Arc<Lease>>,
     deployment: Option<Deployment>,
     records: BTreeMap<KeyId, KeyRecord>,
     by_organization: BTreeMap<OrganizationId, BTreeSet<KeyId>>,
@@ -52,12 +57,15 @@ impl MemoryStore {
     /// An empty store that reads the time, by which keys stop counting against quotas, from `clock`.
     #[must_use]
     pub fn with_clock(clock: impl Clock) -> Self {
-        Self { state: Arc::default(), clock: Arc::new(clock) }
+        Self { state: Arc::default(), watchers: Arc::default(), clock: Arc::new(clock) }
     }
 
     /// Loses everything, as a flushed or replaced server would.
     pub fn wipe(&self) {
-        *self.state() = State::default();
+        let lost = std::mem::take(&mut *self.state());
+        if let Some(lease) = lost.lease {
+            lease.end();
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -83,11 +91,56 @@ impl State {
         records.filter(|record| counts(&record.key, now)).count() as u64
     }
 
+    fn lease(&mut self) -> Arc<Lease> {
+        Arc::clone(self.lease.get_or_insert_with(|| Arc::new(Lease::forever())))
+    }
+
+    fn parents(&self, organization: &OrganizationId, project: Option<&ProjectId>) -> Parents {
+        Parents {
+            organization: self.organizations.get(organization).cloned(),
+            project: project.and_then(|project| self.projects.get(&(organization.clone(), project.clone())).cloned()),
+        }
+    }
+
     fn quota_use(&self, organization: &OrganizationId, user: &UserId, now: DateTime<Utc>) -> QuotaUse {
         QuotaUse {
             organization: self.counting(self.by_organization.get(organization), now),
             user: self.counting(self.by_user.get(&(organization.clone(), user.clone())), now),
         }
+    }
+
+    fn create(
+        &mut self,
+        organization: &OrganizationId,
+        quota: Quota,
+        records: Vec<KeyRecord>,
+        now: DateTime<Utc>,
+    ) -> Vec<Result<(), CreateRefusal>> {
+        // Counted once for each owner and not for each record, or a large import would count for minutes.
+        let mut used = self.counting(self.by_organization.get(organization), now);
+        let mut used_by: BTreeMap<UserId, u64> = BTreeMap::new();
+        let mut outcomes = Vec::with_capacity(records.len());
+        for record in records {
+            let user = &record.key.user;
+            let of_user = used_by
+                .entry(user.clone())
+                .or_insert_with(|| self.counting(self.by_user.get(&(organization.clone(), user.clone())), now));
+            let outcome = if self.records.contains_key(&record.key.id) {
+                Err(CreateRefusal::Exists)
+            } else if used >= quota.per_organization {
+                Err(CreateRefusal::OrganizationQuota { limit: quota.per_organization })
+            } else if *of_user >= quota.per_user {
+                Err(CreateRefusal::UserQuota { limit: quota.per_user })
+            } else {
+                let counting = u64::from(counts(&record.key, now));
+                used += counting;
+                *of_user += counting;
+                self.insert(record);
+                Ok(())
+            };
+            outcomes.push(outcome);
+        }
+        outcomes
     }
 
     fn insert(&mut self, record: KeyRecord) {
@@ -136,11 +189,33 @@ impl Store for MemoryStore {
     }
 
     async fn parents(&self, organization: &OrganizationId, project: Option<&ProjectId>) -> Result<Parents, StoreError> {
-        let state = self.state();
-        Ok(Parents {
-            organization: state.organizations.get(organization).cloned(),
-            project: project.and_then(|project| state.projects.get(&(organization.clone(), project.clone())).cloned()),
-        })
+        Ok(self.state().parents(organization, project))
+    }
+
+    fn watch(&self, watcher: Weak<dyn Watcher>, stale: Duration) {
+        self.watchers.add(watcher, stale);
+    }
+
+    fn coherence(&self) -> Coherence {
+        Coherence::InProcess
+    }
+
+    async fn load_record(&self, id: KeyId) -> Result<Read<Option<KeyRecord>>, StoreError> {
+        let (sent, mut state) = (self.clock.tick(), self.state());
+        Ok(Read::leased(state.records.get(&id).cloned(), sent, state.lease()))
+    }
+
+    async fn load_parents(
+        &self,
+        organization: &OrganizationId,
+        project: Option<&ProjectId>,
+    ) -> Result<Read<Parents>, StoreError> {
+        let (sent, mut state) = (self.clock.tick(), self.state());
+        Ok(Read::leased(state.parents(organization, project), sent, state.lease()))
+    }
+
+    async fn told_everywhere(&self) -> Result<bool, StoreError> {
+        Ok(true)
     }
 
     async fn create(
@@ -152,32 +227,9 @@ impl Store for MemoryStore {
         if let Some(stray) = records.iter().find(|record| record.key.organization != *organization) {
             return Err(StoreError::stray(stray.key.id));
         }
-        let mut state = self.state();
-        let now = self.clock.now();
-        // Counted once for each owner and not for each record, or a large import would count for minutes.
-        let mut used = state.counting(state.by_organization.get(organization), now);
-        let mut used_by: BTreeMap<UserId, u64> = BTreeMap::new();
-        let mut outcomes = Vec::with_capacity(records.len());
-        for record in records {
-            let user = &record.key.user;
-            let of_user = used_by
-                .entry(user.clone())
-                .or_insert_with(|| state.counting(state.by_user.get(&(organization.clone(), user.clone())), now));
-            let outcome = if state.records.contains_key(&record.key.id) {
-                Err(CreateRefusal::Exists)
-            } else if used >= quota.per_organization {
-                Err(CreateRefusal::OrganizationQuota { limit: quota.per_organization })
-            } else if *of_user >= quota.per_user {
-                Err(CreateRefusal::UserQuota { limit: quota.per_user })
-            } else {
-                let counting = u64::from(counts(&record.key, now));
-                used += counting;
-                *of_user += counting;
-                state.insert(record);
-                Ok(())
-            };
-            outcomes.push(outcome);
-        }
+        let ids: Vec<KeyId> = records.iter().map(|record| record.key.id).collect();
+        let outcomes = self.state().create(organization, quota, records, self.clock.now());
+        ids.into_iter().for_each(|id| self.watchers.tell(&Change::Key(id)));
         Ok(outcomes)
     }
 
@@ -191,6 +243,8 @@ impl Store for MemoryStore {
             return Err(WriteRefusal::Conflict { found: held.key.revision });
         }
         *held = record.clone();
+        drop(state);
+        self.watchers.tell(&Change::Key(record.key.id));
         Ok(Acknowledgement::default())
     }
 
@@ -209,7 +263,13 @@ impl Store for MemoryStore {
             held.key.status = change.clone();
             held.key.revision = held.key.revision.next();
         }
-        Ok(Written { record: held.clone(), acknowledgement: Acknowledgement::default() })
+        let written = Written { record: held.clone(), acknowledgement: Acknowledgement::default() };
+        drop(state);
+        self.watchers.tell(&Change::Key(id));
+        if change.status == KeyStatus::Revoked {
+            self.watchers.tell(&Change::Revoked(id));
+        }
+        Ok(written)
     }
 
     async fn delete(
@@ -231,6 +291,8 @@ impl Store for MemoryStore {
         if let Some(ids) = state.by_user.get_mut(&owner) {
             ids.remove(&id);
         }
+        drop(state);
+        self.watchers.tell(&Change::Key(id));
         Ok(Acknowledgement::default())
     }
 
@@ -259,6 +321,8 @@ impl Store for MemoryStore {
         let mut state = self.state();
         expect(state.organizations.get(&record.id).map(|held| held.revision), expected)?;
         state.organizations.insert(record.id.clone(), record.clone());
+        drop(state);
+        self.watchers.tell(&Change::Organization(record.id.clone()));
         Ok(Acknowledgement::default())
     }
 
@@ -271,6 +335,8 @@ impl Store for MemoryStore {
         let place = (record.organization.clone(), record.id.clone());
         expect(state.projects.get(&place).map(|held| held.revision), expected)?;
         state.projects.insert(place, record.clone());
+        drop(state);
+        self.watchers.tell(&Change::Project(record.organization.clone(), record.id.clone()));
         Ok(Acknowledgement::default())
     }
 

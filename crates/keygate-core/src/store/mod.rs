@@ -9,6 +9,8 @@
 //! - **Tenant walls.** Whatever changes a record names its organization, and the store compares it with the one in the
 //!   record: another tenant's key is absent.
 //! - **Absent and unanswered differ.** `Ok(None)` is an answer; a store that cannot answer says so in an error.
+//! - **Whoever keeps what it read is told.** While a [lease](crate::coherence) is live, those who watch are told of every
+//!   change to what was read under it, at the latest when whoever made the change has its answer, or the lease lapses.
 
 mod deployment;
 mod error;
@@ -16,6 +18,8 @@ mod memory;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Weak;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -23,6 +27,8 @@ pub use deployment::Deployment;
 pub use error::{CreateRefusal, StoreError, WriteRefusal};
 pub use memory::MemoryStore;
 
+use crate::clock::Tick;
+use crate::coherence::{Coherence, Read, Watcher};
 use crate::key::KeyId;
 use crate::names::{OrganizationId, ProjectId, UserId};
 use crate::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
@@ -98,8 +104,42 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Writes the marker if it still is `previous`, and says whether it did.
     async fn put_deployment(&self, previous: Option<&Deployment>, next: &Deployment) -> Result<bool, StoreError>;
 
-    /// The record with this id, of whatever tenant: for validation, where the key itself says who asks, and for
-    /// callers who compare the tenant.
+    /// Adds one who keeps what it [loads](Self::load_record) and is told of changes from now on. After a lease it goes on
+    /// believing what it loaded for `stale` at most. A store that tells nobody, as by default, gives no leases.
+    fn watch(&self, watcher: Weak<dyn Watcher>, stale: Duration) {
+        let _ = (watcher, stale);
+    }
+
+    /// How those who watch learn of changes now.
+    fn coherence(&self) -> Coherence {
+        Coherence::None
+    }
+
+    /// The record with this id, of whatever tenant, to be kept while its lease is live: for validation, where the key
+    /// itself says who asks.
+    async fn load_record(&self, id: KeyId) -> Result<Read<Option<KeyRecord>>, StoreError> {
+        let sent = Tick::now();
+        Ok(Read::once(self.record(id).await?, sent))
+    }
+
+    /// What stands above a key, to be kept while its lease is live.
+    async fn load_parents(
+        &self,
+        organization: &OrganizationId,
+        project: Option<&ProjectId>,
+    ) -> Result<Read<Parents>, StoreError> {
+        let sent = Tick::now();
+        Ok(Read::once(self.parents(organization, project).await?, sent))
+    }
+
+    /// Waits until nobody can still believe what was so before the call, and says whether that came about. `false` says
+    /// that somebody may: they were not heard of within the longest that anyone may believe without being told, or such
+    /// a bound is not known. Dropping the future gives up the waiting.
+    async fn told_everywhere(&self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    /// The record with this id, of whatever tenant, as it is now: for callers who compare the tenant.
     async fn record(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError>;
 
     /// What stands above a key.

@@ -73,7 +73,7 @@ fn context() -> RequestContext {
 
 /// Why a text is refused at once.
 fn refusal(manager: &ApiKeyManager, text: &[u8], context: &RequestContext) -> DenialReason {
-    match manager.attempt(text, context.clone()) {
+    match manager.attempt(text, context) {
         Attempt::Decided(Err(denial)) => denial.reason(),
         other => panic!("the text is refused at once: {other:?}"),
     }

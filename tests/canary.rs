@@ -215,7 +215,7 @@ async fn no_secret_is_in_any_debug_output() {
 
     shows(&canaries, &(&created, &created.text, &manager));
     shows(&canaries, &PresentedKey::parse(key.as_bytes()).unwrap());
-    shows(&canaries, &manager.attempt(key.as_bytes(), RequestContext::new()));
+    shows(&canaries, &manager.attempt(key.as_bytes(), &RequestContext::new()));
     shows(&canaries, &manager.validate(key, &RequestContext::new()).await.unwrap());
     let wrong = forged(key);
     canaries.plant_key(&wrong);

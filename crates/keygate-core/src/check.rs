@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::context::RequestContext;
+use crate::context::RequestView;
 use crate::denial::{Denial, DenialReason};
 use crate::names::Environment;
 use crate::record::{Key, KeyStatus, ParentStatus, Parents};
@@ -16,13 +16,14 @@ use crate::record::{Key, KeyStatus, ParentStatus, Parents};
 ///
 /// # Errors
 /// The denial.
-pub fn check(
+pub fn check<'a>(
     key: &Key,
     parents: &Parents,
-    context: &RequestContext,
+    context: impl Into<RequestView<'a>>,
     environment: Option<Environment>,
     now: DateTime<Utc>,
 ) -> Result<(), Denial> {
+    let context = context.into();
     let deny = |reason| Err(Denial::new(reason).for_key(key.id));
 
     if parents.organization.as_ref().is_some_and(|organization| organization.status == ParentStatus::Suspended) {
@@ -42,17 +43,17 @@ pub fn check(
     if key.is_expired(now) {
         return deny(DenialReason::KeyExpired);
     }
-    if context.environment.or(environment).is_some_and(|here| here != key.environment) {
+    if context.environment().or(environment).is_some_and(|here| here != key.environment) {
         return deny(DenialReason::EnvironmentMismatch);
     }
     let from_allowed = |address| key.allowed_ips.contains(address);
-    if !key.allowed_ips.is_empty() && !context.client_address.is_some_and(from_allowed) {
+    if !key.allowed_ips.is_empty() && !context.client_address().is_some_and(from_allowed) {
         return deny(DenialReason::IpNotAllowed);
     }
-    if let Some(scope) = context.scopes.iter().find(|scope| !key.scopes.covers(scope)) {
+    if let Some(scope) = context.scopes().iter().find(|scope| !key.scopes.covers(scope)) {
         return deny(DenialReason::ScopeNotAuthorized).map_err(|denial: Denial| denial.requiring(scope.clone()));
     }
-    if let Some(permission) = context.permissions.iter().find(|permission| !key.permissions.covers(permission)) {
+    if let Some(permission) = context.permissions().iter().find(|permission| !key.permissions.covers(permission)) {
         return deny(DenialReason::PermissionDenied).map_err(|denial: Denial| denial.requiring(permission.clone()));
     }
     Ok(())

@@ -1,9 +1,11 @@
 //! What goes into a decision beside the key, and what an admitted request carries out of it.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::cache::Entry;
 use crate::denial::{Denial, DenialReason};
 use crate::names::Environment;
 use crate::record::Key;
@@ -58,26 +60,80 @@ impl RequestContext {
     }
 }
 
-/// The list with one more. A context is cloned for every request and changed for none, so the list is shared.
+/// What is known of a request, lent. A service has one [`RequestContext`] for all its requests and lends it with each
+/// one's address: to clone it would have every request write to memory that all of them share.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestView<'a> {
+    client_address: Option<IpAddr>,
+    context: &'a RequestContext,
+}
+
+impl<'a> RequestView<'a> {
+    /// With this address in the place of the context's own.
+    #[must_use]
+    pub fn at_address(self, client_address: Option<IpAddr>) -> Self {
+        Self { client_address, ..self }
+    }
+
+    /// The client's address.
+    #[must_use]
+    pub fn client_address(self) -> Option<IpAddr> {
+        self.client_address
+    }
+
+    /// Where the key is being used.
+    #[must_use]
+    pub fn environment(self) -> Option<Environment> {
+        self.context.environment
+    }
+
+    /// What the key is to be used on.
+    #[must_use]
+    pub fn scopes(self) -> &'a [Scope] {
+        &self.context.scopes
+    }
+
+    /// What its holder wants to do.
+    #[must_use]
+    pub fn permissions(self) -> &'a [Scope] {
+        &self.context.permissions
+    }
+
+    /// A context of one's own.
+    #[must_use]
+    pub fn to_context(self) -> RequestContext {
+        RequestContext { client_address: self.client_address, ..self.context.clone() }
+    }
+}
+
+impl<'a> From<&'a RequestContext> for RequestView<'a> {
+    fn from(context: &'a RequestContext) -> Self {
+        Self { client_address: context.client_address, context }
+    }
+}
+
+/// The list with one more. A context is cloned by requests that wait and changed by none, so the list is shared.
 fn with(asked: &[Scope], more: Scope) -> Arc<[Scope]> {
     asked.iter().cloned().chain([more]).collect()
 }
 
 /// A request was let in: by which key, and what else its handler may want to know. Reads as the [`Key`].
-#[derive(Debug, Clone)]
+///
+/// Cheap to clone: clones share the key with each other and with the cache.
+#[derive(Clone)]
 pub struct Admission {
-    key: Arc<Key>,
+    entry: Arc<Entry>,
 }
 
 impl Admission {
-    pub(crate) fn new(key: Arc<Key>) -> Self {
-        Self { key }
+    pub(crate) fn new(entry: Arc<Entry>) -> Self {
+        Self { entry }
     }
 
-    /// The key's metadata.
+    /// The key's metadata, as it was when the request was let in.
     #[must_use]
-    pub fn key(&self) -> &Arc<Key> {
-        &self.key
+    pub fn key(&self) -> &Key {
+        self.entry.key()
     }
 
     /// Lets the request go on if the key's scopes cover `scope`.
@@ -85,7 +141,7 @@ impl Admission {
     /// # Errors
     /// A denial of reason [`DenialReason::ScopeNotAuthorized`].
     pub fn require_scope(&self, scope: &Scope) -> Result<(), Denial> {
-        require(self.key.scopes.covers(scope), DenialReason::ScopeNotAuthorized, &self.key, scope)
+        require(self.key().scopes.covers(scope), DenialReason::ScopeNotAuthorized, self.key(), scope)
     }
 
     /// Lets the request go on if the key's permissions cover `permission`.
@@ -93,7 +149,7 @@ impl Admission {
     /// # Errors
     /// A denial of reason [`DenialReason::PermissionDenied`].
     pub fn require_permission(&self, permission: &Scope) -> Result<(), Denial> {
-        require(self.key.permissions.covers(permission), DenialReason::PermissionDenied, &self.key, permission)
+        require(self.key().permissions.covers(permission), DenialReason::PermissionDenied, self.key(), permission)
     }
 }
 
@@ -104,6 +160,12 @@ fn require(covered: bool, reason: DenialReason, key: &Key, asked: &Scope) -> Res
 impl Deref for Admission {
     type Target = Key;
     fn deref(&self) -> &Key {
-        &self.key
+        self.key()
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").field("key", self.key()).finish()
     }
 }

@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod actor;
+mod cache;
 pub mod check;
 pub mod clock;
 pub mod coherence;

@@ -31,7 +31,7 @@ async fn refused_for_nothing(instance: &Instance, text: &str) {
 
 /// Decided without the store, and refused.
 fn refused_at_once(instance: &Instance, text: &[u8]) -> bool {
-    match instance.manager.attempt(text, RequestContext::new()) {
+    match instance.manager.attempt(text, &RequestContext::new()) {
         Attempt::Decided(Err(denial)) => {
             matches!(denial.reason(), DenialReason::MalformedKey | DenialReason::InvalidKey)
         }
@@ -169,7 +169,7 @@ async fn a_key_of_another_deployment_is_invalid_for_nothing() {
     assert_eq!(ours.refusal(foreign.text.expose()).await, DenialReason::InvalidKey);
     assert_eq!(ours.store.calls().total(), 0);
     assert!(matches!(
-        ours.manager.attempt(foreign.text.expose().as_bytes(), RequestContext::new()),
+        ours.manager.attempt(foreign.text.expose().as_bytes(), &RequestContext::new()),
         Attempt::Decided(Err(_))
     ));
 }

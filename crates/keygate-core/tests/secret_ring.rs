@@ -48,7 +48,7 @@ async fn a_key_minted_under_a_retired_secret_works_and_moves_to_the_current_one_
 #[tokio::test]
 async fn a_key_that_cannot_be_moved_now_works_and_is_moved_later() {
     // The store fails once the key is found: before the marker is looked at, and before the record is written.
-    let stages: [fn(&StoreCalls) -> bool; 2] = [|calls| calls.parents == 1, |calls| calls.deployment == 1];
+    let stages: [fn(&StoreCalls) -> bool; 2] = [|calls| calls.load_parents == 1, |calls| calls.deployment == 1];
     for failing_after in stages {
         let old = Instance::under(ring(&[1]));
         let created = old.create(new_key()).await;

@@ -75,7 +75,7 @@ async fn no_debug_form_shows_a_secret() {
     let record = instance.record(created.key.id).await;
     let text = created.text.expose().to_owned();
     let presented = PresentedKey::parse(text.as_bytes()).unwrap();
-    let attempt = instance.manager.attempt(text.as_bytes(), RequestContext::new());
+    let attempt = instance.manager.attempt(text.as_bytes(), &RequestContext::new());
     let admission = instance.validate(&text).await.unwrap();
     let builder = ApiKeyManager::builder(instance.memory.clone(), ring(&[1]));
     let (master, ring) = (secret(1), ring(&[1, 2]));

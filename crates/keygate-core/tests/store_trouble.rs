@@ -299,7 +299,7 @@ async fn one_check_that_waits_for_the_store_keeps_no_other_from_ending() {
     stalled.stall();
     let (waiting, text) = (manager.clone(), created.text.expose().to_owned());
     let waiting = tokio::spawn(async move { waiting.validate(&text, &RequestContext::new()).await.map(drop) });
-    stalled.wait_for_calls(|calls| calls.record == 1).await;
+    stalled.wait_for_calls(|calls| calls.load_record == 1).await;
     // Forgeries are decided meanwhile.
     let made_up = format!("mcp_dev_0{}", "a".repeat(75));
     let denial = manager.validate(&made_up, &RequestContext::new()).await.unwrap_err();

@@ -95,7 +95,7 @@ async fn a_check_holds_its_place_and_giving_it_up_frees_it() {
     deployment.store.reset_calls();
     let mut checking = Box::pin(service.ready().await.unwrap().call(with_key(&key)));
     assert!(poll_fn(|cx| Poll::Ready(checking.as_mut().poll(cx).is_pending())).await);
-    assert_eq!(deployment.store.calls().record, 1);
+    assert_eq!(deployment.store.calls().load_record, 1);
     assert!(format!("{checking:?}").contains("checking"));
     let ready = poll_fn(|cx| Poll::Ready(service.poll_ready(cx).is_ready())).await;
     assert!(!ready, "the place is taken by the request whose key is being checked");

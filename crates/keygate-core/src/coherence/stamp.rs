@@ -1,7 +1,9 @@
 //! What a thing that was read carries with it, so that a later look says whether it still holds.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::Read;
 use super::lease::Lease;
 use crate::clock::Tick;
 use sync::{AtomicU64, Ordering};
@@ -43,36 +45,60 @@ impl Default for Generation {
     }
 }
 
-/// The generation a thing had before it was asked for, and the lease it was read under.
+/// What is known of something that was read: the generation it had before it was asked for, and how long it may be
+/// believed.
 #[derive(Debug, Clone)]
 pub struct Stamp {
     generation: u64,
-    lease: Arc<Lease>,
+    lease: Option<Arc<Lease>>,
+    sent: Tick,
+    decides_until: Tick,
 }
 
 impl Stamp {
-    /// The stamp of what was asked for after `generation` was looked at.
+    /// The stamp of something that was read after `generation` was looked at.
     #[must_use]
-    pub fn new(generation: u64, lease: Arc<Lease>) -> Self {
-        Self { generation, lease }
+    pub fn new<T>(generation: u64, read: &Read<T>) -> Self {
+        Self { generation, lease: read.lease.clone(), sent: read.sent, decides_until: read.decides_until }
     }
 
-    /// Whether what carries this stamp may be believed.
+    /// Whether what carries this stamp may be believed without asking.
     #[must_use]
     pub fn is_current(&self, generation: &Generation, now: Tick) -> bool {
         // In this order: who sees a lease that a heartbeat has extended also sees the changes told before its answer.
-        self.lease.is_live(now) && self.is_unchanged(generation)
+        self.lease.as_ref().is_some_and(|lease| lease.is_live(now)) && self.is_unchanged(generation)
+    }
+
+    /// Whether it may decide a request that has been waiting since `asked`: it may be believed anyhow, or it was read
+    /// for it, after it came and not long ago.
+    #[must_use]
+    pub fn may_decide(&self, generation: &Generation, now: Tick, asked: Tick) -> bool {
+        self.is_current(generation, now)
+            || (self.sent >= asked && now <= self.decides_until && self.is_unchanged(generation))
+    }
+
+    /// Whether it may be believed though its lease is over, for `stale` longer than the lease could vouch for it.
+    #[must_use]
+    pub fn may_be_stale(&self, generation: &Generation, now: Tick, stale: Duration) -> bool {
+        let reached = self.lease.as_ref().map_or(Tick::NEVER, |lease| lease.reached());
+        // A lease without an end that has ended is a store that lost everything.
+        reached != Tick::FOREVER && now < reached.after(stale) && self.is_unchanged(generation)
     }
 
     /// Whether nobody has said that it changed. Without the lease that says little: nobody may have been there to say it.
-    #[must_use]
-    pub fn is_unchanged(&self, generation: &Generation) -> bool {
+    fn is_unchanged(&self, generation: &Generation) -> bool {
         generation.current() == self.generation
     }
 
-    /// The lease.
+    /// Whether it is worth keeping: it has a lease, and that has not ended.
     #[must_use]
-    pub fn lease(&self) -> &Arc<Lease> {
-        &self.lease
+    pub fn may_be_kept(&self) -> bool {
+        self.lease.as_ref().is_some_and(|lease| !lease.has_ended())
+    }
+
+    /// When it was asked for.
+    #[must_use]
+    pub fn sent(&self) -> Tick {
+        self.sent
     }
 }

@@ -1,11 +1,13 @@
 //! Putting a manager together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use moka::sync::Cache;
+use moka::sync::Cache as MokaCache;
 
 use super::setup::Setup;
 use super::{ApiKeyManager, Inner};
+use crate::cache::{Cache, Policy};
 use crate::clock::{Clock, SystemClock};
 use crate::names::{Environment, Prefix};
 use crate::record::Quota;
@@ -34,7 +36,13 @@ pub struct ManagerBuilder {
     prefix: Prefix,
     environment: Environment,
     quota: Quota,
+    policy: Policy,
 }
+
+/// How many keys a manager keeps in memory by default.
+pub const DEFAULT_CACHE_CAPACITY: usize = 100_000;
+/// How long a manager keeps a key by default. It is told of changes, so this is a bound for what nobody thought of.
+pub const DEFAULT_CACHE_TTL: Duration = Duration::from_secs(300);
 
 impl ManagerBuilder {
     pub(super) fn new(store: Arc<dyn Store>, ring: SecretRing) -> Self {
@@ -45,6 +53,7 @@ impl ManagerBuilder {
             prefix: Prefix::default(),
             environment: Environment::dev(),
             quota: Quota::default(),
+            policy: Policy { capacity: DEFAULT_CACHE_CAPACITY, ttl: DEFAULT_CACHE_TTL, stale: Duration::ZERO },
         }
     }
 
@@ -66,6 +75,32 @@ impl ManagerBuilder {
         self
     }
 
+    /// How many keys are kept in memory, some 1.5 kB each. [`DEFAULT_CACHE_CAPACITY`] if never called; 0 keeps none, and
+    /// every request reads the store.
+    pub fn cache_capacity(mut self, keys: usize) -> Self {
+        self.policy.capacity = keys;
+        self
+    }
+
+    /// How long a key is kept without being read again, though nobody said that it changed. [`DEFAULT_CACHE_TTL`] if never
+    /// called. It is no bound on how long a revoked key is accepted, which is the store's
+    /// [lease](crate::coherence).
+    pub fn cache_ttl(mut self, ttl: Duration) -> Self {
+        self.policy.ttl = ttl;
+        self
+    }
+
+    /// While the store fails, goes on deciding from what is kept, for so long after the store last vouched for it. Never,
+    /// if never called: requests are answered 503.
+    ///
+    /// It trades safety for availability, knowingly: a key that is revoked elsewhere while this instance does not reach
+    /// the store is accepted here for so long beyond the lease. A store that registers its instances' bounds refuses one
+    /// above the deployment's maximum.
+    pub fn stale_if_error(mut self, longest: Duration) -> Self {
+        self.policy.stale = longest;
+        self
+    }
+
     /// Where the time comes from. The operating system's clock if never called.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -77,11 +112,12 @@ impl ManagerBuilder {
     /// # Errors
     /// When the operating system gives no random bytes.
     pub fn build(self) -> Result<ApiKeyManager, BuildError> {
-        let Self { store, ring, clock, prefix, environment, quota } = self;
+        let Self { store, ring, clock, prefix, environment, quota, policy } = self;
         let slow = SlowVerifiers::new()?;
         let setup = Setup::new();
-        let moves = Cache::new(MOVES_REMEMBERED);
-        let inner = Inner { store, ring, clock, prefix, environment, quota, slow, setup, moves };
+        let moves = MokaCache::new(MOVES_REMEMBERED);
+        let cache = Cache::new(Arc::clone(&store), Arc::clone(&clock), policy);
+        let inner = Inner { store, ring, clock, prefix, environment, quota, slow, setup, cache, moves };
         Ok(ApiKeyManager { inner: Arc::new(inner) })
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::create::check_strength;
 use super::{ApiKeyManager, ManageError, events};
 use crate::actor::Actor;
+use crate::coherence::{Change, Coherence, Watcher};
 use crate::key::KeyId;
 use crate::names::{OrganizationId, Reason};
 use crate::record::{Key, KeyRecord, KeyStatus, StatusChange};
@@ -23,6 +24,10 @@ pub struct Revocation {
     pub replicas: u32,
     /// Whether it was on disk: `None` where the store does not tell.
     pub fsynced: Option<bool>,
+    /// Whether no instance accepts the key any more. `false` after [`revoke`](ApiKeyManager::revoke) says that nobody
+    /// waited to know: connected instances have heard of it within milliseconds, and one that is cut off refuses the key
+    /// when its lease is over.
+    pub confirmed: bool,
 }
 
 impl ApiKeyManager {
@@ -65,7 +70,32 @@ impl ApiKeyManager {
             revoked_at: written.record.key.status.at,
             replicas: written.acknowledgement.replicas,
             fsynced: written.acknowledgement.fsynced,
+            confirmed: self.inner.store.coherence() == Coherence::InProcess,
         })
+    }
+
+    /// Stops a key for good, and waits until every instance refuses it: until each has said that it heard, or can no
+    /// longer believe what it kept. With every instance connected that takes about half a lease (0.5 s by default); with
+    /// one that is cut off, as long as that one may believe what it kept, up to the deployment's maximum (5 s by default).
+    ///
+    /// The answer says whether it was [confirmed](Revocation::confirmed). Where it was not, the key is revoked all the
+    /// same. Dropping the future gives up the waiting, not the revocation once that was sent.
+    ///
+    /// # Errors
+    /// As of [`revoke`](Self::revoke).
+    pub async fn revoke_confirmed(
+        &self,
+        actor: &Actor,
+        id: KeyId,
+        reason: Option<Reason>,
+    ) -> Result<Revocation, ManageError> {
+        let revocation = self.revoke(actor, id, reason).await?;
+        let told = self.inner.store.told_everywhere().await;
+        let confirmed = told.unwrap_or_else(|error| {
+            tracing::warn!(key_id = %id, %error, "revoked; whether every instance has heard of it is not known");
+            false
+        });
+        Ok(Revocation { confirmed, ..revocation })
     }
 
     /// Erases a revoked or expired key.
@@ -78,7 +108,9 @@ impl ApiKeyManager {
         if key.status.status != KeyStatus::Revoked && !key.is_expired(self.inner.clock.now()) {
             return Err(ManageError::InUse);
         }
-        self.inner.store.delete(&key.organization, id, key.revision).await?;
+        let deleted = self.inner.store.delete(&key.organization, id, key.revision).await;
+        self.inner.cache.changed(&Change::Key(id));
+        deleted?;
         events::deleted(actor, key);
         Ok(())
     }
@@ -98,7 +130,13 @@ impl ApiKeyManager {
     ) -> Result<Written, ManageError> {
         let change = StatusChange::new(status, self.inner.clock.now(), reason);
         let organization: OrganizationId = self.visible(actor, id).await?.key.organization;
-        let written = self.inner.store.set_status(&organization, id, &change).await?;
+        let written = self.inner.store.set_status(&organization, id, &change).await;
+        // Also where the store failed: it may have done it.
+        self.inner.cache.changed(&Change::Key(id));
+        let written = written?;
+        if written.record.key.status.status == KeyStatus::Revoked {
+            self.inner.cache.changed(&Change::Revoked(id));
+        }
         if written.record.key.status == change {
             events::status_set(actor, &written.record.key);
         }

@@ -29,6 +29,7 @@ mod events;
 mod list;
 mod manage;
 mod parents;
+mod repair;
 mod setup;
 mod update;
 mod validate;
@@ -37,20 +38,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use moka::sync::Cache;
 
-pub use builder::{BuildError, ManagerBuilder};
+pub use builder::{BuildError, DEFAULT_CACHE_CAPACITY, DEFAULT_CACHE_TTL, ManagerBuilder};
 pub use create::{CreatedKey, DEFAULT_EXPIRY_DAYS, Expiry, MAX_EXPIRY_DAYS, NewKey};
 pub use error::ManageError;
 pub use list::{Cursor, KeyFilter, KeyPage, MAX_PAGE};
 pub use manage::Revocation;
 pub use parents::OrganizationUpdate;
+pub(crate) use repair::repair_all;
 pub use setup::{SetupError, prepare_deployment};
 pub use update::KeyUpdate;
 pub use validate::{Attempt, Pending};
 
 use crate::actor::Operator;
+use crate::cache::Cache;
+pub use crate::cache::CacheStatistics;
 use crate::clock::Clock;
+use crate::coherence::Coherence;
 use crate::key::KeyId;
 use crate::names::{Environment, Prefix};
 use crate::record::Quota;
@@ -75,8 +79,9 @@ struct Inner {
     quota: Quota,
     slow: SlowVerifiers,
     setup: setup::Setup,
+    cache: Arc<Cache>,
     /// When keys were last to be moved to the current ring entry.
-    moves: Cache<KeyId, DateTime<Utc>>,
+    moves: moka::sync::Cache<KeyId, DateTime<Utc>>,
 }
 
 impl ApiKeyManager {
@@ -110,6 +115,18 @@ impl ApiKeyManager {
     #[must_use]
     pub fn describe_store(&self) -> String {
         self.inner.store.describe()
+    }
+
+    /// How this manager learns of changes to the keys it keeps.
+    #[must_use]
+    pub fn coherence(&self) -> Coherence {
+        self.inner.store.coherence()
+    }
+
+    /// What this manager's cache has done.
+    #[must_use]
+    pub fn cache_statistics(&self) -> CacheStatistics {
+        self.inner.cache.statistics()
     }
 
     /// The environment of new keys, and the one requests must match.

@@ -2,6 +2,7 @@
 
 use super::{ApiKeyManager, ManageError};
 use crate::actor::{Actor, Operator};
+use crate::coherence::{Change, Watcher};
 use crate::names::{OrganizationId, ProjectId};
 use crate::record::{Key, OrganizationRecord, ParentStatus, ProjectRecord, Quota};
 use crate::store::{CreateRefusal, StoreError, WriteRefusal};
@@ -53,7 +54,10 @@ impl ApiKeyManager {
         record.status = update.status.unwrap_or(record.status);
         record.max_keys = update.max_keys.unwrap_or(record.max_keys);
         record.max_keys_per_user = update.max_keys_per_user.unwrap_or(record.max_keys_per_user);
-        self.inner.store.put_organization(&record, expected).await.map_err(parent_refused)?;
+        let put = self.inner.store.put_organization(&record, expected).await;
+        // Also where the store failed: it may have done it.
+        self.inner.cache.changed(&Change::Organization(organization.clone()));
+        put.map_err(parent_refused)?;
         let by = Actor::from(operator.clone());
         tracing::info!(
             target: "keygate::admin",
@@ -86,7 +90,9 @@ impl ApiKeyManager {
         let mut record = found.unwrap_or_else(|| ProjectRecord::new(organization.clone(), project.clone()));
         record.revision = expected.map_or(record.revision, crate::record::Revision::next);
         record.status = status;
-        self.inner.store.put_project(&record, expected).await.map_err(parent_refused)?;
+        let put = self.inner.store.put_project(&record, expected).await;
+        self.inner.cache.changed(&Change::Project(organization.clone(), project.clone()));
+        put.map_err(parent_refused)?;
         tracing::info!(
             target: "keygate::admin",
             action = "project updated",

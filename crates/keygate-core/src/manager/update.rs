@@ -6,6 +6,7 @@ use super::create::{check_grants, check_strength, check_tags};
 use super::{ApiKeyManager, Expiry, ManageError, events};
 use crate::actor::Actor;
 use crate::clock::to_millis;
+use crate::coherence::{Change, Watcher};
 use crate::key::KeyId;
 use crate::limits::Limits;
 use crate::names::{Description, KeyName, NameError, Tag};
@@ -144,7 +145,9 @@ impl ApiKeyManager {
                 }
             }
             record.key.revision = found.next();
-            match self.inner.store.replace(&record, found).await.map_err(ManageError::from) {
+            let replaced = self.inner.store.replace(&record, found).await.map_err(ManageError::from);
+            self.inner.cache.changed(&Change::Key(id));
+            match replaced {
                 Ok(_) => {
                     events::updated(actor, &record.key, &changed);
                     return Ok(record.key);

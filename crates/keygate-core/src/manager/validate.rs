@@ -7,8 +7,11 @@ use chrono::TimeDelta;
 use zeroize::Zeroizing;
 
 use super::{ApiKeyManager, Inner, ManageError, events};
+use crate::cache::{Entry, Found, HeldParents};
 use crate::check::check;
-use crate::context::{Admission, RequestContext};
+use crate::clock::Tick;
+use crate::coherence::{Change, Read, Watcher};
+use crate::context::{Admission, RequestContext, RequestView};
 use crate::denial::{Denial, DenialReason};
 use crate::key::PresentedKey;
 use crate::record::KeyRecord;
@@ -19,6 +22,9 @@ use crate::verifier::{Scheme, Verifier};
 /// How long a key whose record could not be moved to the current ring entry is left alone: a store that reads but does
 /// not write must not cost a write, and perhaps a slow verifier, at every request.
 const MOVE_AGAIN: TimeDelta = TimeDelta::seconds(60);
+
+/// How often a key that changes while it is checked is checked again.
+const ATTEMPTS: usize = 16;
 
 /// What can be said of a presented key at once.
 #[derive(Debug)]
@@ -48,22 +54,34 @@ impl fmt::Debug for Pending {
 }
 
 impl ApiKeyManager {
-    /// Decides what can be decided without the store. A text that is not a key, or whose tag this deployment did not
-    /// make, is refused here: no store call, no allocation, at most one hash for each ring entry.
-    pub fn attempt(&self, text: &[u8], context: RequestContext) -> Attempt {
+    /// Decides what can be decided without the store: a key that is kept and still holds, and a text that is not a key
+    /// or whose tag this deployment did not make. No store call, no lock that all requests share, no allocation; one
+    /// hash for a key that is kept, at most one for each ring entry for one that is not.
+    pub fn attempt<'a>(&self, text: &[u8], context: impl Into<RequestView<'a>>) -> Attempt {
+        let (inner, context) = (&*self.inner, context.into());
         let Ok(presented) = PresentedKey::parse(text) else {
             return Attempt::Decided(Err(Denial::new(DenialReason::MalformedKey)));
         };
+        if let Some(entry) = inner.cache.entry(presented.id())
+            && let Some(decision) = inner.decide_at_once(entry, &presented, context)
+        {
+            inner.cache.counters().hits.add();
+            return Attempt::Decided(decision);
+        }
         // Before the store has confirmed the ring, a tag that fails says nothing.
         let mut minted_under = None;
-        if self.inner.setup.is_confirmed() {
-            minted_under = self.inner.ring.minted_under(&presented);
+        if inner.setup.is_confirmed() {
+            minted_under = inner.ring.minted_under(&presented);
             if minted_under.is_none() {
+                return Attempt::Decided(Err(Denial::new(DenialReason::InvalidKey)));
+            }
+            if inner.cache.is_absent(presented.id(), inner.clock.tick()) {
+                inner.cache.counters().hits.add();
                 return Attempt::Decided(Err(Denial::new(DenialReason::InvalidKey)));
             }
         }
         let text = Zeroizing::new(text.to_vec());
-        Attempt::Pending(Pending { manager: self.clone(), text, minted_under, context })
+        Attempt::Pending(Pending { manager: self.clone(), text, minted_under, context: context.to_context() })
     }
 
     /// Decides whether the key may be used for the request.
@@ -74,7 +92,7 @@ impl ApiKeyManager {
     /// The denial. A store that does not answer is one too ([`DenialReason::StoreUnavailable`]): never an acceptance,
     /// and never an invalid key.
     pub async fn validate(&self, text: &str, context: &RequestContext) -> Result<Admission, Denial> {
-        match self.attempt(text.as_bytes(), context.clone()) {
+        match self.attempt(text.as_bytes(), context) {
             Attempt::Decided(decision) => decision,
             Attempt::Pending(pending) => pending.resolve().await,
         }
@@ -88,70 +106,175 @@ impl Pending {
     /// The denial, as of [`ApiKeyManager::validate`].
     pub async fn resolve(self) -> Result<Admission, Denial> {
         let Self { manager, text, minted_under, context } = self;
+        let inner = &*manager.inner;
+        let asked = inner.clock.tick();
         manager.open().await.map_err(|_| Denial::store_unavailable())?;
         // Parsed once more, which is cheap beside the store: what was parsed does not outlive its text.
         let Ok(presented) = PresentedKey::parse(&text) else {
             return Err(Denial::new(DenialReason::MalformedKey));
         };
-        let Some(minted_under) = minted_under.or_else(|| manager.inner.ring.minted_under(&presented)) else {
+        let Some(minted_under) = minted_under.or_else(|| inner.ring.minted_under(&presented)) else {
             return Err(Denial::new(DenialReason::InvalidKey));
         };
-        manager.inner.decide(&presented, minted_under, &context).await
+        inner.cache.counters().misses.add();
+        inner.decide(&presented, minted_under, &context, asked).await
     }
 }
 
 impl Inner {
+    /// The decision over a key that is kept: `None` where the store has to be asked, because something of it may no longer
+    /// hold, or no text was found yet to be this key by its slow verifier.
+    ///
+    /// The tag is not looked at: it is part of the text, and the text's digest is that of the one text that is the key.
+    fn decide_at_once(
+        &self,
+        entry: Arc<Entry>,
+        presented: &PresentedKey<'_>,
+        context: RequestView<'_>,
+    ) -> Option<Result<Admission, Denial>> {
+        let now = self.clock.tick();
+        if !entry.is_current(now) || self.is_to_move(&entry) {
+            return None;
+        }
+        let parents = entry.parents().current(now)?;
+        let digest = self.ring.entry(entry.digested_under())?.digest(presented.text());
+        if !entry.proves(&digest)? {
+            return Some(Err(Denial::new(DenialReason::InvalidKey)));
+        }
+        let checked =
+            check(entry.key(), parents.as_ref()?.parents(), context, Some(self.environment), self.clock.now());
+        drop(parents);
+        Some(checked.map(|()| Admission::new(entry)))
+    }
+
+    /// The decision over a key with a genuine tag, from the store where it must be.
     async fn decide(
         &self,
         presented: &PresentedKey<'_>,
         minted_under: EntryId,
         context: &RequestContext,
+        asked: Tick,
     ) -> Result<Admission, Denial> {
-        let trouble = |error: StoreError| {
-            tracing::error!(%error, key_id = %presented.id(), store = %self.store.describe(), "a key could not be checked");
-            Denial::store_unavailable()
-        };
-        let record = self.store.record(presented.id()).await.map_err(trouble)?;
-        let Some(record) = record else {
-            return Err(self.explain_absence(presented).await.map_err(trouble)?);
-        };
-        if !self.is_genuine(&record, presented, minted_under).await? {
-            return Err(Denial::new(DenialReason::InvalidKey));
+        for _ in 0..ATTEMPTS {
+            let found = match self.cache.find(presented.id(), asked, || self.read(presented)).await {
+                Ok(Found::Key(entry)) => self.decide_over(entry, presented, minted_under, context, asked).await,
+                Ok(Found::Nothing(_)) => return Err(Denial::new(DenialReason::InvalidKey)),
+                Err(trouble) => Err(trouble),
+            };
+            match found {
+                Ok(Some(decision)) => return decision,
+                Ok(None) => {}
+                Err(trouble) => {
+                    return self.decide_stale(presented, minted_under, context).await.unwrap_or(Err(trouble));
+                }
+            }
         }
-        let parents =
-            self.store.parents(&record.key.organization, record.key.project.as_ref()).await.map_err(trouble)?;
-        let now = self.clock.now();
-        check(&record.key, &parents, context, Some(self.environment), now).inspect_err(|denial| {
-            tracing::debug!(key_id = %record.key.id, reason = %denial.reason(), "a key was refused");
-        })?;
-        if record.digested_under == self.ring.current_id() {
-            return Ok(Admission::new(Arc::new(record.key)));
+        tracing::error!(key_id = %presented.id(), "a key changed again and again while it was checked");
+        Err(Denial::store_unavailable())
+    }
+
+    /// `None` where the key or what stands above it changed meanwhile, or was read too long ago to decide.
+    async fn decide_over(
+        &self,
+        entry: Arc<Entry>,
+        presented: &PresentedKey<'_>,
+        minted_under: EntryId,
+        context: &RequestContext,
+        asked: Tick,
+    ) -> Result<Option<Result<Admission, Denial>>, Denial> {
+        let parents = self.cache.parents(&entry, asked).await.map_err(|error| self.trouble(presented, &error))?;
+        let genuine = self.is_genuine(&entry, presented, minted_under).await?;
+        let tick = self.clock.tick();
+        if !entry.may_decide(tick, asked) || !entry.parents().may_decide(&parents, tick, asked) {
+            return Ok(None);
         }
-        Ok(Admission::new(Arc::new(self.redigest(record, presented).await.key)))
+        if !genuine {
+            return Ok(Some(Err(Denial::new(DenialReason::InvalidKey))));
+        }
+        if let Err(denial) = self.check(&entry, &parents, context) {
+            return Ok(Some(Err(denial)));
+        }
+        if self.is_to_move(&entry) {
+            self.redigest(entry.record(), presented).await;
+        }
+        Ok(Some(Ok(Admission::new(entry))))
+    }
+
+    /// While the store fails, the decision over what was kept, if the operator chose that it may be believed so long.
+    async fn decide_stale(
+        &self,
+        presented: &PresentedKey<'_>,
+        minted_under: EntryId,
+        context: &RequestContext,
+    ) -> Option<Result<Admission, Denial>> {
+        let stale = self.cache.stale();
+        if stale.is_zero() || self.cache.was_revoked(presented.id()) {
+            return None;
+        }
+        let entry = self.cache.entry(presented.id())?;
+        let held = entry.parents().stale(self.clock.tick(), stale)?;
+        let genuine = self.is_genuine(&entry, presented, minted_under).await.ok()?;
+        // Last, because a slow verifier takes its time.
+        let now = self.clock.tick();
+        if !entry.may_be_stale(now, stale) || entry.parents().stale(now, stale).is_none() {
+            return None;
+        }
+        self.cache.counters().stale.add();
+        tracing::debug!(key_id = %presented.id(), "decided from what was kept, because the store fails");
+        if !genuine {
+            return Some(Err(Denial::new(DenialReason::InvalidKey)));
+        }
+        Some(self.check(&entry, &held, context).map(|()| Admission::new(entry)))
+    }
+
+    fn check(&self, entry: &Entry, parents: &HeldParents, context: &RequestContext) -> Result<(), Denial> {
+        check(entry.key(), parents.parents(), context, Some(self.environment), self.clock.now()).inspect_err(|denial| {
+            tracing::debug!(key_id = %entry.key().id, reason = %denial.reason(), "a key was refused");
+        })
+    }
+
+    fn trouble(&self, presented: &PresentedKey<'_>, error: &StoreError) -> Denial {
+        tracing::error!(%error, key_id = %presented.id(), store = %self.store.describe(), "a key could not be checked");
+        Denial::store_unavailable()
+    }
+
+    /// Reads a key's record. An error is the denial it leads to: trouble.
+    async fn read(&self, presented: &PresentedKey<'_>) -> Result<Read<Option<KeyRecord>>, Denial> {
+        let trouble = |error: StoreError| self.trouble(presented, &error);
+        let read = self.store.load_record(presented.id()).await.map_err(trouble)?;
+        match &read.value {
+            None => match self.explain_absence(presented).await.map_err(trouble)? {
+                DenialReason::InvalidKey => Ok(read),
+                _ => Err(Denial::store_unavailable()),
+            },
+            Some(record) if self.cache.was_revoked(record.key.id) => Ok(self.still_revoked(read).await),
+            Some(_) => Ok(read),
+        }
     }
 
     /// A genuine tag without a record: the key was deleted, or the store was emptied. Only the holder of a genuine key
     /// gets here, to whom the time it takes tells nothing that the answer does not.
-    async fn explain_absence(&self, presented: &PresentedKey<'_>) -> Result<Denial, StoreError> {
+    async fn explain_absence(&self, presented: &PresentedKey<'_>) -> Result<DenialReason, StoreError> {
         if self.setup.marker(&*self.store).await?.is_some() {
-            return Ok(Denial::new(DenialReason::InvalidKey));
+            return Ok(DenialReason::InvalidKey);
         }
         tracing::error!(
             key_id = %presented.id(),
             store = %self.store.describe(),
             "a genuine key has no record and the deployment marker is not the one known: the store has been emptied"
         );
-        Ok(Denial::store_unavailable())
+        Ok(DenialReason::StoreUnavailable)
     }
 
     /// Whether the record is this key's and the presented text is the one it was made from.
     async fn is_genuine(
         &self,
-        record: &KeyRecord,
+        entry: &Entry,
         presented: &PresentedKey<'_>,
         minted_under: EntryId,
     ) -> Result<bool, Denial> {
-        let Some(entry) = self.ring.entry(record.digested_under) else {
+        let record = entry.record();
+        let Some(ring_entry) = self.ring.entry(record.digested_under) else {
             tracing::error!(
                 key_id = %record.key.id,
                 entry = %record.digested_under,
@@ -159,36 +282,39 @@ impl Inner {
             );
             return Err(Denial::store_unavailable());
         };
-        let digest = entry.digest(presented.text());
-        let matches = if record.verifier.is_slow() {
-            self.slow.matches(&record.verifier, &digest).await.map_err(|overloaded| {
+        let digest = ring_entry.digest(presented.text());
+        let matches = match entry.proves(&digest) {
+            Some(matches) => matches,
+            None => self.slow.matches(&record.verifier, &digest).await.map_err(|overloaded| {
                 tracing::warn!(key_id = %record.key.id, %overloaded, "a key could not be checked");
                 Denial::store_unavailable()
-            })?
-        } else {
-            record.verifier.matches(&digest)
+            })?,
         };
-        Ok(matches && record.minted_under == minted_under && record.key.id == presented.id())
+        let genuine = matches && record.minted_under == minted_under && record.key.id == presented.id();
+        if genuine {
+            entry.proven(digest);
+        }
+        Ok(genuine)
+    }
+
+    /// Whether the record was made under an older ring entry, and it has not been tried lately to move it.
+    fn is_to_move(&self, entry: &Entry) -> bool {
+        let lately = |at| (TimeDelta::zero()..MOVE_AGAIN).contains(&(self.clock.now() - at));
+        entry.digested_under() != self.ring.current_id() && !self.moves.get(&entry.key().id).is_some_and(lately)
     }
 
     /// Moves a record made under an older ring entry to the current one. A failure leaves it for a later use: the
     /// request has its answer already.
-    async fn redigest(&self, record: KeyRecord, presented: &PresentedKey<'_>) -> KeyRecord {
-        let now = self.clock.now();
-        let lately = |at| (TimeDelta::zero()..MOVE_AGAIN).contains(&(now - at));
-        if self.moves.get(&record.key.id).is_some_and(lately) {
-            return record;
-        }
-        self.moves.insert(record.key.id, now);
-        match self.move_to_current(&record, presented).await {
-            Ok(Some(moved)) => {
-                events::redigested(&moved.key);
-                moved
-            }
-            Ok(None) => record,
+    async fn redigest(&self, record: &KeyRecord, presented: &PresentedKey<'_>) {
+        self.moves.insert(record.key.id, self.clock.now());
+        let moved = self.move_to_current(record, presented).await;
+        // Whether or not the store is known to have done it.
+        self.cache.changed(&Change::Key(record.key.id));
+        match moved {
+            Ok(Some(moved)) => events::redigested(&moved.key),
+            Ok(None) => {}
             Err(error) => {
                 tracing::warn!(key_id = %record.key.id, %error, "a key was not moved to the current ring entry");
-                record
             }
         }
     }

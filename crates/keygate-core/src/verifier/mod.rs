@@ -91,11 +91,6 @@ impl Verifier {
         }
     }
 
-    /// Whether checking it takes long enough to be done off the async threads.
-    pub(crate) fn is_slow(&self) -> bool {
-        matches!(self, Self::Pbkdf2Sha256 { .. })
-    }
-
     /// Whether the key with this digest is the one, in constant time. Slow for a slow scheme.
     pub(crate) fn matches(&self, presented: &[u8; 32]) -> bool {
         match self {

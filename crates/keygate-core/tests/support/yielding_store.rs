@@ -1,8 +1,11 @@
 //! A store that answers no call at once, so that a future can be dropped before and after each of them.
 
 use std::collections::BTreeMap;
+use std::sync::Weak;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use keygate_core::coherence::{Coherence, Read, Watcher};
 use keygate_core::key::KeyId;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
@@ -25,6 +28,14 @@ macro_rules! yielding {
                 self.0.describe()
             }
 
+            fn watch(&self, watcher: Weak<dyn Watcher>, stale: Duration) {
+                self.0.watch(watcher, stale);
+            }
+
+            fn coherence(&self) -> Coherence {
+                self.0.coherence()
+            }
+
             $(async fn $name(&self $(, $argument: $type)*) -> $answer {
                 yield_now().await;
                 let answer = self.0.$name($($argument),*).await;
@@ -36,6 +47,10 @@ macro_rules! yielding {
 }
 
 yielding! {
+    async fn load_record(&self, id: KeyId) -> Result<Read<Option<KeyRecord>>, StoreError>;
+    async fn load_parents(&self, organization: &OrganizationId, project: Option<&ProjectId>)
+        -> Result<Read<Parents>, StoreError>;
+    async fn told_everywhere(&self) -> Result<bool, StoreError>;
     async fn deployment(&self) -> Result<Option<Deployment>, StoreError>;
     async fn put_deployment(&self, previous: Option<&Deployment>, next: &Deployment) -> Result<bool, StoreError>;
     async fn record(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError>;

@@ -40,7 +40,7 @@ mod verdict;
 
 use std::net::IpAddr;
 
-use keygate_core::context::RequestContext;
+use keygate_core::context::{RequestContext, RequestView};
 use keygate_core::denial::{Denial, DenialReason};
 use keygate_core::manager::{ApiKeyManager, Attempt};
 use keygate_core::names::Environment;
@@ -147,8 +147,8 @@ impl Gate {
         }
         match self.sources.read(headers, query) {
             Ok(credential) => {
-                let mut context = self.context.clone();
-                context.client_address = client_address(peer, headers, &self.proxies);
+                let address = client_address(peer, headers, &self.proxies);
+                let context = RequestView::from(&self.context).at_address(address);
                 Verdict::Attempt(self.manager.attempt(credential.as_bytes(), context))
             }
             Err(denial) if self.optional && denial.reason() == DenialReason::MissingKey => {

@@ -1,0 +1,114 @@
+//! A key, ready to be checked.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use subtle::ConstantTimeEq;
+
+use super::parents::ParentsCell;
+use crate::clock::Tick;
+use crate::coherence::{Generation, Stamp};
+use crate::record::{Key, KeyRecord};
+use crate::ring::EntryId;
+use crate::verifier::Verifier;
+
+/// A key that was read, what says whether it still holds, and what stands above it.
+pub(crate) struct Entry {
+    generation: Generation,
+    stamp: Stamp,
+    fresh_until: Tick,
+    /// The digest of the one text that is this key. Of a slow verifier it is known once that text was presented.
+    digest: OnceLock<[u8; 32]>,
+    parents: Arc<ParentsCell>,
+    record: KeyRecord,
+}
+
+impl Entry {
+    pub(super) fn new(record: KeyRecord, stamp: Stamp, fresh_until: Tick, parents: Arc<ParentsCell>) -> Self {
+        let digest = match &record.verifier {
+            Verifier::HmacSha256 { digest } => OnceLock::from(*digest),
+            _ => OnceLock::new(),
+        };
+        Self { generation: Generation::new(), stamp, fresh_until, digest, parents, record }
+    }
+
+    pub(crate) fn key(&self) -> &Key {
+        &self.record.key
+    }
+
+    pub(crate) fn record(&self) -> &KeyRecord {
+        &self.record
+    }
+
+    pub(crate) fn parents(&self) -> &Arc<ParentsCell> {
+        &self.parents
+    }
+
+    /// The ring entry that presented texts are digested under to compare them.
+    pub(crate) fn digested_under(&self) -> EntryId {
+        self.record.digested_under
+    }
+
+    /// Whether a text of this digest is the key, in constant time; `None` while it is not known.
+    pub(crate) fn proves(&self, presented: &[u8; 32]) -> Option<bool> {
+        self.digest.get().map(|digest| digest.ct_eq(presented).into())
+    }
+
+    /// The key's own text has this digest, as its slow verifier has found.
+    pub(crate) fn proven(&self, digest: [u8; 32]) {
+        // Whoever came first has written the same: a second digest that matches would be a collision.
+        let _ = self.digest.set(digest);
+    }
+
+    /// Whether it may be believed without asking the store.
+    pub(crate) fn is_current(&self, now: Tick) -> bool {
+        now < self.fresh_until && self.stamp.is_current(&self.generation, now)
+    }
+
+    /// Whether it may decide a request that came at `asked`.
+    pub(crate) fn may_decide(&self, now: Tick, asked: Tick) -> bool {
+        self.is_current(now) || (self.stamp.sent() >= asked && self.stamp.may_decide(&self.generation, now, asked))
+    }
+
+    /// Whether it may be believed while the store fails.
+    pub(crate) fn may_be_stale(&self, now: Tick, stale: Duration) -> bool {
+        self.stamp.may_be_stale(&self.generation, now, stale)
+    }
+
+    /// It has changed in the store.
+    pub(super) fn change(&self) {
+        self.generation.advance();
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("key", &self.record.key.id).field("stamp", &self.stamp).finish_non_exhaustive()
+    }
+}
+
+/// That there is no key of an id.
+#[derive(Debug)]
+pub(crate) struct Absence {
+    generation: Generation,
+    stamp: Stamp,
+}
+
+impl Absence {
+    pub(super) fn new(stamp: Stamp) -> Self {
+        Self { generation: Generation::new(), stamp }
+    }
+
+    pub(super) fn is_current(&self, now: Tick) -> bool {
+        self.stamp.is_current(&self.generation, now)
+    }
+
+    pub(super) fn may_decide(&self, now: Tick, asked: Tick) -> bool {
+        self.stamp.may_decide(&self.generation, now, asked)
+    }
+
+    pub(super) fn change(&self) {
+        self.generation.advance();
+    }
+}

@@ -1,0 +1,280 @@
+//! What a manager keeps of what it has read, so that most requests need not read again.
+//!
+//! - [`entry`]: a key, ready to be checked, with the stamp that says whether it still holds.
+//! - [`parents`]: what stands above keys, in cells that all keys below share: one change reaches all of them at once.
+//! - [`flights`]: what is being read now: once for all who wait for it.
+//! - [`counters`]: what it does, counted without a line of memory that all threads write to.
+//!
+//! Nothing kept is ever believed by its age alone: see [`coherence`](crate::coherence) for the argument. And nothing but
+//! the secret's digest is decided here: every other check runs again for every request.
+//!
+//! Entries are in a `quick_cache`, which takes a third of the time of a moka cache for a hit and keeps its speed with a
+//! second thread (BENCHMARKS.md); what is asked for rarely and must end by itself is in moka caches.
+
+mod counters;
+mod entry;
+mod flights;
+mod parents;
+
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+pub use counters::CacheStatistics;
+use counters::Counters;
+use entry::Absence;
+pub(crate) use entry::Entry;
+use flights::{Flights, Joined, Landing};
+pub(crate) use parents::HeldParents;
+use parents::ParentCells;
+
+use crate::clock::{Clock, Tick};
+use crate::coherence::{Change, Read, Stamp, Watcher};
+use crate::denial::Denial;
+use crate::key::KeyId;
+use crate::manager::repair_all;
+use crate::record::KeyRecord;
+use crate::store::{Store, StoreError};
+
+/// How many keys are remembered to be absent, and for how long. Only ids whose tag was genuine come here: keys that were
+/// deleted, or whose creation was never finished.
+const ABSENT: u64 = 10_000;
+const ABSENT_FOR: Duration = Duration::from_secs(10);
+/// How many keys are remembered to be revoked, and for how long: well above what a store's replicas can be behind.
+const REVOKED: u64 = 100_000;
+const REVOKED_FOR: Duration = Duration::from_secs(10 * 60);
+
+/// How much is kept, and how long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Policy {
+    pub(crate) capacity: usize,
+    pub(crate) ttl: Duration,
+    pub(crate) stale: Duration,
+}
+
+type Entries = quick_cache::sync::Cache<
+    KeyId,
+    Arc<Entry>,
+    quick_cache::UnitWeighter,
+    quick_cache::DefaultHashBuilder,
+    counters::CountEvictions,
+>;
+
+pub(crate) struct Cache {
+    entries: Entries,
+    absent: moka::sync::Cache<KeyId, Arc<Absence>>,
+    revoked: moka::sync::Cache<KeyId, ()>,
+    flights: Flights,
+    parents: ParentCells,
+    counters: Arc<Counters>,
+    policy: Policy,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    myself: Weak<Self>,
+}
+
+/// What a read of a key came to.
+#[derive(Clone)]
+pub(crate) enum Found {
+    /// The key.
+    Key(Arc<Entry>),
+    /// There is none.
+    Nothing(Arc<Absence>),
+}
+
+impl Found {
+    pub(crate) fn may_decide(&self, now: Tick, asked: Tick) -> bool {
+        match self {
+            Self::Key(entry) => entry.may_decide(now, asked),
+            Self::Nothing(absence) => absence.may_decide(now, asked),
+        }
+    }
+
+    fn change(&self) {
+        match self {
+            Self::Key(entry) => entry.change(),
+            Self::Nothing(absence) => absence.change(),
+        }
+    }
+}
+
+impl Cache {
+    /// A cache before a store, which it watches unless it is to keep nothing.
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, policy: Policy) -> Arc<Self> {
+        let counters = Arc::new(Counters::default());
+        let entries = Entries::with(
+            policy.capacity.max(1),
+            policy.capacity.max(1) as u64,
+            quick_cache::UnitWeighter,
+            quick_cache::DefaultHashBuilder::default(),
+            counters::CountEvictions(Arc::clone(&counters)),
+        );
+        let cache = Arc::new_cyclic(|myself| Self {
+            entries,
+            absent: moka::sync::Cache::builder().max_capacity(ABSENT).time_to_live(ABSENT_FOR).build(),
+            revoked: moka::sync::Cache::builder().max_capacity(REVOKED).time_to_live(REVOKED_FOR).build(),
+            flights: Flights::new(),
+            parents: ParentCells::new(),
+            counters,
+            policy,
+            store,
+            clock,
+            myself: Weak::clone(myself),
+        });
+        if policy.capacity > 0 {
+            let watcher: Arc<dyn Watcher> = cache.clone();
+            cache.store.watch(Arc::downgrade(&watcher), policy.stale);
+        }
+        cache
+    }
+
+    /// What is kept of a key, whether or not it still holds.
+    pub(crate) fn entry(&self, id: KeyId) -> Option<Arc<Entry>> {
+        self.entries.get(&id)
+    }
+
+    /// Whether it is known now that there is no such key.
+    pub(crate) fn is_absent(&self, id: KeyId, now: Tick) -> bool {
+        self.absent.get(&id).is_some_and(|absence| absence.is_current(now))
+    }
+
+    /// The key, for a request that came at `asked`: out of the cache, out of a read that others wait for, or out of one
+    /// that begins now. `read` reads it from the store; whoever waits for a read shares its failure.
+    ///
+    /// Dropping the future gives up the read that it began, and wakes those who waited for it: one of them reads.
+    pub(crate) async fn find<F>(&self, id: KeyId, asked: Tick, read: impl Fn() -> F) -> Result<Found, Denial>
+    where
+        F: Future<Output = Result<Read<Option<KeyRecord>>, Denial>>,
+    {
+        loop {
+            if let Some(entry) = self.entry(id).filter(|entry| entry.may_decide(self.clock.tick(), asked)) {
+                return Ok(Found::Key(entry));
+            }
+            let found = match self.flights.join(id) {
+                Joined::Passenger(flight) => match flight.landed().await {
+                    Some(landed) => landed?,
+                    None => continue,
+                },
+                Joined::Pilot(landing) => {
+                    self.counters.loads.add();
+                    match read().await {
+                        Ok(read) => self.land(landing, id, read),
+                        Err(denial) => return Err(landing.fail(denial)),
+                    }
+                }
+            };
+            // What landed may be of before this request came and no longer hold, or have changed under way.
+            if found.may_decide(self.clock.tick(), asked) {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Takes in what was read.
+    fn land(&self, landing: Landing<'_>, id: KeyId, read: Read<Option<KeyRecord>>) -> Found {
+        let now = self.clock.now();
+        // The generation of what lands begins with it: it counts only what is told after it has landed. What was told
+        // while it was under way, the landing says.
+        let stamp = Stamp::new(0, &read);
+        let keep = self.policy.capacity > 0 && stamp.may_be_kept();
+        let found = match read.value {
+            Some(record) => {
+                let parents = self.parents.cell(&record.key.organization, record.key.project.as_ref());
+                let fresh_until = stamp.sent().after(time_to_live(&record, now, self.policy.ttl));
+                Found::Key(Arc::new(Entry::new(record, stamp, fresh_until, parents)))
+            }
+            None => Found::Nothing(Arc::new(Absence::new(stamp))),
+        };
+        landing.land(found.clone(), |changed| match &found {
+            _ if changed => found.change(),
+            Found::Key(entry) if keep => self.entries.insert(id, Arc::clone(entry)),
+            Found::Nothing(absence) if keep => self.absent.insert(id, Arc::clone(absence)),
+            _ => {}
+        });
+        found
+    }
+
+    /// What stands above the key, for a request that came at `asked`.
+    pub(crate) async fn parents(&self, entry: &Entry, asked: Tick) -> Result<Arc<HeldParents>, StoreError> {
+        let (store, clock) = (&*self.store, &*self.clock);
+        entry.parents().find(store, clock, asked, self.policy.ttl, &self.counters.parent_loads).await
+    }
+
+    /// Whether the key is remembered to be revoked, whatever the store says now.
+    pub(crate) fn was_revoked(&self, id: KeyId) -> bool {
+        self.revoked.contains_key(&id)
+    }
+
+    /// The keys remembered to be revoked.
+    pub(crate) fn revoked_ids(&self) -> Vec<KeyId> {
+        self.revoked.iter().map(|(id, ())| *id).collect()
+    }
+
+    /// How long what was read may still be believed when the store fails.
+    pub(crate) fn stale(&self) -> Duration {
+        self.policy.stale
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) fn statistics(&self) -> CacheStatistics {
+        let Counters { hits, misses, loads, parent_loads, evictions, changes, stale } = &*self.counters;
+        CacheStatistics {
+            hits: hits.sum(),
+            misses: misses.sum(),
+            loads: loads.sum(),
+            parent_loads: parent_loads.sum(),
+            evictions: evictions.load(Ordering::Relaxed),
+            changes: changes.sum(),
+            stale: stale.sum(),
+            entries: self.entries.len() as u64,
+            capacity: self.policy.capacity as u64,
+        }
+    }
+}
+
+impl Watcher for Cache {
+    fn changed(&self, change: &Change) {
+        self.counters.changes.add();
+        match change {
+            Change::Key(id) | Change::Revoked(id) => {
+                if matches!(change, Change::Revoked(_)) {
+                    self.revoked.insert(*id, ());
+                }
+                self.flights.change(*id, || {
+                    if let Some((_, entry)) = self.entries.remove(id) {
+                        entry.change();
+                    }
+                    if let Some(absence) = self.absent.remove(id) {
+                        absence.change();
+                    }
+                });
+            }
+            Change::Organization(organization) => self.parents.change(organization, None),
+            Change::Project(organization, project) => self.parents.change(organization, Some(project)),
+        }
+    }
+
+    fn reached_anew(&self) {
+        let (Some(cache), Ok(runtime)) = (self.myself.upgrade(), tokio::runtime::Handle::try_current()) else { return };
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        runtime.spawn(repair_all(cache, store, clock));
+    }
+}
+
+/// How long a record is kept: not beyond its end, from when on it is read once more and kept as ended.
+fn time_to_live(record: &KeyRecord, now: DateTime<Utc>, ttl: Duration) -> Duration {
+    let left = record.key.expires_at.and_then(|end| (end - now).to_std().ok());
+    left.filter(|left| !left.is_zero()).map_or(ttl, |left| left.min(ttl))
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("statistics", &self.statistics()).finish_non_exhaustive()
+    }
+}

@@ -14,6 +14,9 @@
 //! - **On disk when answered.** Every write is one transaction, synced to the disk before it is acknowledged, with all
 //!   that belongs to it: the record, its places in the lists, its share of the quotas. A crash leaves the whole of a
 //!   transaction or nothing of it. A bulk creation is one transaction for each 10,000 keys.
+//! - **Told when answered.** Whoever [watches](keygate_core::store::Store::watch) the store, over whichever clone, is told
+//!   of a change after it is on the disk and before it is answered. What was read may be kept until then, for as long as
+//!   the file is open.
 //! - **A local disk.** File locks and syncs of network file systems are not what this relies on.
 //! - **When the disk fails** the store answers that it is unavailable, and goes on doing so until it is opened anew,
 //!   since nobody knows what of the failed write the disk has.
@@ -26,6 +29,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod file;
 mod holder;
 mod listing;
 mod open;

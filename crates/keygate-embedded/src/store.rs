@@ -2,24 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use keygate_core::clock::{Clock, SystemClock};
+use keygate_core::coherence::{Change, Coherence, Read, Watcher};
 use keygate_core::key::KeyId;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
-use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
+use keygate_core::record::{
+    KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange,
+};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
     Acknowledgement, CreateRefusal, Deployment, Listing, QuotaUse, RecordPage, Store, StoreError, WriteRefusal, Written,
 };
-use redb::{Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
-use tokio::sync::Mutex;
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
-use crate::error::{OpenError, panicked, storage};
+use crate::error::{OpenError, storage};
+use crate::file::File;
 use crate::holder::HolderFile;
 use crate::tables::{KeyTables, META, RECORDS, decode, reading, record_of};
 use crate::verify::Verification;
@@ -32,22 +35,12 @@ const CHUNK: usize = 10_000;
 /// On disk, in one place.
 const SYNCED: Acknowledgement = Acknowledgement { replicas: 0, fsynced: Some(true) };
 
-/// A store in one file. Cheap to clone: clones share the file. See the [crate docs](crate).
+/// A store in one file. Cheap to clone: clones share the file, and those who watch it. See the [crate docs](crate).
 ///
 /// It needs a tokio runtime. `Debug` shows the path alone.
 #[derive(Clone)]
 pub struct EmbeddedStore {
     file: Arc<File>,
-}
-
-struct File {
-    path: PathBuf,
-    clock: Arc<dyn Clock>,
-    /// Held while a write runs. redb lets one write at a time as well, but would have each that waits wait on a thread.
-    turn: Arc<Mutex<()>>,
-    /// Before the database, so that it goes while the file is still locked.
-    _holder: HolderFile,
-    database: Database,
 }
 
 impl fmt::Debug for EmbeddedStore {
@@ -74,8 +67,7 @@ impl EmbeddedStore {
         let path = path.as_ref().to_owned();
         let database = open::database(&path)?;
         let holder = HolderFile::write(&path, clock.now());
-        let file = File { path, clock: Arc::new(clock), turn: Arc::default(), _holder: holder, database };
-        Ok(Self { file: Arc::new(file) })
+        Ok(Self { file: Arc::new(File::new(path, Arc::new(clock), holder, database)) })
     }
 
     /// The file.
@@ -108,10 +100,11 @@ impl EmbeddedStore {
         blocking(move || file.read(read)).await?
     }
 
-    /// One transaction, in its turn, on a thread for that. Once its turn has come it is finished, whether or not
-    /// anybody still waits for it.
+    /// One transaction, in its turn, on a thread for that. Once its turn has come it is finished and those who watch are
+    /// told of its changes, whether or not anybody still waits for it.
     async fn write<T, E>(
         &self,
+        changes: Vec<Change>,
         write: impl FnOnce(&WriteTransaction, DateTime<Utc>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -122,7 +115,7 @@ impl EmbeddedStore {
         let file = Arc::clone(&self.file);
         blocking(move || {
             let _turn = turn;
-            file.write(write)
+            file.write(&changes, write)
         })
         .await?
     }
@@ -130,44 +123,14 @@ impl EmbeddedStore {
     /// One transaction on the tables of keys.
     async fn write_keys<T, E>(
         &self,
+        changes: Vec<Change>,
         write: impl FnOnce(&mut KeyTables<'_>, DateTime<Utc>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.write(|transaction, now| write(&mut KeyTables::open(transaction)?, now)).await
-    }
-}
-
-impl File {
-    fn read<T>(
-        &self,
-        read: impl FnOnce(&ReadTransaction, DateTime<Utc>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            let transaction = self.database.begin_read().map_err(storage)?;
-            read(&transaction, self.clock.now())
-        }));
-        result.unwrap_or_else(|panic| Err(StoreError::damaged("pages", panicked(&*panic))))
-    }
-
-    /// Commits what succeeds; what is refused or fails leaves nothing.
-    fn write<T, E: From<StoreError>>(
-        &self,
-        write: impl FnOnce(&WriteTransaction, DateTime<Utc>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let result = catch_unwind(AssertUnwindSafe(|| {
-            let mut transaction = self.database.begin_write().map_err(storage)?;
-            // One sync: 0.37 ms where two phases, which guard against somebody who chooses the order of writes to the
-            // disk, took 0.47. Opening after a crash reads the file once, 0.7 s for a million keys; redb's quick
-            // repair would halve that, for writes that take twice as long.
-            transaction.set_durability(Durability::Immediate).map_err(storage)?;
-            let outcome = write(&transaction, self.clock.now())?;
-            transaction.commit().map_err(storage)?;
-            Ok(outcome)
-        }));
-        result.unwrap_or_else(|panic| Err(StoreError::damaged("pages", panicked(&*panic)).into()))
+        self.write(changes, |transaction, now| write(&mut KeyTables::open(transaction)?, now)).await
     }
 }
 
@@ -189,7 +152,7 @@ impl Store for EmbeddedStore {
 
     async fn put_deployment(&self, previous: Option<&Deployment>, next: &Deployment) -> Result<bool, StoreError> {
         let (previous, next) = (previous.cloned(), next.clone());
-        self.write(move |write, _| parents::put_deployment(write, previous.as_ref(), &next)).await
+        self.write(Vec::new(), move |write, _| parents::put_deployment(write, previous.as_ref(), &next)).await
     }
 
     async fn record(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
@@ -198,6 +161,34 @@ impl Store for EmbeddedStore {
 
     async fn parents(&self, organization: &OrganizationId, project: Option<&ProjectId>) -> Result<Parents, StoreError> {
         self.read_short(|read| parents::parents(read, organization, project))
+    }
+
+    fn watch(&self, watcher: Weak<dyn Watcher>, stale: Duration) {
+        self.file.watchers.add(watcher, stale);
+    }
+
+    fn coherence(&self) -> Coherence {
+        Coherence::InProcess
+    }
+
+    async fn load_record(&self, id: KeyId) -> Result<Read<Option<KeyRecord>>, StoreError> {
+        let sent = self.file.clock.tick();
+        Ok(Read::leased(self.record(id).await?, sent, self.file.lease()))
+    }
+
+    async fn load_parents(
+        &self,
+        organization: &OrganizationId,
+        project: Option<&ProjectId>,
+    ) -> Result<Read<Parents>, StoreError> {
+        let sent = self.file.clock.tick();
+        Ok(Read::leased(self.parents(organization, project).await?, sent, self.file.lease()))
+    }
+
+    async fn told_everywhere(&self) -> Result<bool, StoreError> {
+        // Whoever writes tells in its turn, so what was written before this one is told.
+        let _turn = self.file.turn.lock().await;
+        Ok(true)
     }
 
     /// One transaction for each 10,000 keys: when one fails, those before it have happened.
@@ -214,7 +205,8 @@ impl Store for EmbeddedStore {
         let mut left = records.into_iter().peekable();
         while left.peek().is_some() {
             let (organization, chunk) = (organization.clone(), left.by_ref().take(CHUNK).collect::<Vec<_>>());
-            let created = self.write_keys(move |tables, now| {
+            let changes = chunk.iter().map(|record| Change::Key(record.key.id)).collect();
+            let created = self.write_keys(changes, move |tables, now| {
                 tables.sweep(&organization, now)?;
                 tables.create(quota, &chunk, now)
             });
@@ -224,8 +216,8 @@ impl Store for EmbeddedStore {
     }
 
     async fn replace(&self, record: &KeyRecord, expected: Revision) -> Result<Acknowledgement, WriteRefusal> {
-        let record = record.clone();
-        self.write_keys(move |tables, now| tables.replace(&record, expected, now)).await?;
+        let (record, changes) = (record.clone(), vec![Change::Key(record.key.id)]);
+        self.write_keys(changes, move |tables, now| tables.replace(&record, expected, now)).await?;
         Ok(SYNCED)
     }
 
@@ -236,8 +228,12 @@ impl Store for EmbeddedStore {
         change: &StatusChange,
     ) -> Result<Written, WriteRefusal> {
         let (organization, change) = (organization.clone(), change.clone());
-        let written = self.write_keys(move |tables, now| tables.set_status(&organization, id, change, now)).await?;
-        Ok(Written { record: written, acknowledgement: SYNCED })
+        let mut changes = vec![Change::Key(id)];
+        if change.status == KeyStatus::Revoked {
+            changes.push(Change::Revoked(id));
+        }
+        let written = self.write_keys(changes, move |tables, now| tables.set_status(&organization, id, change, now));
+        Ok(Written { record: written.await?, acknowledgement: SYNCED })
     }
 
     async fn delete(
@@ -246,8 +242,8 @@ impl Store for EmbeddedStore {
         id: KeyId,
         expected: Revision,
     ) -> Result<Acknowledgement, WriteRefusal> {
-        let organization = organization.clone();
-        self.write_keys(move |tables, _| tables.delete(&organization, id, expected)).await?;
+        let (organization, changes) = (organization.clone(), vec![Change::Key(id)]);
+        self.write_keys(changes, move |tables, _| tables.delete(&organization, id, expected)).await?;
         Ok(SYNCED)
     }
 
@@ -266,8 +262,8 @@ impl Store for EmbeddedStore {
         record: &OrganizationRecord,
         expected: Option<Revision>,
     ) -> Result<Acknowledgement, WriteRefusal> {
-        let record = record.clone();
-        self.write(move |write, _| parents::put_organization(write, &record, expected)).await?;
+        let (record, changes) = (record.clone(), vec![Change::Organization(record.id.clone())]);
+        self.write(changes, move |write, _| parents::put_organization(write, &record, expected)).await?;
         Ok(SYNCED)
     }
 
@@ -276,8 +272,9 @@ impl Store for EmbeddedStore {
         record: &ProjectRecord,
         expected: Option<Revision>,
     ) -> Result<Acknowledgement, WriteRefusal> {
+        let changes = vec![Change::Project(record.organization.clone(), record.id.clone())];
         let record = record.clone();
-        self.write(move |write, _| parents::put_project(write, &record, expected)).await?;
+        self.write(changes, move |write, _| parents::put_project(write, &record, expected)).await?;
         Ok(SYNCED)
     }
 

@@ -1,9 +1,12 @@
 //! A store that fails when a test says so, and counts what it is asked.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use keygate_core::clock::Tick;
+use keygate_core::coherence::{Coherence, Lease, Read, Watcher};
 use keygate_core::key::KeyId;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
@@ -13,7 +16,14 @@ use keygate_core::store::{
 };
 use tokio::sync::watch;
 
-/// Passes calls on to another store, except while it is told not to. Cheap to clone: clones share their state.
+use crate::faulty_word::Word;
+
+/// Passes calls on to another store, except while it is told not to. Cheap to clone: clones share their state, and those
+/// who watch are told while one of them lives.
+///
+/// What it loads comes under a lease of its own in the place of the inner store's, so that a test can let that
+/// [lapse](Self::lapse). So the end of the inner store's lease is not seen: whoever wipes a
+/// [`MemoryStore`](keygate_core::store::MemoryStore) behind it says [`renew_lease`](Self::renew_lease).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -34,6 +44,7 @@ pub struct FaultyStore {
     inner: Arc<dyn Store>,
     fault: Arc<watch::Sender<Fault>>,
     calls: Arc<watch::Sender<StoreCalls>>,
+    word: Arc<Word>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +61,9 @@ enum Fault {
 pub struct StoreCalls {
     pub deployment: u64,
     pub put_deployment: u64,
+    pub load_record: u64,
+    pub load_parents: u64,
+    pub told_everywhere: u64,
     pub record: u64,
     pub parents: u64,
     pub create: u64,
@@ -69,8 +83,10 @@ impl StoreCalls {
     pub fn total(&self) -> u64 {
         let Self { deployment, put_deployment, record, parents, create, replace, set_status, .. } = self;
         let Self { delete, list, quota_use, put_organization, put_project, ring_usage, .. } = self;
+        let Self { load_record, load_parents, told_everywhere, .. } = self;
         let written = create + replace + set_status + delete + put_organization + put_project + put_deployment;
-        deployment + record + parents + list + quota_use + ring_usage + written
+        let loaded = load_record + load_parents + told_everywhere;
+        deployment + record + parents + list + quota_use + ring_usage + written + loaded
     }
 }
 
@@ -88,6 +104,7 @@ impl FaultyStore {
             inner,
             fault: Arc::new(watch::channel(Fault::None).0),
             calls: Arc::new(watch::channel(StoreCalls::default()).0),
+            word: Arc::new(Word::new()),
         }
     }
 
@@ -107,8 +124,34 @@ impl FaultyStore {
         self.fault.send_replace(Fault::Stall);
     }
 
-    /// From now on calls are passed on and answered, and those that wait go on.
+    /// From now on those who were made to watch through this store are told of no change, as if the word were lost on
+    /// the way. Whatever else is wrong with the store stays so.
+    pub fn deafen(&self) {
+        self.word.deafen();
+    }
+
+    /// The lease ends: what was loaded is no longer vouched for, nor what is loaded until [`heal`](Self::heal).
+    pub fn lapse(&self) {
+        self.word.lapse();
+    }
+
+    /// The lease ends and another begins, as at a new connection: what was loaded is no longer vouched for, what is
+    /// loaded from now on is.
+    pub fn renew_lease(&self) {
+        self.word.renew();
+    }
+
+    /// From now on the lease, which was without an end, is until this moment: what was loaded is vouched for no longer,
+    /// what is loaded from now on is until then. A later moment extends the same lease, as a heartbeat does; an earlier
+    /// one begins another.
+    pub fn vouch_until(&self, moment: Tick) {
+        self.word.vouch_until(moment);
+    }
+
+    /// From now on calls are passed on and answered, and those that wait go on. Those who watch are told again. A lease
+    /// that has ended stays so, and another without an end begins.
     pub fn heal(&self) {
+        self.word.heal();
         self.fault.send_replace(Fault::None);
     }
 
@@ -146,6 +189,12 @@ fn answer<T, E: From<StoreError>>(lost: bool, answer: Result<T, E>) -> Result<T,
     if lost { Err(StoreError::unavailable("a test lost the store's answer").into()) } else { answer }
 }
 
+/// What was read, under this lease, if there is to be one. The lease is the one from before the reading: one that begins
+/// meanwhile says nothing of it.
+fn under<T>(lease: Arc<Lease>, read: Read<T>) -> Read<T> {
+    Read { lease: read.lease.is_some().then_some(lease), ..read }
+}
+
 #[async_trait]
 impl Store for FaultyStore {
     fn describe(&self) -> String {
@@ -170,6 +219,38 @@ impl Store for FaultyStore {
     async fn parents(&self, organization: &OrganizationId, project: Option<&ProjectId>) -> Result<Parents, StoreError> {
         let lost = self.enter(|calls| calls.parents += 1).await?;
         answer(lost, self.inner.parents(organization, project).await)
+    }
+
+    fn watch(&self, watcher: Weak<dyn Watcher>, stale: Duration) {
+        self.inner.watch(self.word.ear(watcher), stale);
+    }
+
+    fn coherence(&self) -> Coherence {
+        match self.inner.coherence() {
+            Coherence::InProcess | Coherence::Live if !self.word.lease().is_live(Tick::now()) => Coherence::Lapsed,
+            coherence => coherence,
+        }
+    }
+
+    async fn load_record(&self, id: KeyId) -> Result<Read<Option<KeyRecord>>, StoreError> {
+        let lost = self.enter(|calls| calls.load_record += 1).await?;
+        let lease = self.word.lease();
+        answer(lost, self.inner.load_record(id).await.map(|read| under(lease, read)))
+    }
+
+    async fn load_parents(
+        &self,
+        organization: &OrganizationId,
+        project: Option<&ProjectId>,
+    ) -> Result<Read<Parents>, StoreError> {
+        let lost = self.enter(|calls| calls.load_parents += 1).await?;
+        let lease = self.word.lease();
+        answer(lost, self.inner.load_parents(organization, project).await.map(|read| under(lease, read)))
+    }
+
+    async fn told_everywhere(&self) -> Result<bool, StoreError> {
+        let lost = self.enter(|calls| calls.told_everywhere += 1).await?;
+        answer(lost, self.inner.told_everywhere().await)
     }
 
     async fn create(

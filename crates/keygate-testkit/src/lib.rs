@@ -31,6 +31,7 @@ mod error;
 mod fault;
 mod fault_proxy;
 mod faulty_store;
+mod faulty_word;
 mod guarded_process;
 mod held_clock;
 mod port;

@@ -22,8 +22,10 @@
 // A broken promise ends its test, with the reason.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod coherence;
 mod creation;
 mod deletion;
+mod ear;
 mod listing;
 mod model;
 mod parents;
@@ -42,6 +44,7 @@ use keygate_core::names::{OrganizationId, UserId};
 use keygate_core::record::{KeyRecord, Quota};
 use keygate_core::store::{CreateRefusal, Listing, Store, WriteRefusal};
 
+pub use coherence::*;
 pub use creation::*;
 pub use deletion::*;
 pub use listing::*;
@@ -146,6 +149,18 @@ macro_rules! store_contract {
                 the_deployment_marker_is_compare_and_set,
                 one_of_concurrent_set_ups_wins,
                 ring_usage_counts_usable_keys_per_entry,
+                a_watcher_is_told_of_every_write_of_a_key,
+                a_watcher_is_told_of_every_key_of_a_batch,
+                a_revocation_alone_is_told_as_one,
+                a_watcher_is_told_of_organizations_and_projects,
+                other_keys_are_told_of_under_their_own_names,
+                other_parents_are_told_of_under_their_own_names,
+                every_watcher_is_told,
+                a_watcher_that_is_gone_is_let_go,
+                a_load_reads_what_is_there,
+                a_load_says_when_it_was_asked_for,
+                what_is_loaded_beside_a_write_is_new_or_told_of,
+                everywhere_is_told_of_what_was_written,
                 random_operations_answer_as_the_memory_store_does,
             }
         }

@@ -1,0 +1,87 @@
+//! The contract fails a store that breaks it: one bent store for each promise that would be easy to break.
+
+#![allow(clippy::unwrap_used)]
+
+mod bent;
+mod crier;
+
+use bent::{Bend, bent};
+use keygate_testkit::contract;
+
+/// How often a broken store may be lucky: whether a race is lost, or a random run comes across what is broken, is chance
+/// at each try. What is found by chance is found in most tries, so thirty in a row that find nothing are no chance.
+const TRIES: usize = 30;
+
+macro_rules! bites {
+    (on $runtime:tt: $($promise:ident: $($bend:ident)|+),+ $(,)?) => {
+        $(
+            #[tokio::test $runtime]
+            async fn $promise() {
+                contract::$promise(bent(Bend::Nothing)).await;
+                'bends: for bend in [$(Bend::$bend),+] {
+                    for _ in 0..TRIES {
+                        if tokio::spawn(contract::$promise(bent(bend))).await.is_err() {
+                            continue 'bends;
+                        }
+                    }
+                    panic!("a store that is bent by {bend:?} passes");
+                }
+            }
+        )+
+    };
+}
+
+bites! {
+    on (flavor = "multi_thread", worker_threads = 2):
+    the_user_quota_is_the_most_keys_of_a_user: CreatesBeyondQuotas,
+    the_quota_holds_within_a_batch: CreatesBeyondQuotas,
+    the_user_quota_holds_under_concurrent_creation: CountsBeforeItCreates,
+    one_refusal_stops_none_of_the_others: ReversesOutcomes,
+    another_tenants_key_is_absent_to_every_write: IgnoresTheTenant,
+    an_update_from_an_old_revision_is_refused_and_changes_nothing: IgnoresRevisions,
+    of_concurrent_updates_one_wins: IgnoresRevisions,
+    deleting_needs_the_current_revision: IgnoresRevisions,
+    setting_the_same_status_twice_changes_nothing: StampsRepeatedStatus,
+    a_revoked_record_accepts_no_update_and_no_other_status: RevivesRevoked,
+    random_operations_answer_as_the_memory_store_does: RevivesRevoked,
+    a_cursor_outlives_its_key: ForgetsTheCursor,
+    cursors_are_stable_under_writes: ForgetsTheCursor,
+    lists_are_newest_first: ListsOldestFirst,
+    a_users_list_holds_that_users_keys_alone: ListsTheWholeOrganization,
+    the_deployment_marker_is_compare_and_set: SetsUpTwice,
+    one_of_concurrent_set_ups_wins: SetsUpTwice,
+}
+
+// What never comes is waited for in no time.
+bites! {
+    on (start_paused = true):
+    a_watcher_is_told_of_every_write_of_a_key: TellsNothing | NeverVouches,
+    a_watcher_is_told_of_every_key_of_a_batch: TellsNothing | TellsOfTheFirstOfABatch,
+    a_revocation_alone_is_told_as_one: CallsEveryChangeARevocation | NeverCallsARevocationOne,
+    a_watcher_is_told_of_organizations_and_projects: TellsOfKeysAlone | ForgetsWhoseTheProjectIs,
+    other_keys_are_told_of_under_their_own_names: TellsOfNeighbours,
+    other_parents_are_told_of_under_their_own_names: TellsOfProjectsAsTheirOrganizations,
+    every_watcher_is_told: TellsOneWatcher,
+    a_watcher_that_is_gone_is_let_go: HoldsItsWatchers,
+    a_load_reads_what_is_there: LoadsWhatItLoadedBefore | LoadsWithoutTheProject,
+    a_load_says_when_it_was_asked_for: SaysItAskedLater,
+    what_is_loaded_beside_a_write_is_new_or_told_of: TellsBeforeItWrites,
+    everywhere_is_told_of_what_was_written: NeverKnowsWhoWasTold | TellsNothing,
+}
+
+/// A promise that stands in the suite's source and not in its macro would be tested nowhere.
+#[test]
+fn every_promise_is_in_the_suite() {
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/contract");
+    let suite = std::fs::read_to_string(source.join("mod.rs")).unwrap();
+    let mut promises = 0;
+    for file in std::fs::read_dir(source).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for rest in text.split("\npub async fn ").skip(1) {
+            let (promise, _) = rest.split_once('(').unwrap();
+            assert!(suite.contains(&format!(" {promise},\n")), "{promise} is not in store_contract!");
+            promises += 1;
+        }
+    }
+    assert!(promises > 60, "{promises} promises were found");
+}

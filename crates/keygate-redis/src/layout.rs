@@ -8,6 +8,7 @@ use std::fmt::{self, Display};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use keygate_core::coherence::Change;
 use keygate_core::key::{Bucket, KeyId};
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use sha2::{Digest, Sha256};
@@ -160,10 +161,63 @@ impl Layout {
         self.of_organization("flight", organization)
     }
 
+    /// That a key was revoked, for those who are told of changes: `1`, for an hour. It says so again when it goes.
+    #[must_use]
+    pub fn revoked(&self, id: KeyId) -> String {
+        self.of_key("revoked", id)
+    }
+
+    /// Until when each instance may have to be waited for: a sorted set of 16-byte ids, each of one life of one
+    /// instance's connection, the score a time of the server in milliseconds since 1970.
+    #[must_use]
+    pub fn instances_until(&self) -> String {
+        format!("{}:instances:{{instances}}:until", self.namespace)
+    }
+
+    /// What each instance said with its last heartbeat: a hash, under the same ids. Each is the heartbeat's number in
+    /// eight bytes, the longest this instance believes in milliseconds in eight, and a byte, 1 if it is told of changes.
+    /// `maximum` is the most that the deployment allows, in milliseconds.
+    #[must_use]
+    pub fn instances_beats(&self) -> String {
+        format!("{}:instances:{{instances}}:beats", self.namespace)
+    }
+
     /// The deployment marker: JSON.
     #[must_use]
     pub fn deployment(&self) -> String {
         format!("{}:deployment", self.namespace)
+    }
+
+    /// What the names begin with of which instances are told. None is the beginning of another.
+    pub(crate) fn told_prefixes(&self) -> [String; 4] {
+        ["key", "org", "project", "revoked"].map(|kind| format!("{}:{kind}:", self.namespace))
+    }
+
+    /// What a change of the entry of this name is, if it is one that instances are told of.
+    pub(crate) fn changes(&self, name: &[u8]) -> impl Iterator<Item = Change> + use<> {
+        let changes = self.parts(name).and_then(|(kind, id)| match kind {
+            "key" => Some([Some(Change::Key(id.parse().ok()?)), None]),
+            "revoked" => {
+                let id = id.parse().ok()?;
+                Some([Some(Change::Revoked(id)), Some(Change::Key(id))])
+            }
+            "org" => Some([Some(Change::Organization(OrganizationId::new(id).ok()?)), None]),
+            "project" => {
+                let (organization, project) = id.split_once(':')?;
+                let organization = OrganizationId::new(organization).ok()?;
+                Some([Some(Change::Project(organization, ProjectId::new(project).ok()?)), None])
+            }
+            _ => None,
+        });
+        changes.into_iter().flatten().flatten()
+    }
+
+    /// The kind and the id out of `<namespace>:<kind>:{bNNNN}:<id>`.
+    fn parts<'a>(&self, name: &'a [u8]) -> Option<(&'a str, &'a str)> {
+        let name = std::str::from_utf8(name).ok()?;
+        let (kind, rest) = name.strip_prefix(self.namespace.as_str())?.strip_prefix(':')?.split_once(':')?;
+        let (_bucket, id) = rest.strip_prefix('{')?.split_once("}:")?;
+        Some((kind, id))
     }
 }
 
@@ -185,6 +239,43 @@ mod tests {
         );
         assert_eq!(layout.deployment(), "kg:deployment");
         assert!(layout.record(id).starts_with(&layout.record_prefix()));
+        assert_eq!(layout.revoked(id), "kg:revoked:{b0607}:01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f");
+        assert_eq!(layout.instances_until(), "kg:instances:{instances}:until");
+        assert_eq!(layout.instances_beats(), "kg:instances:{instances}:beats");
+    }
+
+    #[test]
+    fn a_name_says_what_changed() {
+        let layout = Layout::new(Namespace::new("prod-1.eu").unwrap());
+        let told = |name: &str| layout.changes(name.as_bytes()).collect::<Vec<_>>();
+        let id: KeyId = "01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f".parse().unwrap();
+        let (acme, website) = (OrganizationId::new("acme").unwrap(), ProjectId::new("website").unwrap());
+        assert_eq!(told(&layout.record(id)), [Change::Key(id)]);
+        assert_eq!(told(&layout.revoked(id)), [Change::Revoked(id), Change::Key(id)]);
+        assert_eq!(told(&layout.organization(&acme)), [Change::Organization(acme.clone())]);
+        assert_eq!(told(&layout.project(&acme, &website)), [Change::Project(acme.clone(), website)]);
+        for name in [layout.record(id), layout.revoked(id), layout.organization(&acme)] {
+            assert!(layout.told_prefixes().iter().any(|prefix| name.starts_with(prefix)), "{name}");
+        }
+        // What is of no concern, of another deployment, or no name of ours.
+        for name in [
+            &layout.fence(id),
+            &layout.keys(&acme),
+            &layout.deployment(),
+            &Layout::default().record(id),
+            "",
+            "prod-1.eu",
+            "prod-1.eu:key:",
+            "prod-1.eu:key:{b0607}:nothing",
+            "prod-1.eu:key:{b0607",
+            "prod-1.eu:key:{}:{}:",
+            "prod-1.eu:org:{b0001}:a b",
+            "prod-1.eu:project:{b0001}:acme",
+            "prod-1.eu:project:{b0001}:acme:a:b",
+        ] {
+            assert_eq!(told(name), [], "{name}");
+        }
+        assert_eq!(layout.changes(b"prod-1.eu:key:{b0607}:\xff").count(), 0);
     }
 
     #[test]

@@ -17,18 +17,22 @@
 //! It needs Redis 6.2 or later; use one with the fix of CVE-2025-49844 (8.2.2, and the back-ports of that day). An ACL
 //! may limit its user to the names `<namespace>:*` and to GET, MGET, SET, DEL, the sorted sets' ZADD, ZREM, ZCARD,
 //! ZCOUNT, ZSCORE, ZMSCORE, ZRANGE and ZRANGEBYSCORE, HGET, HSET, HDEL, SADD, SISMEMBER, PEXPIRE, TIME, EVAL, EVALSHA,
-//! SCAN and, in a Cluster, CLUSTER.
+//! SCAN, behind Sentinels ROLE and, in a Cluster, CLUSTER. Who watches a store is told of changes if the user
+//! may also CLIENT|TRACKING and the server speaks RESP3 (HELLO, which needs no permission); else what was read is believed
+//! for the length of the [lease](RedisSettings::with_lease), whatever changes.
 //!
 //! Its `maxmemory-policy` must be `noeviction`, which is the default, or one of the `volatile-` kind: a server that evicts
 //! entries without an end forgets keys, and with an organization's record that it is suspended. In a Cluster the clocks of
 //! the primaries must agree within the [reservation](RedisStore::with_reservation), 30 s by default.
 //!
 //! Redis acknowledges a write before its replicas have it, so a failover can lose the last moments' writes, and a
-//! primary that was cut off takes writes until it learns that it is none. `min-replicas-to-write 1` bounds the second.
+//! primary that was cut off takes writes until it learns that it is none. `min-replicas-to-write 1` bounds the second; a
+//! primary that refuses heartbeats for it is not believed by those who watch once the lease has lapsed.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod coherence;
 mod layout;
 mod link;
 mod pending;

@@ -5,7 +5,8 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{namespace, store_at};
+use common::{coherent, eventually, is_live, lease, leased_at, namespace, store_at, watch};
+use keygate_core::coherence::{Change, Coherence};
 use keygate_core::key::Bucket;
 use keygate_core::record::{KeyRecord, KeyStatus, Quota};
 use keygate_core::store::{Store, StoreError};
@@ -71,6 +72,42 @@ async fn behind_sentinels_a_store_outlives_the_death_of_the_primary() {
     assert!(create(&store).await.is_err());
     sentinel.wait_for_other_than(address).await.unwrap();
     created_soon(&store).await;
+}
+
+#[tokio::test]
+async fn behind_sentinels_the_lease_ends_when_another_primary_is_named() {
+    let sentinel = RedisSentinel::builder().sentinels(3, 2).start().await.unwrap();
+    let namespace = namespace();
+    let store = leased_at(&sentinel.url(), namespace.clone(), Duration::from_secs(2));
+    let heard = watch(&store);
+    let before = lease(&store).await;
+    assert!(is_live(&before));
+    let old = &sentinel.servers()[sentinel.primary().await.unwrap()];
+    // The old primary lives, and takes heartbeats until it is told, seconds later.
+    let new = sentinel.failover().await.unwrap();
+    eventually("the lease has ended", || before.has_ended()).await;
+    assert_eq!(old.info("replication").await.unwrap()["role"], "master", "it ended for another reason");
+    coherent(&store, Coherence::Live).await;
+    eventually("it is told that the store is reached anew", || heard.reached() >= 1).await;
+    // It is the new primary that tells, although other Sentinels may name the old one still.
+    let record = create(&store_at(&sentinel.servers()[new].url(), namespace.clone())).await.unwrap();
+    eventually("a change is told", || heard.has(&Change::Key(record.key.id))).await;
+    assert!(is_live(&lease(&store).await));
+}
+
+#[tokio::test]
+async fn behind_sentinels_that_do_not_answer_the_lease_goes_on() {
+    let mut sentinel = RedisSentinel::start().await.unwrap();
+    let store = leased_at(&sentinel.url(), namespace(), Duration::from_millis(500));
+    let _heard = watch(&store);
+    let before = lease(&store).await;
+    sentinel.sentinels()[0].freeze().unwrap();
+    let reached = before.reached();
+    eventually("it is extended", || before.reached() > reached.after(Duration::from_millis(1500))).await;
+    sentinel.sentinels_mut()[0].kill();
+    let reached = before.reached();
+    eventually("it is extended", || before.reached() > reached.after(Duration::from_millis(1500))).await;
+    assert!(is_live(&before));
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{namespace, server, store_at};
+use common::{namespace, server, store_at, watch};
+use keygate_core::coherence::Coherence;
 use keygate_core::record::{KeyStatus, OrganizationRecord, ProjectRecord, Quota, Revision};
 use keygate_core::store::{Listing, Store, StoreError, WriteRefusal};
 use keygate_testkit::{RedisServer, sample};
@@ -52,6 +53,8 @@ async fn all_of_an_organization_shares_a_slot_and_all_of_a_key_does() {
         let id = sample::record(&organization, &user).key.id;
         assert_eq!(tag(layout.record(id)), id.bucket().to_string());
         assert_eq!(tag(layout.record(id)), tag(layout.fence(id)));
+        assert_eq!(tag(layout.record(id)), tag(layout.revoked(id)));
+        assert_eq!(tag(layout.instances_until()), tag(layout.instances_beats()));
         let of_organization = [
             layout.keys(&organization),
             layout.ended(&organization),
@@ -105,7 +108,7 @@ async fn nothing_walks_the_keyspace_but_the_count_of_ring_entries() {
 async fn what_the_crate_docs_name_is_all_that_an_acl_must_allow() {
     let server = RedisServer::start().await.unwrap();
     let commands = "+get +mget +set +del +zadd +zrem +zcard +zcount +zscore +zmscore +zrange +zrangebyscore +hget \
-                    +hset +hdel +sadd +sismember +pexpire +time +eval +evalsha +scan";
+                    +hset +hdel +sadd +sismember +pexpire +time +eval +evalsha +scan +client|tracking";
     let namespace = namespace();
     let names = format!("~{namespace}:*");
     let user = ["ACL", "SETUSER", "limited", "on", ">word", &names];
@@ -120,6 +123,7 @@ async fn what_the_crate_docs_name_is_all_that_an_acl_must_allow() {
     assert_eq!(store.reap(&organization).await.unwrap(), 1);
 
     let store = store_at(&url, namespace);
+    let _heard = watch(&store);
     assert!(store.put_deployment(None, &sample::deployment()).await.unwrap());
     store.put_organization(&OrganizationRecord::new(organization.clone()), None).await.unwrap();
     store.parents(&organization, Some(&sample::project("website"))).await.unwrap();
@@ -140,6 +144,8 @@ async fn what_the_crate_docs_name_is_all_that_an_acl_must_allow() {
     );
     assert_eq!(store.quota_use(&organization, &user).await.unwrap().user, 69);
     assert!(!store.ring_usage().await.unwrap().is_empty());
+    assert_eq!(store.coherence(), Coherence::Live);
+    assert!(store.told_everywhere().await.unwrap());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 
-use super::Primary;
+use super::{Call, Primary, is_unknown_script};
 
 /// Cheap to clone; clones share the connection.
 #[derive(Clone)]
@@ -21,6 +21,14 @@ impl Connection {
             Self::Cluster(connection) => connection.req_packed_command(cmd).await?,
         };
         answer.extract_error()
+    }
+
+    /// Runs a script, loading it when the server does not know it.
+    pub(super) async fn run(&mut self, call: &Call) -> Result<Value, RedisError> {
+        match self.query(&call.by_hash()).await {
+            Err(error) if is_unknown_script(&error) => self.query(&call.in_full()).await,
+            outcome => outcome,
+        }
     }
 
     pub(super) async fn query_at(&mut self, cmd: &Cmd, primary: &Primary) -> Result<Value, RedisError> {

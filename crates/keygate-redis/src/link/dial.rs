@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use redis::aio::MultiplexedConnection;
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
-use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError,
-    TlsMode,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion,
+    RedisConnectionInfo, RedisError,
 };
-use tokio::sync::Mutex;
 
 use super::connection::Connection;
+use super::sentinels::Sentinels;
+use crate::coherence::Push;
 use crate::settings::{Address, Credentials, Host, Patience, Place, RedisSettings};
 
 /// A peer that has answered nothing for so long is gone: the kernel then closes the connection.
@@ -22,8 +23,16 @@ const QUEUE: usize = 1024;
 /// How to reach the primary, or the Cluster.
 pub(super) struct Dial {
     settings: RedisSettings,
-    /// Kept between calls because it keeps its connections to the Sentinels.
-    sentinel: Mutex<Option<SentinelClient>>,
+    /// Kept between calls because they keep their connections.
+    sentinels: Option<Sentinels>,
+}
+
+/// A server that may be the primary.
+#[derive(Debug, Clone)]
+pub(super) struct Candidate {
+    info: ConnectionInfo,
+    /// As the Sentinels name it, if they do.
+    pub(super) named: Option<Host>,
 }
 
 impl Dial {
@@ -34,7 +43,14 @@ impl Dial {
             // application installed stays; an error here says that it did so this very moment.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
-        Self { settings, sentinel: Mutex::new(None) }
+        let sentinels = match &settings.address.place {
+            Place::Sentinel { sentinels, master, credentials } => {
+                let addresses = sentinels.iter().map(|host| socket_address(host, settings.address.tls));
+                Some(Sentinels::new(addresses, master, credentials, settings.patience.connection))
+            }
+            Place::Single(_) | Place::Socket(_) | Place::Cluster(_) => None,
+        };
+        Self { settings, sentinels }
     }
 
     pub(super) fn address(&self) -> &Address {
@@ -53,66 +69,61 @@ impl Dial {
         }
     }
 
-    pub(super) async fn connect(&self) -> Result<Connection, RedisError> {
+    /// Where the primary may be, the likeliest first.
+    pub(super) async fn candidates(&self) -> Result<Vec<Candidate>, RedisError> {
         let Address { place, credentials, tls, db } = &self.settings.address;
-        let Patience { connection: connecting, response } = self.settings.patience;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(connecting))
-            .set_response_timeout(Some(response))
-            .set_pipeline_buffer_size(QUEUE);
-        let one = |address: ConnectionAddr| -> Result<Client, RedisError> {
-            Client::open(info(address, credentials)?.set_redis_settings(login(credentials).set_db((*db).into())))
+        let candidate = |address: ConnectionAddr, named: Option<Host>| -> Result<Candidate, RedisError> {
+            let login = login(credentials).set_db((*db).into());
+            Ok(Candidate { info: info(address, credentials)?.set_redis_settings(login), named })
         };
         match place {
-            Place::Single(host) => {
-                let client = one(socket_address(host, *tls))?;
-                client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::One)
-            }
-            Place::Socket(path) => {
-                let client = one(ConnectionAddr::Unix(path.clone()))?;
-                client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::One)
-            }
+            Place::Single(host) => Ok(vec![candidate(socket_address(host, *tls), None)?]),
+            Place::Socket(path) => Ok(vec![candidate(ConnectionAddr::Unix(path.clone()), None)?]),
             Place::Sentinel { .. } => {
-                let mut sentinel = self.sentinel.lock().await;
-                let client = match &mut *sentinel {
-                    Some(client) => client,
-                    none => none.insert(self.sentinels()?),
-                };
-                client.get_async_connection_with_config(&config).await.map(Connection::One)
+                let Some(sentinels) = &self.sentinels else { return Ok(Vec::new()) };
+                let named = sentinels.primaries().await?;
+                named.into_iter().map(|host| candidate(socket_address(&host, *tls), Some(host))).collect()
             }
-            Place::Cluster(nodes) => {
-                let client = cluster(nodes, credentials, *tls, self.settings.patience)?;
-                client.get_async_connection().await.map(Connection::Cluster)
-            }
+            Place::Cluster(_) => Ok(Vec::new()),
         }
     }
 
-    fn sentinels(&self) -> Result<SentinelClient, RedisError> {
-        let Address { place, credentials: Credentials { username, password }, tls, db } = &self.settings.address;
-        let Place::Sentinel { sentinels, master, credentials } = place else {
-            return Err((redis::ErrorKind::InvalidClientConfig, "not the address of Sentinels").into());
+    /// Connects to one server. With a `push` it is spoken to in RESP3, and what it says unasked goes there.
+    pub(super) async fn open(
+        &self,
+        candidate: &Candidate,
+        push: Option<Push>,
+    ) -> Result<MultiplexedConnection, RedisError> {
+        let Patience { connection: connecting, response } = self.settings.patience;
+        let mut config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(connecting))
+            .set_response_timeout(Some(response))
+            .set_pipeline_buffer_size(QUEUE);
+        let mut info = candidate.info.clone();
+        if let Some(push) = push {
+            let login = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+            info = info.set_redis_settings(login);
+            config = config.set_push_sender(push);
+        }
+        Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await
+    }
+
+    /// Connects to the Cluster.
+    pub(super) async fn open_cluster(&self) -> Result<Connection, RedisError> {
+        let Address { place, credentials, tls, .. } = &self.settings.address;
+        let Place::Cluster(nodes) = place else {
+            return Err((ErrorKind::InvalidClientConfig, "not the address of a Cluster").into());
         };
-        let addresses = sentinels.iter().map(|host| socket_address(host, *tls));
-        let mut builder = SentinelClientBuilder::new(addresses, master, SentinelServerType::Master)?
-            .set_client_to_redis_db((*db).into())
-            .set_client_to_redis_tcp_settings(tcp())
-            .set_client_to_sentinel_tcp_settings(tcp());
-        if *tls {
-            builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+        let client = cluster(nodes, credentials, *tls, self.settings.patience)?;
+        client.get_async_connection().await.map(Connection::Cluster)
+    }
+
+    /// Whether the Sentinels, as far as they answer, name another primary than this.
+    pub(super) async fn has_moved(&self, candidate: &Candidate) -> bool {
+        match (&self.sentinels, &candidate.named) {
+            (Some(sentinels), Some(named)) => sentinels.have_left(named).await,
+            _ => false,
         }
-        if let Some(username) = username {
-            builder = builder.set_client_to_redis_username(username);
-        }
-        if let Some(password) = password {
-            builder = builder.set_client_to_redis_password(password);
-        }
-        if let Some(username) = &credentials.username {
-            builder = builder.set_client_to_sentinel_username(username);
-        }
-        if let Some(password) = &credentials.password {
-            builder = builder.set_client_to_sentinel_password(password);
-        }
-        builder.build()
     }
 }
 
@@ -157,7 +168,7 @@ fn login(credentials: &Credentials) -> RedisConnectionInfo {
     login
 }
 
-fn info(address: ConnectionAddr, credentials: &Credentials) -> Result<ConnectionInfo, RedisError> {
+pub(super) fn info(address: ConnectionAddr, credentials: &Credentials) -> Result<ConnectionInfo, RedisError> {
     Ok(address.into_connection_info()?.set_tcp_settings(tcp()).set_redis_settings(login(credentials)))
 }
 

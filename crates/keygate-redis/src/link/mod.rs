@@ -6,42 +6,52 @@
 mod call;
 mod connection;
 mod dial;
+mod load;
+mod pooled;
 mod primaries;
+mod reach;
 mod reconnecting;
+mod sentinels;
+mod supervise;
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::Arc;
 
 use deadpool_redis::Pool;
 use futures_util::{StreamExt, stream};
+use keygate_core::coherence::{Coherence, Read};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
-use tokio::time::timeout;
 
 pub(crate) use call::{Call, Script};
+use pooled::Pooled;
 pub(crate) use primaries::Primary;
 use reconnecting::Reconnecting;
 
+use crate::coherence::Audience;
 use crate::settings::RedisSettings;
 
 /// Commands of one pipeline: enough to hide the round trip, few enough not to hold up others on the connection.
 const PIPELINE: usize = 500;
 /// Commands under way at once where each goes to its own node.
 const SPREAD: usize = 256;
-/// What checking a pooled connection out may take, and what an answer over one may take.
-const POOL_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A way to Redis.
 pub(crate) enum Link {
     /// Our own connection.
     Own(Reconnecting),
     /// A pool of the caller's.
-    Pooled(Pool),
+    Pooled(Pooled),
 }
 
 impl Link {
     /// A link that connects when first used.
-    pub(crate) fn new(settings: RedisSettings) -> Self {
-        Self::Own(Reconnecting::new(settings))
+    pub(crate) fn new(settings: RedisSettings, audience: Arc<Audience>) -> Self {
+        Self::Own(Reconnecting::new(settings, audience))
+    }
+
+    /// A link over a pool.
+    pub(crate) fn pooled(pool: Pool, audience: Arc<Audience>) -> Self {
+        Self::Pooled(Pooled::new(pool, audience))
     }
 
     /// What and where, without user and password.
@@ -56,10 +66,31 @@ impl Link {
     pub(crate) async fn query(&self, cmd: &Cmd) -> Result<Value, RedisError> {
         match self {
             Self::Own(link) => link.query(cmd).await,
-            Self::Pooled(pool) => {
-                let query = async { pool.get().await.map_err(from_pool)?.send_packed_command(cmd).await };
-                timeout(POOL_PATIENCE, query).await.map_err(|_| too_slow())?.and_then(Value::extract_error)
-            }
+            Self::Pooled(pool) => pool.query(cmd).await,
+        }
+    }
+
+    /// Sends one command whose answer may be kept.
+    pub(crate) async fn load(&self, cmd: &Cmd) -> Result<Read<Value>, RedisError> {
+        match self {
+            Self::Own(link) => link.load(cmd).await,
+            Self::Pooled(pool) => pool.load(cmd).await,
+        }
+    }
+
+    /// What those who watch believe by ends, and begins again with the next heartbeat.
+    pub(crate) fn renew(&self) {
+        match self {
+            Self::Own(link) => link.renew(),
+            Self::Pooled(pool) => pool.renew(),
+        }
+    }
+
+    /// How those who watch learn of changes now.
+    pub(crate) fn coherence(&self) -> Coherence {
+        match self {
+            Self::Own(link) => link.coherence(),
+            Self::Pooled(pool) => pool.coherence(),
         }
     }
 
@@ -90,13 +121,7 @@ impl Link {
     async fn pipeline(&self, pipeline: &Pipeline) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
         match self {
             Self::Own(link) => link.pipeline(pipeline).await,
-            Self::Pooled(pool) => {
-                let query = async {
-                    let mut connection = pool.get().await.map_err(from_pool)?;
-                    pipeline.query_async(&mut connection).await
-                };
-                timeout(POOL_PATIENCE, query).await.map_err(|_| too_slow())?
-            }
+            Self::Pooled(pool) => pool.pipeline(pipeline).await,
         }
     }
 
@@ -145,11 +170,4 @@ fn too_slow() -> RedisError {
 
 fn miscounted() -> RedisError {
     (ErrorKind::UnexpectedReturnType, "the server answered another number of commands than it was sent").into()
-}
-
-fn from_pool(error: deadpool_redis::PoolError) -> RedisError {
-    match error {
-        deadpool_redis::PoolError::Backend(error) => error,
-        other => RedisError::from(std::io::Error::other(other.to_string())),
-    }
 }

@@ -6,39 +6,63 @@
 //! callers share its outcome, and between attempts, which back off with jitter up to [`LONGEST_PAUSE`], calls fail at
 //! once with the reason of the last one. An attempt is a task of its own: were it given up with the caller who began it,
 //! callers with less patience than a connection takes to make would never get one.
+//!
+//! While somebody watches the store, a [task](super::supervise) sees to it that there is a connection.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use keygate_core::coherence::{Coherence, Read};
 use redis::{Cmd, Pipeline, RedisError, Value};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 
+use super::Primary;
 use super::connection::Connection;
-use super::dial::Dial;
-use super::{Primary, too_slow};
+use super::dial::{Candidate, Dial};
+use super::load::load;
+use super::supervise::{Supervisor, supervise};
+use crate::coherence::{Audience, Session, Telling};
 use crate::settings::RedisSettings;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Reconnecting {
-    /// Shared with the attempt to connect.
     shared: Arc<Shared>,
+    supervisor: Supervisor,
 }
 
-struct Shared {
-    dial: Dial,
+/// What the store shares with the attempt to connect, and with the task that keeps the connection.
+pub(super) struct Shared {
+    pub(super) dial: Dial,
+    pub(super) audience: Arc<Audience>,
     current: RwLock<Current>,
     /// Held while connecting.
     attempts: Mutex<Attempts>,
+    /// Whether those who watch were ever served.
+    was_reached: AtomicBool,
+    /// Whether the server refused to track when it was last connected to, which is said once.
+    is_untracked: AtomicBool,
+}
+
+/// A connection, and what is believed by it.
+#[derive(Clone)]
+pub(super) struct Live {
+    pub(super) connection: Connection,
+    pub(super) session: Arc<Session>,
+    /// Where it leads; in a Cluster, nowhere in particular.
+    pub(super) candidate: Option<Candidate>,
+    /// Counts connections, so that a late failure of an old one does not condemn the new one.
+    number: u64,
 }
 
 #[derive(Default)]
 struct Current {
-    connection: Option<Connection>,
-    /// Counts connections, so that a late failure of an old one does not condemn the new one.
+    live: Option<Live>,
     number: u64,
+    /// The store is gone.
+    is_closed: bool,
 }
 
 #[derive(Default)]
@@ -49,9 +73,11 @@ struct Attempts {
 }
 
 impl Reconnecting {
-    pub(super) fn new(settings: RedisSettings) -> Self {
-        let (dial, current, attempts) = (Dial::new(settings), RwLock::default(), Mutex::default());
-        Self { shared: Arc::new(Shared { dial, current, attempts }) }
+    pub(super) fn new(settings: RedisSettings, audience: Arc<Audience>) -> Self {
+        let (current, attempts, was_reached, is_untracked) = Default::default();
+        let dial = Dial::new(settings);
+        let shared = Shared { dial, audience, current, attempts, was_reached, is_untracked };
+        Self { shared: Arc::new(shared), supervisor: Supervisor::default() }
     }
 
     pub(super) fn describe(&self) -> String {
@@ -63,38 +89,67 @@ impl Reconnecting {
     }
 
     pub(super) async fn query(&self, cmd: &Cmd) -> Result<Value, RedisError> {
-        let (mut connection, number) = self.connection().await?;
-        let answer = connection.query(cmd).await;
-        self.shared.note(number, &connection, answer.as_ref().err());
+        let mut live = self.connection().await?;
+        let answer = live.connection.query(cmd).await;
+        self.shared.note(&live, answer.as_ref().err());
         answer
     }
 
     pub(super) async fn query_at(&self, cmd: &Cmd, primary: &Primary) -> Result<Value, RedisError> {
-        let (mut connection, number) = self.connection().await?;
-        let answer = connection.query_at(cmd, primary).await;
-        self.shared.note(number, &connection, answer.as_ref().err());
+        let mut live = self.connection().await?;
+        let answer = live.connection.query_at(cmd, primary).await;
+        self.shared.note(&live, answer.as_ref().err());
         answer
     }
 
     pub(super) async fn pipeline(&self, pipeline: &Pipeline) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
-        let (mut connection, number) = self.connection().await?;
-        let answers = connection.pipeline(pipeline).await;
+        let mut live = self.connection().await?;
+        let answers = live.connection.pipeline(pipeline).await;
         let error = match &answers {
             Ok(answers) => answers.iter().find_map(|answer| answer.as_ref().err()),
             Err(error) => Some(error),
         };
-        self.shared.note(number, &connection, error);
+        self.shared.note(&live, error);
         answers
+    }
+
+    /// Sends a command whose answer may be kept.
+    pub(super) async fn load(&self, cmd: &Cmd) -> Result<Read<Value>, RedisError> {
+        let mut live = self.connection().await?;
+        let session = Arc::clone(&live.session);
+        let read = load(&session, self.shared.audience.terms(), live.connection.query(cmd)).await;
+        // That an answer took too long to be kept says little of a connection that heartbeats judge.
+        let is_judged = session.telling() != Telling::Unwatched;
+        self.shared.note(&live, read.as_ref().err().filter(|error| !(is_judged && error.is_timeout())));
+        read
     }
 
     /// The number of the connection there is, or is now made. Another number is another connection.
     pub(super) async fn number(&self) -> Result<u64, RedisError> {
-        Ok(self.connection().await?.1)
+        Ok(self.connection().await?.number)
     }
 
-    async fn connection(&self) -> Result<(Connection, u64), RedisError> {
-        if let Some(current) = self.shared.current() {
-            return Ok(current);
+    /// What those who watch believe by ends, and begins again with the next heartbeat.
+    pub(super) fn renew(&self) {
+        if let Some(live) = self.shared.current() {
+            live.session.renew();
+        }
+    }
+
+    pub(super) fn coherence(&self) -> Coherence {
+        if !self.shared.is_watched() {
+            return Coherence::None;
+        }
+        let lease = self.shared.audience.terms().lease;
+        self.shared.current().map_or(Coherence::Unreachable, |live| live.session.coherence(lease))
+    }
+
+    async fn connection(&self) -> Result<Live, RedisError> {
+        if self.shared.is_watched() {
+            self.supervisor.ensure(|| supervise(Arc::clone(&self.shared)));
+        }
+        if let Some(live) = self.shared.current() {
+            return Ok(live);
         }
         let shared = Arc::clone(&self.shared);
         // It panics nowhere, so what is left is a runtime that shuts down.
@@ -104,29 +159,48 @@ impl Reconnecting {
     }
 }
 
+impl Drop for Reconnecting {
+    fn drop(&mut self) {
+        let mut current = self.shared.current.write().unwrap_or_else(PoisonError::into_inner);
+        current.is_closed = true;
+        current.let_go();
+    }
+}
+
+impl Current {
+    /// Gives the connection up: first what is believed by it.
+    fn let_go(&mut self) {
+        if let Some(live) = &self.live {
+            live.session.end();
+        }
+        self.live = None;
+    }
+}
+
 impl Shared {
-    async fn connect(&self) -> Result<(Connection, u64), RedisError> {
+    /// Whether anybody watches whom the connection serves. In a Cluster it serves nobody.
+    pub(super) fn is_watched(&self) -> bool {
+        !self.dial.is_cluster() && self.audience.is_there()
+    }
+
+    pub(super) async fn connect(&self) -> Result<Live, RedisError> {
         let mut attempts = self.attempts.lock().await;
-        if let Some(current) = self.current() {
-            return Ok(current);
+        if let Some(live) = self.current() {
+            return Ok(live);
         }
         if let Some((error, again)) = &attempts.last
             && Instant::now() < *again
         {
             return Err(error.clone());
         }
-        match timeout(self.dial.patience(), self.dial.connect()).await.unwrap_or_else(|_| Err(too_slow())) {
-            Ok(connection) => {
+        match self.reach().await {
+            Ok(live) => {
                 *attempts = Attempts::default();
-                let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-                current.number += 1;
-                current.connection = Some(connection.clone());
-                tracing::debug!(store = %self.dial.address(), "connected");
-                Ok((connection, current.number))
+                Ok(self.install(live))
             }
             Err(error) => {
                 if attempts.failed == 0 {
-                    tracing::warn!(store = %self.dial.address(), %error, "cannot connect; trying again when needed");
+                    tracing::warn!(store = %self.dial.address(), %error, "cannot connect; trying again");
                 }
                 attempts.failed = attempts.failed.saturating_add(1);
                 attempts.last = Some((error.clone(), Instant::now() + pause(attempts.failed)));
@@ -135,18 +209,76 @@ impl Shared {
         }
     }
 
-    fn current(&self) -> Option<(Connection, u64)> {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
-        current.connection.clone().map(|connection| (connection, current.number))
+    fn install(&self, (connection, session, candidate): super::reach::Reached) -> Live {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        current.let_go();
+        current.number += 1;
+        let live = Live { connection, session, candidate, number: current.number };
+        if current.is_closed {
+            live.session.end();
+            return live;
+        }
+        current.live = Some(live.clone());
+        tracing::debug!(store = %self.dial.address(), "connected");
+        if live.session.telling() != Telling::Unwatched && self.was_reached.swap(true, Ordering::Relaxed) {
+            let audience = Arc::clone(&self.audience);
+            tokio::spawn(async move { audience.watchers.tell_reached_anew() });
+        }
+        live
     }
 
-    /// Lets go of the connection with this number if the error says that it is no good.
-    fn note(&self, number: u64, connection: &Connection, error: Option<&RedisError>) {
-        let Some(error) = error.filter(|error| connection.is_spent(error)) else { return };
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        if current.number == number && current.connection.take().is_some() {
-            tracing::warn!(store = %self.dial.address(), %error, "connection given up");
+    /// Waits until the next attempt may be made, or a moment when none has failed.
+    pub(super) async fn pause(&self) {
+        let again = self.attempts.lock().await.last.as_ref().map(|(_, again)| *again);
+        let wait = match again {
+            Some(again) => again.saturating_duration_since(Instant::now()),
+            None => pause(0).min(self.audience.terms().beat()),
+        };
+        tokio::time::sleep(wait).await;
+    }
+
+    /// Notes whether the server tracks, with its refusal if it does not.
+    pub(super) fn tracks(&self, refusal: Option<&RedisError>) {
+        let was_untracked = self.is_untracked.swap(refusal.is_some(), Ordering::Relaxed);
+        if let Some(error) = refusal.filter(|_| !was_untracked) {
+            tracing::warn!(
+                store = %self.dial.address(),
+                %error,
+                "the server tells nobody of changes, so what was read is believed for the length of a lease"
+            );
         }
+    }
+
+    /// The connection, if there is one, and one that tells those who watch if anybody does.
+    fn current(&self) -> Option<Live> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let serves = |live: &&Live| match live.session.telling() {
+            Telling::Unwatched => !self.is_watched(),
+            Telling::Told | Telling::TimeBound => !live.session.is_over(),
+        };
+        current.live.as_ref().filter(serves).cloned()
+    }
+
+    /// Lets go of a connection if the error says that it is no good.
+    fn note(&self, live: &Live, error: Option<&RedisError>) {
+        if let Some(error) = error.filter(|error| live.connection.is_spent(error)) {
+            self.give_up(live, error);
+        }
+    }
+
+    /// Lets go of a connection.
+    pub(super) fn give_up(&self, live: &Live, reason: &dyn std::fmt::Display) {
+        live.session.end();
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if current.live.as_ref().is_some_and(|there| there.number == live.number) {
+            current.live = None;
+            tracing::warn!(store = %self.dial.address(), error = %reason, "connection given up");
+        }
+    }
+
+    /// Lets go of the connection that there is.
+    pub(super) fn let_go(&self) {
+        self.current.write().unwrap_or_else(PoisonError::into_inner).let_go();
     }
 }
 

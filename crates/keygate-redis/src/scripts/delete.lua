@@ -5,16 +5,9 @@
 -- returns { 'written', '' }, { 'absent', '' }, { 'conflict', the revision found, 8 bytes }, { 'late', '' } or
 --         { 'unreadable', the bytes held }
 
-local held = redis.call('GET', KEYS[1])
-if not held then
-  return { 'absent', '' }
-end
-local header = read_header(held)
-if not header then
-  return { 'unreadable', held }
-end
-if header.organization ~= ARGV[1] then
-  return { 'absent', '' }
+local _, header, refusal = read_owned(KEYS[1], ARGV[1])
+if refusal then
+  return refusal
 end
 if header.revision ~= ARGV[2] then
   return { 'conflict', header.revision }

@@ -34,3 +34,20 @@ local function is_late(deadline)
   return time[1] * 1000 + math.floor(time[2] / 1000) >= tonumber(deadline)
 end
 
+-- The record of this tenant and its header; or in their place the answer of a script that cannot go on without:
+-- { 'absent', '' } or { 'unreadable', the bytes held }.
+local function read_owned(name, organization)
+  local held = redis.call('GET', name)
+  if not held then
+    return nil, nil, { 'absent', '' }
+  end
+  local header = read_header(held)
+  if not header then
+    return nil, nil, { 'unreadable', held }
+  end
+  if header.organization ~= organization then
+    return nil, nil, { 'absent', '' }
+  end
+  return held, header
+end
+

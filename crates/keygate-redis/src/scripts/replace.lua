@@ -5,16 +5,9 @@
 -- returns { 'written', '' }, { 'absent', '' }, { 'revoked', '' }, { 'conflict', the revision found, 8 bytes },
 --         { 'late', '' } or { 'unreadable', the bytes held }
 
-local held = redis.call('GET', KEYS[1])
-if not held then
-  return { 'absent', '' }
-end
-local header = read_header(held)
-if not header then
-  return { 'unreadable', held }
-end
-if header.organization ~= ARGV[1] then
-  return { 'absent', '' }
+local held, header, refusal = read_owned(KEYS[1], ARGV[1])
+if refusal then
+  return refusal
 end
 -- The very same bytes are this same update, run again after an answer was lost, as a Cluster's client does by itself.
 if held == ARGV[3] then

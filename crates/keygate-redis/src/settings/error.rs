@@ -1,14 +1,20 @@
-//! Why an address was refused.
+//! Why a setting was refused.
 
-/// An address was refused. Its sentence never shows the user or the password.
+/// A setting was refused. Its sentence never shows the user or the password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the Redis address {problem}")]
+#[error("{sentence}")]
 pub struct SettingsError {
-    problem: String,
+    sentence: String,
 }
 
 impl SettingsError {
+    /// Of an address.
     pub(super) fn new(problem: impl Into<String>) -> Self {
-        Self { problem: problem.into() }
+        Self { sentence: format!("the Redis address {}", problem.into()) }
+    }
+
+    /// Of anything else.
+    pub(super) fn of(sentence: impl Into<String>) -> Self {
+        Self { sentence: sentence.into() }
     }
 }

@@ -1,8 +1,9 @@
-//! Where the store is and how patient calls are.
+//! Where the store is, how patient calls are, and for how long what was read may be believed.
 
 mod address;
 mod error;
 mod parse;
+mod terms;
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 pub(crate) use address::{Address, Credentials, Host, Place};
 pub use error::SettingsError;
+pub(crate) use terms::Terms;
 
 use crate::layout::Namespace;
 
@@ -37,6 +39,7 @@ pub struct RedisSettings {
     pub(crate) address: Address,
     pub(crate) namespace: Namespace,
     pub(crate) patience: Patience,
+    pub(crate) terms: Terms,
 }
 
 /// How long a call waits.
@@ -73,22 +76,45 @@ impl RedisSettings {
         self.patience.response = timeout;
         self
     }
+
+    /// The lease H, 1 s by default and 100 ms to 60 s: how long an instance that is cut off from the store goes on
+    /// believing what it has read. Heartbeats are sent every H/4, and one that is not answered within H/2 ends the
+    /// connection.
+    ///
+    /// # Errors
+    /// When it is out of range.
+    pub fn with_lease(mut self, lease: Duration) -> Result<Self, SettingsError> {
+        self.terms.set_lease(lease)?;
+        Ok(self)
+    }
+
+    /// The longest that any instance may believe what it was not told of, 5 s by default and 100 ms to 1 h. It is the
+    /// deployment's: the first instance that is there sets it, and one that would believe for longer keeps nothing.
+    ///
+    /// # Errors
+    /// When it is out of range.
+    pub fn with_max_staleness(mut self, staleness: Duration) -> Result<Self, SettingsError> {
+        self.terms.set_max_staleness(staleness)?;
+        Ok(self)
+    }
 }
 
 impl FromStr for RedisSettings {
     type Err = SettingsError;
     fn from_str(text: &str) -> Result<Self, SettingsError> {
-        Ok(Self { address: parse::address(text)?, namespace: Namespace::default(), patience: Patience::default() })
+        let (namespace, patience, terms) = (Namespace::default(), Patience::default(), Terms::default());
+        Ok(Self { address: parse::address(text)?, namespace, patience, terms })
     }
 }
 
 impl fmt::Debug for RedisSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { address, namespace, patience } = self;
+        let Self { address, namespace, patience, terms } = self;
         f.debug_struct("RedisSettings")
             .field("address", &format_args!("{address}"))
             .field("namespace", namespace)
             .field("patience", patience)
+            .field("terms", terms)
             .finish()
     }
 }

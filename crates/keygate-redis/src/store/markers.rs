@@ -1,12 +1,14 @@
 //! What stands beside the keys: the deployment marker, and the records of organizations and projects.
 
+use keygate_core::coherence::Read;
 use keygate_core::names::{OrganizationId, ProjectId};
 use keygate_core::record::{OrganizationRecord, Parents, ProjectRecord, Revision};
 use keygate_core::store::{Acknowledgement, Deployment, StoreError, WriteRefusal};
+use redis::{RedisError, Value};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::RedisStore;
-use super::reply::{Reply, read, unexpected};
+use super::reply::{self, Reply, read, unexpected};
 use crate::scripts;
 
 /// The version of the form of organizations' and projects' records: this byte, the revision in eight, JSON.
@@ -46,14 +48,25 @@ impl RedisStore {
         organization: &OrganizationId,
         project: Option<&ProjectId>,
     ) -> Result<Parents, StoreError> {
+        let names = self.parent_names(organization, project);
+        read_parents(&names, self.link.query(redis::cmd("MGET").arg(&names)).await)
+    }
+
+    /// The same, to be kept.
+    pub(super) async fn keep_parents(
+        &self,
+        organization: &OrganizationId,
+        project: Option<&ProjectId>,
+    ) -> Result<Read<Parents>, StoreError> {
+        let names = self.parent_names(organization, project);
+        let loaded = self.link.load(redis::cmd("MGET").arg(&names)).await.map_err(StoreError::unavailable)?;
+        reply::keep(loaded, |held| read_parents(&names, Ok(held)))
+    }
+
+    fn parent_names(&self, organization: &OrganizationId, project: Option<&ProjectId>) -> Vec<String> {
         let mut names = vec![self.layout.organization(organization)];
         names.extend(project.map(|project| self.layout.project(organization, project)));
-        let held: Vec<Option<Vec<u8>>> = read(self.link.query(redis::cmd("MGET").arg(&names)).await)?;
-        let mut held = names.iter().zip(held);
-        let mut next = || held.next().and_then(|(name, bytes)| bytes.map(|bytes| (name, bytes)));
-        let organization = next().map(|(name, bytes)| decode(name, &bytes)).transpose()?;
-        let project = next().map(|(name, bytes)| decode(name, &bytes)).transpose()?;
-        Ok(Parents { organization, project })
+        names
     }
 
     pub(super) async fn write_organization(
@@ -91,6 +104,16 @@ impl RedisStore {
             _ => Err(unexpected().into()),
         }
     }
+}
+
+/// The parents out of the answer for these names.
+fn read_parents(names: &[String], answer: Result<Value, RedisError>) -> Result<Parents, StoreError> {
+    let held: Vec<Option<Vec<u8>>> = read(answer)?;
+    let mut held = names.iter().zip(held);
+    let mut next = || held.next().and_then(|(name, bytes)| bytes.map(|bytes| (name, bytes)));
+    let organization = next().map(|(name, bytes)| decode(name, &bytes)).transpose()?;
+    let project = next().map(|(name, bytes)| decode(name, &bytes)).transpose()?;
+    Ok(Parents { organization, project })
 }
 
 fn encode(record: &impl Serialize, revision: Revision) -> Result<Vec<u8>, serde_json::Error> {

@@ -29,10 +29,12 @@ mod tests;
 mod unsettled;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_redis::Pool;
+use keygate_core::coherence::{Coherence, Read, Watcher};
 use keygate_core::key::KeyId;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
@@ -41,9 +43,10 @@ use keygate_core::store::{
     Acknowledgement, CreateRefusal, Deployment, Listing, QuotaUse, RecordPage, Store, StoreError, WriteRefusal, Written,
 };
 
+use crate::coherence::{Audience, told_everywhere};
 use crate::layout::{Layout, Namespace};
 use crate::link::Link;
-use crate::settings::RedisSettings;
+use crate::settings::{RedisSettings, SettingsError, Terms};
 use unsettled::Unsettled;
 
 /// How long a change may take from its first step to its second.
@@ -57,6 +60,7 @@ const RESERVATION: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct RedisStore {
     link: Link,
+    audience: Arc<Audience>,
     layout: Layout,
     reservation: Duration,
     unsettled: Unsettled,
@@ -66,22 +70,45 @@ impl RedisStore {
     /// A store with one connection of its own, made when first needed and made again whenever it is lost.
     #[must_use]
     pub fn connect(settings: RedisSettings) -> Self {
-        let namespace = settings.namespace.clone();
-        Self::over(Link::new(settings), namespace)
+        let audience = audience(settings.namespace.clone(), settings.terms);
+        Self::over(Link::new(settings, Arc::clone(&audience)), audience)
     }
 
     /// A store that uses a pool that is already there. Its address and time limits are the pool's own, except that no
     /// command takes longer than 3 s.
     ///
     /// One multiplexed connection, which [`connect`](Self::connect) makes, is several times faster under load: a pool
-    /// checks each connection with a round trip before it hands it out again.
+    /// checks each connection with a round trip before it hands it out again. And nobody can be told of changes over
+    /// connections that are not the store's own: who watches it believes what it read for the length of a
+    /// [lease](Self::with_lease), whatever changes.
     #[must_use]
     pub fn from_pool(pool: Pool, namespace: Namespace) -> Self {
-        Self::over(Link::Pooled(pool), namespace)
+        let audience = audience(namespace, Terms::default());
+        Self::over(Link::pooled(pool, Arc::clone(&audience)), audience)
     }
 
-    fn over(link: Link, namespace: Namespace) -> Self {
-        Self { link, layout: Layout::new(namespace), reservation: RESERVATION, unsettled: Unsettled::default() }
+    fn over(link: Link, audience: Arc<Audience>) -> Self {
+        let layout = audience.layout.clone();
+        Self { link, audience, layout, reservation: RESERVATION, unsettled: Unsettled::default() }
+    }
+
+    /// The lease H, as [`RedisSettings::with_lease`] sets it: for stores over a pool.
+    ///
+    /// # Errors
+    /// When it is out of range.
+    pub fn with_lease(self, lease: Duration) -> Result<Self, SettingsError> {
+        self.audience.change_terms(|terms| terms.set_lease(lease))?;
+        Ok(self)
+    }
+
+    /// The longest that any instance may believe what it was not told of, as [`RedisSettings::with_max_staleness`] sets
+    /// it: for stores over a pool.
+    ///
+    /// # Errors
+    /// When it is out of range.
+    pub fn with_max_staleness(self, staleness: Duration) -> Result<Self, SettingsError> {
+        self.audience.change_terms(|terms| terms.set_max_staleness(staleness))?;
+        Ok(self)
     }
 
     /// How long an unfinished change holds its place before others may clear it away: 30 s by default. It should be
@@ -99,6 +126,10 @@ impl RedisStore {
     }
 }
 
+fn audience(namespace: Namespace, terms: Terms) -> Arc<Audience> {
+    Arc::new(Audience::new(Layout::new(namespace), terms))
+}
+
 #[async_trait]
 impl Store for RedisStore {
     fn describe(&self) -> String {
@@ -111,6 +142,33 @@ impl Store for RedisStore {
 
     async fn put_deployment(&self, previous: Option<&Deployment>, next: &Deployment) -> Result<bool, StoreError> {
         self.swap_deployment(previous, next).await
+    }
+
+    fn watch(&self, watcher: Weak<dyn Watcher>, stale: Duration) {
+        if self.audience.add(watcher, stale) {
+            // Nobody is registered for so long yet.
+            self.link.renew();
+        }
+    }
+
+    fn coherence(&self) -> Coherence {
+        self.link.coherence()
+    }
+
+    async fn load_record(&self, id: KeyId) -> Result<Read<Option<KeyRecord>>, StoreError> {
+        self.keep_record(id).await
+    }
+
+    async fn load_parents(
+        &self,
+        organization: &OrganizationId,
+        project: Option<&ProjectId>,
+    ) -> Result<Read<Parents>, StoreError> {
+        self.keep_parents(organization, project).await
+    }
+
+    async fn told_everywhere(&self) -> Result<bool, StoreError> {
+        told_everywhere(&self.link, &self.audience).await.map_err(StoreError::unavailable)
     }
 
     async fn record(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {

@@ -1,18 +1,28 @@
 //! Reads records.
 
+use keygate_core::coherence::Read;
 use keygate_core::key::KeyId;
 use keygate_core::names::OrganizationId;
 use keygate_core::record::KeyRecord;
 use keygate_core::store::StoreError;
 
 use super::RedisStore;
-use super::reply::{decode, read};
+use super::reply::{decode, keep, read};
 
 impl RedisStore {
     /// One GET.
     pub(super) async fn read_record(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
         let held: Option<Vec<u8>> = read(self.link.query(redis::cmd("GET").arg(self.layout.record(id))).await)?;
         held.map(|bytes| decode(id, &bytes)).transpose()
+    }
+
+    /// The same, to be kept.
+    pub(super) async fn keep_record(&self, id: KeyId) -> Result<Read<Option<KeyRecord>>, StoreError> {
+        let get = self.link.load(redis::cmd("GET").arg(self.layout.record(id))).await;
+        keep(get.map_err(StoreError::unavailable)?, |held| {
+            let held: Option<Vec<u8>> = read(Ok(held))?;
+            held.map(|bytes| decode(id, &bytes)).transpose()
+        })
     }
 
     /// The record, if it is this tenant's.

@@ -1,5 +1,6 @@
 //! Reads what scripts answer.
 
+use keygate_core::coherence::Read;
 use keygate_core::record::{KeyRecord, Revision};
 use keygate_core::store::{StoreError, WriteRefusal};
 use redis::{ErrorKind, FromRedisValue, RedisError, Value};
@@ -16,6 +17,15 @@ pub(super) struct Reply {
 pub(super) fn read<T: FromRedisValue>(answer: Result<Value, RedisError>) -> Result<T, StoreError> {
     let value = answer.map_err(StoreError::unavailable)?;
     redis::from_redis_value(value).map_err(|error| StoreError::unavailable(RedisError::from(error)))
+}
+
+/// Reads what was loaded, to be kept as long as that.
+pub(super) fn keep<T>(
+    loaded: Read<Value>,
+    read: impl FnOnce(Value) -> Result<T, StoreError>,
+) -> Result<Read<T>, StoreError> {
+    let Read { value, sent, decides_until, lease } = loaded;
+    Ok(Read { value: read(value)?, sent, decides_until, lease })
 }
 
 /// A script answered with what it never says.

@@ -25,9 +25,10 @@ impl RedisStore {
         let held = self.owned_record(organization, id).await?.ok_or(WriteRefusal::Absent)?;
         let pending = Pending::new(id, Change::Update, &held.key.user)?;
         if held.key.status.status == KeyStatus::Revoked {
-            // Who revokes again may do so because the first time went wrong half-way.
+            // Who revokes again may do so because the first time went wrong half-way: it is told again, and settled.
+            let record = self.write_status(organization, id, change, None).await;
             self.settle_revoked(organization, &pending, self.heal(organization, &pending)).await;
-            return Ok(held);
+            return record;
         }
         let noted = patiently(self.intend(organization, &pending)).await;
         // No deadline: a tombstone that comes late is better than none, and what it leaves in the lists is healed.

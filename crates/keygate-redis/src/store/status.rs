@@ -37,7 +37,7 @@ impl RedisStore {
             KeyStatus::Revoked => 2,
         };
         let call = scripts::SET_STATUS
-            .call(vec![self.layout.record(id)])
+            .call(vec![self.layout.record(id), self.layout.revoked(id)])
             .arg(organization.as_str())
             .arg(&[status])
             .arg(&change.at.timestamp_millis().to_be_bytes())

@@ -2,8 +2,11 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
+use keygate_core::clock::Tick;
+use keygate_core::coherence::{Change, Coherence, Lease, Watcher};
 use keygate_core::key::KeyId;
 use keygate_core::names::OrganizationId;
 use keygate_core::record::KeyRecord;
@@ -99,4 +102,86 @@ pub(crate) async fn reaped(server: &RedisServer, store: &RedisStore, organizatio
         assert!(Instant::now() < deadline, "something stays pending");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// One who watches a store, and remembers what it was told.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    changes: Mutex<Vec<Change>>,
+    reached: Mutex<usize>,
+}
+
+impl Watcher for Heard {
+    fn changed(&self, change: &Change) {
+        self.changes.lock().unwrap().push(change.clone());
+    }
+
+    fn reached_anew(&self) {
+        *self.reached.lock().unwrap() += 1;
+    }
+}
+
+impl Heard {
+    pub(crate) fn has(&self, change: &Change) -> bool {
+        self.changes.lock().unwrap().contains(change)
+    }
+
+    pub(crate) fn forget(&self) {
+        self.changes.lock().unwrap().clear();
+    }
+
+    pub(crate) fn reached(&self) -> usize {
+        *self.reached.lock().unwrap()
+    }
+}
+
+/// Watches a store, believing beyond a lease for `stale`.
+pub(crate) fn watch_for(store: &RedisStore, stale: Duration) -> Arc<Heard> {
+    let heard = Arc::new(Heard::default());
+    let watcher: Weak<dyn Watcher> = Arc::downgrade(&(Arc::clone(&heard) as Arc<dyn Watcher>));
+    store.watch(watcher, stale);
+    heard
+}
+
+/// Watches a store.
+pub(crate) fn watch(store: &RedisStore) -> Arc<Heard> {
+    watch_for(store, Duration::ZERO)
+}
+
+/// A store at this address with this lease.
+pub(crate) fn leased_at(url: &str, namespace: Namespace, lease: Duration) -> RedisStore {
+    let settings: RedisSettings = url.parse().unwrap();
+    RedisStore::connect(settings.with_namespace(namespace).with_lease(lease).unwrap())
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    let what = what.to_owned();
+    async move {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !is_so() {
+            assert!(Instant::now() < deadline, "it does not come about that {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Waits until a store's watchers learn of changes in this way, without asking it anything.
+pub(crate) async fn coherent(store: &RedisStore, coherence: Coherence) {
+    eventually(&format!("the store is {coherence:?}"), || store.coherence() == coherence).await;
+}
+
+/// The lease of what is read now of nothing in particular.
+pub(crate) async fn lease(store: &RedisStore) -> Arc<Lease> {
+    store.load_record(some_id()).await.unwrap().lease.expect("a lease")
+}
+
+/// The id of no key.
+pub(crate) fn some_id() -> KeyId {
+    sample::record(&sample::organization(), &sample::user("bob")).key.id
+}
+
+pub(crate) fn is_live(lease: &Arc<Lease>) -> bool {
+    lease.is_live(Tick::now())
 }

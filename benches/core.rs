@@ -51,18 +51,18 @@ fn new_key(nth: usize) -> NewKey {
     new
 }
 
-fn manager(store: FaultyStore, retired: usize) -> ApiKeyManager {
+fn manager(store: FaultyStore, retired: usize, capacity: usize) -> ApiKeyManager {
     let retired: Vec<MasterSecret> = (0..retired).map(|_| MasterSecret::generate().unwrap()).collect();
     let ring = SecretRing::with_retired(&MasterSecret::generate().unwrap(), &retired).unwrap();
     let roomy = Quota { per_organization: u64::MAX, per_user: u64::MAX };
-    let manager = ApiKeyManager::builder(store, ring).quota(roomy).build().unwrap();
+    let manager = ApiKeyManager::builder(store, ring).quota(roomy).cache_capacity(capacity).build().unwrap();
     ready(manager.open()).unwrap();
     manager
 }
 
-fn deployment(keys: usize, retired: usize) -> Deployment {
+fn deployment(keys: usize, retired: usize, capacity: usize) -> Deployment {
     let store = FaultyStore::new(MemoryStore::new());
-    let manager = manager(store.clone(), retired);
+    let manager = manager(store.clone(), retired, capacity);
     let keys = ready(manager.create_many(&operator(), (0..keys).map(new_key).collect()));
     Deployment { store, manager, keys: keys.into_iter().map(Result::unwrap).collect() }
 }
@@ -81,8 +81,27 @@ fn refusal(manager: &ApiKeyManager, text: &[u8], context: &RequestContext) -> De
 
 fn validate(c: &mut Criterion) {
     let mut group = c.benchmark_group("validate");
+    for keys in [1, 1_000, 100_000] {
+        let Deployment { store, manager, keys } = deployment(keys, 0, 2 * keys + 100);
+        let context = context();
+        for key in &keys {
+            ready(manager.validate(key.text.expose(), &context)).unwrap();
+        }
+        store.reset_calls();
+        let mut turn = keys.iter().cycle();
+        group.bench_function(format!("hit, {} keys", keys.len()), |b| {
+            b.iter(|| {
+                let text = turn.next().unwrap().text.expose().as_bytes();
+                match manager.attempt(black_box(text), &context) {
+                    Attempt::Decided(Ok(admission)) => admission,
+                    other => panic!("a key that is kept is decided at once: {other:?}"),
+                }
+            });
+        });
+        assert_eq!(store.calls().total(), 0, "a hit costs no I/O");
+    }
     for keys in [1, 10_000] {
-        let Deployment { manager, keys, .. } = deployment(keys, 0);
+        let Deployment { manager, keys, .. } = deployment(keys, 0, 0);
         let (context, mut turn) = (context(), keys.iter().cycle());
         group.bench_function(format!("memory store, no cache, {} keys", keys.len()), |b| {
             b.iter(|| {
@@ -92,8 +111,8 @@ fn validate(c: &mut Criterion) {
         });
     }
     for retired in [0, 7] {
-        let ours = deployment(1, retired);
-        let foreign = deployment(1, 0);
+        let ours = deployment(1, retired, 100);
+        let foreign = deployment(1, 0, 100);
         let forged = foreign.keys[0].text.expose().as_bytes();
         let context = context();
         ours.store.reset_calls();
@@ -105,7 +124,7 @@ fn validate(c: &mut Criterion) {
         });
         assert_eq!(ours.store.calls().total(), 0, "a forgery costs no I/O");
     }
-    let ours = deployment(1, 0);
+    let ours = deployment(1, 0, 100);
     ours.store.reset_calls();
     let text = ours.keys[0].text.expose();
     for (name, malformed) in [
@@ -132,14 +151,14 @@ fn create(c: &mut Criterion) {
     let mut group = c.benchmark_group("create");
     group.bench_function("one key", |b| {
         b.iter_batched_ref(
-            || (manager(FaultyStore::new(MemoryStore::new()), 0), operator()),
+            || (manager(FaultyStore::new(MemoryStore::new()), 0, 0), operator()),
             |(manager, operator)| ready(manager.create(operator, new_key(0))).unwrap(),
             BatchSize::SmallInput,
         );
     });
     group.bench_function("1,000 keys at once", |b| {
         b.iter_batched_ref(
-            || (manager(FaultyStore::new(MemoryStore::new()), 0), operator()),
+            || (manager(FaultyStore::new(MemoryStore::new()), 0, 0), operator()),
             |(manager, operator)| ready(manager.create_many(operator, (0..1_000).map(new_key).collect())),
             BatchSize::SmallInput,
         );

@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use keygate::actor::Operator;
 use keygate::context::RequestContext;
 use keygate::manager::{NewKey, SetupError};
-use keygate::settings::{OpenError, SettingError, Settings, StoreAddress};
+use keygate::settings::{Keeping, OpenError, SettingError, Settings, StoreAddress};
 use keygate_testkit::RedisServer;
 
 const SECRET: &str = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=";
@@ -64,6 +65,17 @@ fn a_malformed_value_is_one_sentence_that_names_its_variable() {
         ("KEYGATE_TRUSTED_PROXIES", "10.0.0.0/8,nonsense"),
         ("KEYGATE_TRUSTED_PROXIES", "10.0.0.1/8"),
         ("KEYGATE_NAMESPACE", "a:b"),
+        ("KEYGATE_CACHE_CAPACITY", "many"),
+        ("KEYGATE_CACHE_CAPACITY", "-1"),
+        ("KEYGATE_CACHE_CAPACITY", "+1"),
+        ("KEYGATE_CACHE_CAPACITY", "1e6"),
+        ("KEYGATE_LEASE_MS", "99"),
+        ("KEYGATE_LEASE_MS", "60001"),
+        ("KEYGATE_LEASE_MS", "1s"),
+        ("KEYGATE_LEASE_MS", "6000"),
+        ("KEYGATE_STALE_IF_ERROR_MS", "4001"),
+        ("KEYGATE_STALE_IF_ERROR_MS", "3600001"),
+        ("KEYGATE_MAX_STALENESS_MS", "99"),
     ];
     for (name, value) in cases {
         let error = read(&[(name, value)]).expect_err(name);
@@ -71,6 +83,30 @@ fn a_malformed_value_is_one_sentence_that_names_its_variable() {
         let sentence = error.to_string();
         assert!(sentence.starts_with(name) && !sentence.contains('\n'), "{sentence}");
     }
+}
+
+#[test]
+fn how_much_is_kept_and_how_long_it_is_believed_can_be_set() {
+    assert_eq!(read(&[]).unwrap().keeping, Keeping::default());
+    let keeping = read(&[
+        ("KEYGATE_CACHE_CAPACITY", "0"),
+        ("KEYGATE_LEASE_MS", "250"),
+        ("KEYGATE_STALE_IF_ERROR_MS", "29750"),
+        ("KEYGATE_MAX_STALENESS_MS", "30000"),
+    ])
+    .unwrap()
+    .keeping;
+    let millis = Duration::from_millis;
+    assert_eq!((keeping.capacity, keeping.lease), (0, millis(250)));
+    assert_eq!((keeping.stale_if_error, keeping.max_staleness), (millis(29_750), millis(30_000)));
+}
+
+#[test]
+fn a_bound_above_the_deployments_maximum_names_both_settings() {
+    let error = read(&[("KEYGATE_LEASE_MS", "3000"), ("KEYGATE_MAX_STALENESS_MS", "2000")]).unwrap_err();
+    assert!(error.to_string().contains("KEYGATE_MAX_STALENESS_MS, which is 2000"), "{error}");
+    let error = read(&[("KEYGATE_STALE_IF_ERROR_MS", "5000")]).unwrap_err();
+    assert!(error.to_string().contains("comes to 6000 ms"), "{error}");
 }
 
 #[test]

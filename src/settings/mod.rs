@@ -11,6 +11,10 @@
 //! | `KEYGATE_ENVIRONMENT`, else `ENVIRONMENT` | environment of new keys, and the one requests must match | `dev` |
 //! | `KEYGATE_TRUSTED_PROXIES` | networks whose forwarding headers count, separated by commas | none |
 //! | `KEYGATE_NAMESPACE` | prefix of every name in a Redis store | `kg` |
+//! | `KEYGATE_CACHE_CAPACITY` | keys kept in memory, some 1.5 kB each; 0 keeps none | 100000 |
+//! | `KEYGATE_LEASE_MS` | H: for how long an instance that is cut off from Redis believes what it kept, 100 to 60000 | 1000 |
+//! | `KEYGATE_STALE_IF_ERROR_MS` | for how long beyond that it goes on while the store fails | 0 |
+//! | `KEYGATE_MAX_STALENESS_MS` | the deployment's maximum of both together | 5000 |
 //!
 //! A value that cannot be used stops the start with one sentence that names the variable and shows no secret.
 //!
@@ -25,6 +29,7 @@
 //! # }
 //! ```
 
+mod keeping;
 mod open;
 #[cfg(feature = "embedded")]
 mod secret_file;
@@ -37,6 +42,7 @@ use keygate_core::names::Environment;
 use keygate_core::network::{Cidr, CidrSet};
 use secrecy::SecretString;
 
+pub use keeping::Keeping;
 pub use open::{OpenError, Opened};
 pub use secrets::Secrets;
 pub use store::StoreAddress;
@@ -77,6 +83,8 @@ pub struct Settings {
     pub trusted_proxies: CidrSet,
     /// Prefix of every name in a Redis store.
     pub namespace: String,
+    /// How much is kept in memory, and how long it may be believed.
+    pub keeping: Keeping,
 }
 
 impl Settings {
@@ -139,6 +147,7 @@ impl Settings {
             environment: read_environment(lookup("KEYGATE_ENVIRONMENT")?, lookup("ENVIRONMENT")?)?,
             trusted_proxies: read_proxies(lookup("KEYGATE_TRUSTED_PROXIES")?.as_deref())?,
             namespace: read_namespace(lookup("KEYGATE_NAMESPACE")?)?,
+            keeping: Keeping::read(lookup)?,
         })
     }
 }

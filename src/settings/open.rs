@@ -80,7 +80,11 @@ impl Settings {
             None => self.own_secret(&*store).await?,
         };
         let ring = self.secrets.ring(&secret)?;
-        let manager = ApiKeyManager::builder_shared(store, ring).environment(self.environment).build()?;
+        let manager = ApiKeyManager::builder_shared(store, ring)
+            .environment(self.environment)
+            .cache_capacity(self.keeping.capacity)
+            .stale_if_error(self.keeping.stale_if_error)
+            .build()?;
         let unavailable = match manager.open().await {
             Ok(()) => None,
             Err(error @ SetupError::Store(_)) => Some(error),
@@ -104,7 +108,12 @@ impl Settings {
             StoreAddress::Redis(address) => {
                 let namespace = keygate_redis::Namespace::new(&self.namespace)
                     .map_err(|error| SettingError::new("KEYGATE_NAMESPACE", format!("cannot be used: {error}")))?;
-                let settings = (**address).clone().with_namespace(namespace);
+                let settings = (**address)
+                    .clone()
+                    .with_namespace(namespace)
+                    .with_lease(self.keeping.lease)
+                    .and_then(|settings| settings.with_max_staleness(self.keeping.max_staleness))
+                    .map_err(|error| SettingError::new("KEYGATE_LEASE_MS", format!("cannot be used: {error}")))?;
                 Ok(Arc::new(keygate_redis::RedisStore::connect(settings)))
             }
         }

@@ -51,8 +51,11 @@ pub(crate) fn read_settings(args: &SettingArgs) -> Result<Settings, Failure> {
         )));
     }
     let default = StoreAddress::File(PathBuf::from(DEFAULT_STORE));
-    Settings::from_flags_and_env(default, |name| args.flag(name).map(|(_, value)| value.to_owned()))
-        .map_err(|error| blame(&error, args))
+    let settings = Settings::from_flags_and_env(default, |name| args.flag(name).map(|(_, value)| value.to_owned()));
+    let mut settings = settings.map_err(|error| blame(&error, args))?;
+    // A command asks about each thing once. Without a cache it is no instance either that others would wait for.
+    settings.keeping.capacity = 0;
+    Ok(settings)
 }
 
 /// A wrong flag is named as the flag it is, and is a matter of usage.

@@ -140,7 +140,7 @@ async fn an_emptied_store_is_trouble_and_not_a_list_of_invalid_keys() {
     instance.manager.delete(&operator(), deleted.key.id).await.unwrap();
     assert_eq!(instance.refusal(deleted.text.expose()).await, DenialReason::InvalidKey);
 
-    instance.memory.wipe();
+    instance.wipe();
     for text in [&created.text, &deleted.text] {
         assert_eq!(instance.refusal(text.expose()).await, DenialReason::StoreUnavailable);
     }
@@ -158,7 +158,7 @@ async fn an_emptied_store_is_trouble_and_not_a_list_of_invalid_keys() {
 async fn an_emptied_store_that_somebody_else_sets_up_anew_is_still_trouble() {
     let instance = Instance::new();
     let created = instance.create(new_key()).await;
-    instance.memory.wipe();
+    instance.wipe();
     let other = instance.beside(ring(&[1]));
     other.manager.open().await.unwrap();
     assert_eq!(instance.refusal(created.text.expose()).await, DenialReason::StoreUnavailable);
@@ -172,7 +172,7 @@ async fn a_store_that_was_emptied_and_restored_serves_again() {
     let created = instance.create(new_key()).await;
     let (marker, record) =
         (instance.memory.deployment().await.unwrap().unwrap(), instance.record(created.key.id).await);
-    instance.memory.wipe();
+    instance.wipe();
     assert_eq!(instance.refusal(created.text.expose()).await, DenialReason::StoreUnavailable);
     assert!(instance.memory.put_deployment(None, &marker).await.unwrap());
     instance.memory.create(&org("acme"), support::ROOMY, vec![record]).await.unwrap()[0].unwrap();
@@ -185,7 +185,7 @@ async fn a_store_that_was_emptied_and_restored_serves_again() {
 async fn a_store_that_now_belongs_to_another_deployment_is_trouble() {
     let instance = Instance::new();
     let created = instance.create(new_key()).await;
-    instance.memory.wipe();
+    instance.wipe();
     instance.beside(ring(&[9])).manager.open().await.unwrap();
     assert_eq!(instance.refusal(created.text.expose()).await, DenialReason::StoreUnavailable);
     assert_eq!(word(&instance.manager.create(&operator(), new_key()).await.unwrap_err()), "setup");

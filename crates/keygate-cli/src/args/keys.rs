@@ -108,6 +108,9 @@ pub(crate) struct FinalArgs {
     /// Do not ask on a terminal either
     #[arg(long, short)]
     pub(crate) yes: bool,
+    /// Do not wait until every instance has heard of it, which takes about half a second
+    #[arg(long)]
+    pub(crate) no_wait: bool,
 }
 
 /// `keygate keys delete`.

@@ -19,6 +19,10 @@ pub(crate) struct SettingArgs {
     /// The first word of every name in a Redis store [env: KEYGATE_NAMESPACE] [default: kg]
     #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     namespace: Option<String>,
+    /// The longest that any instance of the deployment may believe what it kept, in milliseconds: as long keys revoke
+    /// waits at most to be confirmed [env: KEYGATE_MAX_STALENESS_MS] [default: 5000]
+    #[arg(long, global = true, value_name = "MS", value_parser = NonEmptyStringValueParser::new())]
+    max_staleness_ms: Option<String>,
     /// What is logged on standard error: off, error, warn, info, debug, trace or a tracing filter [env: KEYGATE_LOG]
     /// [default: warn]
     #[arg(long, global = true, value_name = "FILTER", value_parser = NonEmptyStringValueParser::new())]
@@ -35,6 +39,7 @@ impl SettingArgs {
             "KEYGATE_STORE" => ("--store", &self.store),
             "KEYGATE_ENVIRONMENT" => ("--environment", &self.environment),
             "KEYGATE_NAMESPACE" => ("--namespace", &self.namespace),
+            "KEYGATE_MAX_STALENESS_MS" => ("--max-staleness-ms", &self.max_staleness_ms),
             _ => return None,
         };
         value.as_deref().map(|value| (flag, value))

@@ -15,12 +15,25 @@ use crate::output::{self, time::moment, words::safe};
 pub(crate) async fn revoke(args: &FinalArgs, settings: &SettingArgs) -> Result<(), Failure> {
     let desk = existing(settings).await?;
     ask(&desk, args.key.id, args.yes, "Revoke").await?;
-    let revoked = desk.manager.revoke(&desk.actor(), args.key.id, args.reason.clone()).await;
+    let (actor, reason) = (desk.actor(), args.reason.clone());
+    let revoked = if args.no_wait {
+        desk.manager.revoke(&actor, args.key.id, reason).await
+    } else {
+        desk.manager.revoke_confirmed(&actor, args.key.id, reason).await
+    };
     let revoked = revoked.map_err(Failure::refused)?;
     if settings.json {
         return output::json(&revoked);
     }
-    output::text(&format!("{} is revoked since {}", revoked.key_id, moment(revoked.revoked_at, Utc::now())))
+    let heard = match (revoked.confirmed, args.no_wait) {
+        (true, _) => "; every instance refuses it",
+        (false, true) => "",
+        (false, false) => {
+            "; some instance has not said that it heard: it refuses the key when it is reached again, or when what it \
+             kept is too old"
+        }
+    };
+    output::text(&format!("{} is revoked since {}{heard}", revoked.key_id, moment(revoked.revoked_at, Utc::now())))
 }
 
 /// Erases a revoked or expired key.

@@ -25,7 +25,7 @@ pub enum Change {
 /// One who keeps what it reads from a store.
 pub trait Watcher: Debug + Send + Sync {
     /// Something changed. It is called inline, before anything else is read from the store's connection, so it must be
-    /// quick and must not wait.
+    /// quick, and must neither wait, nor ask the store, nor panic.
     fn changed(&self, change: &Change);
 
     /// The store is reached anew, perhaps at another server, which may have forgotten the last moments before it took

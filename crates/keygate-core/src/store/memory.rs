@@ -215,6 +215,7 @@ impl Store for MemoryStore {
     }
 
     async fn told_everywhere(&self) -> Result<bool, StoreError> {
+        drop(self.state());
         Ok(true)
     }
 
@@ -228,7 +229,9 @@ impl Store for MemoryStore {
             return Err(StoreError::stray(stray.key.id));
         }
         let ids: Vec<KeyId> = records.iter().map(|record| record.key.id).collect();
-        let outcomes = self.state().create(organization, quota, records, self.clock.now());
+        // Told before the next call sees it, here and everywhere below.
+        let mut state = self.state();
+        let outcomes = state.create(organization, quota, records, self.clock.now());
         ids.into_iter().for_each(|id| self.watchers.tell(&Change::Key(id)));
         Ok(outcomes)
     }
@@ -243,7 +246,6 @@ impl Store for MemoryStore {
             return Err(WriteRefusal::Conflict { found: held.key.revision });
         }
         *held = record.clone();
-        drop(state);
         self.watchers.tell(&Change::Key(record.key.id));
         Ok(Acknowledgement::default())
     }
@@ -264,7 +266,6 @@ impl Store for MemoryStore {
             held.key.revision = held.key.revision.next();
         }
         let written = Written { record: held.clone(), acknowledgement: Acknowledgement::default() };
-        drop(state);
         self.watchers.tell(&Change::Key(id));
         if change.status == KeyStatus::Revoked {
             self.watchers.tell(&Change::Revoked(id));
@@ -291,7 +292,6 @@ impl Store for MemoryStore {
         if let Some(ids) = state.by_user.get_mut(&owner) {
             ids.remove(&id);
         }
-        drop(state);
         self.watchers.tell(&Change::Key(id));
         Ok(Acknowledgement::default())
     }
@@ -321,7 +321,6 @@ impl Store for MemoryStore {
         let mut state = self.state();
         expect(state.organizations.get(&record.id).map(|held| held.revision), expected)?;
         state.organizations.insert(record.id.clone(), record.clone());
-        drop(state);
         self.watchers.tell(&Change::Organization(record.id.clone()));
         Ok(Acknowledgement::default())
     }
@@ -335,7 +334,6 @@ impl Store for MemoryStore {
         let place = (record.organization.clone(), record.id.clone());
         expect(state.projects.get(&place).map(|held| held.revision), expected)?;
         state.projects.insert(place, record.clone());
-        drop(state);
         self.watchers.tell(&Change::Project(record.organization.clone(), record.id.clone()));
         Ok(Acknowledgement::default())
     }

@@ -3,6 +3,8 @@
 // Each file of tests is a crate of its own and uses its own part.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod simulated_store;
+pub mod still_clock;
 pub mod yielding_store;
 
 use std::future::Future;
@@ -76,6 +78,12 @@ impl Instance {
         let builder = ApiKeyManager::builder(store.clone(), ring).clock(clock.clone()).quota(ROOMY);
         let manager = settings(builder).build().unwrap();
         Self { clock, memory, store, manager }
+    }
+
+    /// Loses everything the store has, which ends what it vouched for.
+    pub fn wipe(&self) {
+        self.memory.wipe();
+        self.store.renew_lease();
     }
 
     /// Makes a key as the operator.

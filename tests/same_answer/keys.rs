@@ -64,7 +64,7 @@ async fn text(manager: &ApiKeyManager, change: impl FnOnce(&mut NewKey)) -> Stri
 }
 
 impl World {
-    pub(crate) async fn new() -> Self {
+    pub(crate) async fn new(capacity: usize) -> Self {
         let clock = HeldClock::new();
         let start = clock.now();
         let ring = SecretRing::new(&MasterSecret::generate().unwrap());
@@ -72,6 +72,7 @@ impl World {
         let store = FaultyStore::before(memory.clone());
         let quota = Quota { per_organization: 100, per_user: 100 };
         let builder = ApiKeyManager::builder(store.clone(), ring.clone()).clock(clock.clone()).quota(quota);
+        let builder = builder.cache_capacity(capacity);
         let manager = builder.build().unwrap();
         manager.open().await.unwrap();
 

@@ -8,17 +8,17 @@ use keygate_core::context::Admission;
 use keygate_core::denial::Denial;
 use keygate_http::gate::{self, Gate, Verdict, WithoutKey};
 
-use crate::header_lines::{HeaderLines, mark_sensitive};
+use crate::header_lines::{CredentialHeaders, HeaderLines, mark_sensitive};
 
-pub(super) fn judge(gate: &Gate, request: &ServiceRequest) -> Verdict {
-    let headers = HeaderLines(request.headers());
+pub(super) fn judge(gate: &Gate, credentials: &CredentialHeaders, request: &ServiceRequest) -> Verdict {
+    let headers = HeaderLines { headers: request.headers(), credentials };
     gate.judge(request.method().as_str(), &headers, request.uri().query(), peer_address(request))
 }
 
 /// Keeps the credential out of `Debug` output. A refused request is marked too: it goes back out with the response,
 /// past every middleware further out.
-pub(super) fn hide_credentials(gate: &Gate, request: &mut ServiceRequest) {
-    mark_sensitive(request.headers_mut(), gate.credential_headers());
+pub(super) fn hide_credentials(credentials: &CredentialHeaders, request: &mut ServiceRequest) {
+    mark_sensitive(request.headers_mut(), credentials);
 }
 
 /// The request as a service within may see it once it is admitted.

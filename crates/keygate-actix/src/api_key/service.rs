@@ -8,6 +8,7 @@ use keygate_http::gate::{Gate, Verdict};
 
 use super::future::{Held, ResponseFuture};
 use super::request;
+use crate::header_lines::CredentialHeaders;
 use crate::reject::{ProblemRejection, Reject, refuse};
 
 /// Service that lets a request through only with an API key.
@@ -17,6 +18,7 @@ use crate::reject::{ProblemRejection, Reject, refuse};
 pub struct ApiKeyService<S, R = ProblemRejection> {
     pub(super) inner: Rc<S>,
     pub(super) gate: Arc<Gate>,
+    pub(super) credentials: Rc<CredentialHeaders>,
     pub(super) rejection: R,
 }
 
@@ -32,8 +34,8 @@ where
     forward_ready!(inner);
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        request::hide_credentials(&self.gate, &mut request);
-        let decision = match request::judge(&self.gate, &request) {
+        request::hide_credentials(&self.credentials, &mut request);
+        let decision = match request::judge(&self.gate, &self.credentials, &request) {
             Verdict::Pass(why) => {
                 request::pass(&request, why);
                 return ResponseFuture::inner(self.inner.call(request));

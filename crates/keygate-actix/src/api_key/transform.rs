@@ -113,6 +113,7 @@ where
 
     fn new_transform(&self, inner: S) -> Self::Future {
         let (gate, rejection) = (Arc::clone(&self.gate), self.rejection.clone());
-        ready(Ok(ApiKeyService { inner: Rc::new(inner), gate, rejection }))
+        let credentials = Rc::new(gate.credential_headers().collect());
+        ready(Ok(ApiKeyService { inner: Rc::new(inner), gate, credentials, rejection }))
     }
 }

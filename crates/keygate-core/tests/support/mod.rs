@@ -130,7 +130,11 @@ pub fn ring(seeds: &[u8]) -> SecretRing {
 }
 
 pub fn operator() -> Actor {
-    Operator::named(PrincipalId::new("operator").unwrap()).into()
+    the_operator().into()
+}
+
+pub fn the_operator() -> Operator {
+    Operator::named(PrincipalId::new("operator").unwrap())
 }
 
 /// An administrator of an organization who may grant these.

@@ -259,3 +259,33 @@ async fn a_cache_without_capacity_keeps_nothing_and_watches_nobody() {
     let statistics = instance.manager.cache_statistics();
     assert_eq!((statistics.entries, statistics.hits, statistics.changes), (0, 0, 0));
 }
+
+/// Were each of a crowd to try in turn, the last would wait for all the others.
+#[tokio::test]
+async fn those_who_wait_for_a_read_share_its_failure() {
+    let instance = Instance::new();
+    let text = instance.create(new_key()).await.text.expose().to_owned();
+    instance.validate(&text).await.unwrap();
+    // The key still holds, and what stands above it has to be read.
+    let by = Operator::named(PrincipalId::new("operator").unwrap());
+    instance.manager.update_organization(&by, &org("acme"), &OrganizationUpdate::default()).await.unwrap();
+    instance.store.stall();
+    instance.store.reset_calls();
+    let crowd: Vec<_> = (0..20)
+        .map(|_| {
+            let (manager, text) = (instance.manager.clone(), text.clone());
+            tokio::spawn(async move { manager.validate(&text, &RequestContext::new()).await })
+        })
+        .collect();
+    instance.store.wait_for_calls(|calls| calls.load_parents == 1).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    instance.store.fail();
+    for one in crowd {
+        assert_eq!(one.await.unwrap().unwrap_err().reason(), DenialReason::StoreUnavailable);
+    }
+    assert_eq!(instance.store.calls().load_parents, 1);
+    instance.store.heal();
+    assert!(instance.validate(&text).await.is_ok());
+}

@@ -57,8 +57,12 @@ impl Word {
         self.deaf.store(true, Ordering::SeqCst);
     }
 
+    /// What is loaded meanwhile comes under a lease that has not begun: under one that has ended, whoever loads would try
+    /// the next connection, and there is none.
     pub(crate) fn lapse(&self) {
-        self.held().end();
+        let mut lease = self.held();
+        lease.end();
+        *lease = Arc::new(Lease::new());
     }
 
     pub(crate) fn renew(&self) {
@@ -80,7 +84,7 @@ impl Word {
     pub(crate) fn heal(&self) {
         self.deaf.store(false, Ordering::SeqCst);
         let mut lease = self.held();
-        if lease.has_ended() {
+        if lease.reached() < Tick::from_nanos(2) {
             *lease = Arc::new(Lease::forever());
         }
     }

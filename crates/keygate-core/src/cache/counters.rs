@@ -52,15 +52,21 @@ pub(crate) struct Counters {
     pub(crate) stale: Striped,
 }
 
-/// Counts what the cache has no room for.
+/// Looks after what the cache lets go of, and counts what it has no room for.
 #[derive(Clone)]
-pub(super) struct CountEvictions(pub(super) Arc<Counters>);
+pub(super) struct Departures(pub(super) Arc<Counters>);
 
-impl quick_cache::Lifecycle<KeyId, Arc<Entry>> for CountEvictions {
+impl quick_cache::Lifecycle<KeyId, Arc<Entry>> for Departures {
     type RequestState = ();
 
-    fn on_evict(&self, _state: &mut (), _id: KeyId, _entry: Arc<Entry>) {
+    fn before_evict(&self, _state: &mut (), _id: &KeyId, _entry: &mut Arc<Entry>) {
         self.0.evictions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Evicted, or another has taken its place. A request may hold it still, to which it would look current for as long
+    /// as the lease lives: a change finds only what is kept.
+    fn on_evict(&self, _state: &mut (), _id: KeyId, entry: Arc<Entry>) {
+        entry.change();
     }
 }
 

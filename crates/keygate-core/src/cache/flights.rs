@@ -5,7 +5,13 @@
 //! finds the read under way, and what lands is not kept, or it finds what has landed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
+
+// The lock, which a model checker takes the place of (`scripts/loom.sh`).
+#[cfg(keygate_loom)]
+use loom::sync::{Mutex, MutexGuard};
+#[cfg(not(keygate_loom))]
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
@@ -15,7 +21,7 @@ use crate::denial::Denial;
 use crate::key::KeyId;
 
 /// Locks, each for a part of the ids. Only misses and changes take one.
-const SHARDS: usize = 64;
+const SHARDS: usize = if cfg!(keygate_loom) { 2 } else { 64 };
 
 type Shard = HashMap<KeyId, Arc<Flight>>;
 

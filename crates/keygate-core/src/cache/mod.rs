@@ -22,6 +22,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use moka::policy::EvictionPolicy;
 
 pub use counters::CacheStatistics;
 use counters::Counters;
@@ -47,6 +48,9 @@ const ABSENT_FOR: Duration = Duration::from_secs(10);
 const REVOKED: u64 = 100_000;
 const REVOKED_FOR: Duration = Duration::from_secs(10 * 60);
 
+/// How many reads a request waits for that bring nothing it may be decided by.
+const LANDINGS: usize = 16;
+
 /// How much is kept, and how long.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Policy {
@@ -55,12 +59,19 @@ pub(crate) struct Policy {
     pub(crate) stale: Duration,
 }
 
+impl Policy {
+    /// What was read, as it may be believed by one who is told of changes only if there is something to keep.
+    fn as_told<T>(&self, read: Read<T>) -> Read<T> {
+        if self.capacity == 0 { Read { lease: None, ..read } } else { read }
+    }
+}
+
 type Entries = quick_cache::sync::Cache<
     KeyId,
     Arc<Entry>,
     quick_cache::UnitWeighter,
     quick_cache::DefaultHashBuilder,
-    counters::CountEvictions,
+    counters::Departures,
 >;
 
 pub(crate) struct Cache {
@@ -73,6 +84,8 @@ pub(crate) struct Cache {
     policy: Policy,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    repairs: tokio::sync::Semaphore,
+    repairing: tokio::sync::Mutex<()>,
     myself: Weak<Self>,
 }
 
@@ -110,18 +123,26 @@ impl Cache {
             policy.capacity.max(1) as u64,
             quick_cache::UnitWeighter,
             quick_cache::DefaultHashBuilder::default(),
-            counters::CountEvictions(Arc::clone(&counters)),
+            counters::Departures(Arc::clone(&counters)),
         );
         let cache = Arc::new_cyclic(|myself| Self {
             entries,
             absent: moka::sync::Cache::builder().max_capacity(ABSENT).time_to_live(ABSENT_FOR).build(),
-            revoked: moka::sync::Cache::builder().max_capacity(REVOKED).time_to_live(REVOKED_FOR).build(),
+            // By age alone: the newest is the one that a failover may have forgotten, and by default it is the one that a
+            // full cache does not take in.
+            revoked: moka::sync::Cache::builder()
+                .max_capacity(REVOKED)
+                .time_to_live(REVOKED_FOR)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
             flights: Flights::new(),
             parents: ParentCells::new(),
             counters,
             policy,
             store,
             clock,
+            repairs: tokio::sync::Semaphore::new(2),
+            repairing: tokio::sync::Mutex::new(()),
             myself: Weak::clone(myself),
         });
         if policy.capacity > 0 {
@@ -144,12 +165,14 @@ impl Cache {
     /// The key, for a request that came at `asked`: out of the cache, out of a read that others wait for, or out of one
     /// that begins now. `read` reads it from the store; whoever waits for a read shares its failure.
     ///
-    /// Dropping the future gives up the read that it began, and wakes those who waited for it: one of them reads.
+    /// Dropping the future gives up the read that it began, and wakes those who waited for it: one of them reads. What
+    /// is read again and again and never may decide, because it changes or is lost under way each time, is trouble.
     pub(crate) async fn find<F>(&self, id: KeyId, asked: Tick, read: impl Fn() -> F) -> Result<Found, Denial>
     where
         F: Future<Output = Result<Read<Option<KeyRecord>>, Denial>>,
     {
-        loop {
+        let mut landings = 0;
+        while landings < LANDINGS {
             if let Some(entry) = self.entry(id).filter(|entry| entry.may_decide(self.clock.tick(), asked)) {
                 return Ok(Found::Key(entry));
             }
@@ -170,7 +193,10 @@ impl Cache {
             if found.may_decide(self.clock.tick(), asked) {
                 return Ok(found);
             }
+            landings += 1;
         }
+        tracing::error!(key_id = %id, "a key that was read again and again changed or was lost under way each time");
+        Err(Denial::store_unavailable())
     }
 
     /// Takes in what was read.
@@ -178,8 +204,11 @@ impl Cache {
         let now = self.clock.now();
         // The generation of what lands begins with it: it counts only what is told after it has landed. What was told
         // while it was under way, the landing says.
+        let read = self.policy.as_told(read);
         let stamp = Stamp::new(0, &read);
-        let keep = self.policy.capacity > 0 && stamp.may_be_kept();
+        let keep = stamp.may_be_kept();
+        // Over a connection that is gone, so it is not kept, and a change that the next connection tells would not find it.
+        let orphaned = read.lease.is_some() && !keep;
         let found = match read.value {
             Some(record) => {
                 let parents = self.parents.cell(&record.key.organization, record.key.project.as_ref());
@@ -189,7 +218,7 @@ impl Cache {
             None => Found::Nothing(Arc::new(Absence::new(stamp))),
         };
         landing.land(found.clone(), |changed| match &found {
-            _ if changed => found.change(),
+            _ if changed || orphaned => found.change(),
             Found::Key(entry) if keep => self.entries.insert(id, Arc::clone(entry)),
             Found::Nothing(absence) if keep => self.absent.insert(id, Arc::clone(absence)),
             _ => {}
@@ -200,7 +229,7 @@ impl Cache {
     /// What stands above the key, for a request that came at `asked`.
     pub(crate) async fn parents(&self, entry: &Entry, asked: Tick) -> Result<Arc<HeldParents>, StoreError> {
         let (store, clock) = (&*self.store, &*self.clock);
-        entry.parents().find(store, clock, asked, self.policy.ttl, &self.counters.parent_loads).await
+        entry.parents().find(store, clock, asked, &self.policy, &self.counters.parent_loads).await
     }
 
     /// Whether the key is remembered to be revoked, whatever the store says now.
@@ -262,8 +291,12 @@ impl Watcher for Cache {
 
     fn reached_anew(&self) {
         let (Some(cache), Ok(runtime)) = (self.myself.upgrade(), tokio::runtime::Handle::try_current()) else { return };
-        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        runtime.spawn(repair_all(cache, store, clock));
+        runtime.spawn(async move {
+            // One at work and one that waits, which sees all that those who are turned away would have seen.
+            let Ok(_place) = cache.repairs.try_acquire() else { return };
+            let _turn = cache.repairing.lock().await;
+            repair_all(&cache, &*cache.store, &*cache.clock).await;
+        });
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 
 use super::counters::Striped;
+use super::{LANDINGS, Policy};
 use crate::clock::{Clock, Tick};
 use crate::coherence::{Generation, Stamp};
 use crate::names::{OrganizationId, ProjectId};
@@ -21,8 +22,8 @@ pub(crate) struct ParentsCell {
     project: Option<ProjectId>,
     generation: Generation,
     held: ArcSwapOption<HeldParents>,
-    /// Held while reading.
-    reading: tokio::sync::Mutex<()>,
+    /// Held while reading: when the last read failed, if the last one did.
+    reading: tokio::sync::Mutex<Option<Tick>>,
 }
 
 /// What a cell holds.
@@ -61,35 +62,47 @@ impl ParentsCell {
             || (held.stamp.sent() >= asked && held.stamp.may_decide(&self.generation, now, asked))
     }
 
-    /// What is held if that may decide, else what is read now. One reads; others wait for it and look again.
+    /// What is held if that may decide, else what is read now. One reads; others wait for it, look again, and share its
+    /// failure: were each to try in turn, the last would wait for all the others.
     pub(super) async fn find(
         &self,
         store: &dyn Store,
         clock: &dyn Clock,
         asked: Tick,
-        ttl: Duration,
+        policy: &Policy,
         loads: &Striped,
     ) -> Result<Arc<HeldParents>, StoreError> {
         let usable = || self.held.load_full().filter(|held| self.may_decide(held, clock.tick(), asked));
-        loop {
+        for _ in 0..LANDINGS {
             if let Some(held) = usable() {
                 return Ok(held);
             }
-            let _turn = self.reading.lock().await;
+            let mut failed = self.reading.lock().await;
             if let Some(held) = usable() {
                 return Ok(held);
+            }
+            if failed.is_some_and(|failed| failed >= asked) {
+                return Err(StoreError::unavailable("the read that was waited for failed"));
             }
             loads.add();
             let generation = self.generation.current();
-            let read = store.load_parents(&self.organization, self.project.as_ref()).await?;
+            let read = match store.load_parents(&self.organization, self.project.as_ref()).await {
+                Ok(read) => policy.as_told(read),
+                Err(error) => {
+                    *failed = Some(clock.tick());
+                    return Err(error);
+                }
+            };
+            *failed = None;
             let stamp = Stamp::new(generation, &read);
-            let fresh_until = stamp.sent().after(ttl);
+            let fresh_until = stamp.sent().after(policy.ttl);
             let held = Arc::new(HeldParents { stamp, fresh_until, parents: read.value });
             self.held.store(Some(Arc::clone(&held)));
             if self.may_decide(&held, clock.tick(), asked) {
                 return Ok(held);
             }
         }
+        Err(StoreError::unavailable("what stands above the key changed or was lost under way each time it was read"))
     }
 }
 
@@ -129,7 +142,7 @@ impl ParentCells {
             project: project.cloned(),
             generation: Generation::new(),
             held: ArcSwapOption::empty(),
-            reading: tokio::sync::Mutex::new(()),
+            reading: tokio::sync::Mutex::new(None),
         });
         let projects = cells.by_organization.entry(organization.clone()).or_default();
         if projects.insert(project.cloned(), Arc::downgrade(&cell)).is_none() {

@@ -50,7 +50,8 @@ impl Lease {
 
     /// Ends it for good: the connection is lost, or may lead to another server than before.
     pub fn end(&self) {
-        self.until.store(ENDED, Ordering::Release);
+        // Not a mere store, so that the model checker, too, puts it in one order with the extensions.
+        self.until.swap(ENDED, Ordering::AcqRel);
     }
 
     /// Whether what was read under it may be believed.

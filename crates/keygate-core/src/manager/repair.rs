@@ -3,8 +3,6 @@
 //! A store may acknowledge a revocation and fail over to a replica that never had it. Every instance was told of it, and
 //! remembers it for longer than replicas are behind: it refuses the key, and revokes it again.
 
-use std::sync::Arc;
-
 use super::Inner;
 use crate::cache::Cache;
 use crate::clock::Clock;
@@ -29,11 +27,11 @@ impl Inner {
 }
 
 /// Looks after all keys that are remembered to be revoked.
-pub(crate) async fn repair_all(cache: Arc<Cache>, store: Arc<dyn Store>, clock: Arc<dyn Clock>) {
+pub(crate) async fn repair_all(cache: &Cache, store: &dyn Store, clock: &dyn Clock) {
     for id in cache.revoked_ids() {
         match store.record(id).await {
             Ok(Some(record)) if record.key.status.status != KeyStatus::Revoked => {
-                revoke_again(&*store, &*clock, &record).await;
+                revoke_again(store, clock, &record).await;
             }
             Ok(_) => {}
             // It is asked again when the store is reached anew, and of each key that is used.

@@ -173,7 +173,8 @@ impl Inner {
         Err(Denial::store_unavailable())
     }
 
-    /// `None` where the key or what stands above it changed meanwhile, or was read too long ago to decide.
+    /// `None` where the key or what stands above it changed meanwhile, not least because it was moved to the current ring
+    /// entry here, or was read too long ago to decide.
     async fn decide_over(
         &self,
         entry: Arc<Entry>,
@@ -194,8 +195,9 @@ impl Inner {
         if let Err(denial) = self.check(&entry, &parents, context) {
             return Ok(Some(Err(denial)));
         }
-        if self.is_to_move(&entry) {
-            self.redigest(entry.record(), presented).await;
+        // To move it takes a while, in which it may have been revoked: what has changed meanwhile is decided anew.
+        if self.is_to_move(&entry) && !self.redigest(&entry, &parents, presented, asked).await {
+            return Ok(None);
         }
         Ok(Some(Ok(Admission::new(entry))))
     }
@@ -303,11 +305,17 @@ impl Inner {
         entry.digested_under() != self.ring.current_id() && !self.moves.get(&entry.key().id).is_some_and(lately)
     }
 
-    /// Moves a record made under an older ring entry to the current one. A failure leaves it for a later use: the
-    /// request has its answer already.
-    async fn redigest(&self, record: &KeyRecord, presented: &PresentedKey<'_>) {
+    /// Moves a record made under an older ring entry to the current one. A failure leaves it for a later use: the request
+    /// has its answer already, if that still holds, which is what this says. After the move itself it does not, where the
+    /// store tells of changes.
+    async fn redigest(&self, entry: &Entry, parents: &HeldParents, presented: &PresentedKey<'_>, asked: Tick) -> bool {
+        let record = entry.record();
         self.moves.insert(record.key.id, self.clock.now());
         let moved = self.move_to_current(record, presented).await;
+        let tick = self.clock.tick();
+        // The store's refusal may come before its word of what it refuses for.
+        let refused = matches!(moved, Err(ManageError::Revoked | ManageError::NotFound | ManageError::Conflict { .. }));
+        let holds = !refused && entry.may_decide(tick, asked) && entry.parents().may_decide(parents, tick, asked);
         // Whether or not the store is known to have done it.
         self.cache.changed(&Change::Key(record.key.id));
         match moved {
@@ -317,6 +325,7 @@ impl Inner {
                 tracing::warn!(key_id = %record.key.id, %error, "a key was not moved to the current ring entry");
             }
         }
+        holds
     }
 
     /// `None` where the current entry is the older one.

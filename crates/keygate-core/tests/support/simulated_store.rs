@@ -62,7 +62,7 @@ enum Call {
 
 #[derive(Debug)]
 enum Value {
-    Record(Option<KeyRecord>),
+    Record(Box<Option<KeyRecord>>),
     Parents(Parents),
 }
 
@@ -221,7 +221,7 @@ impl SimulatedStore {
         connection.downstream.push_back(match request {
             Request::Heartbeat(sent) => Message::Heartbeat(sent),
             Request::Load(Call::Record(id), reply) => {
-                Message::Loaded(Value::Record(at_once(server.record(id)).unwrap()), reply)
+                Message::Loaded(Value::Record(Box::new(at_once(server.record(id)).unwrap())), reply)
             }
             Request::Load(Call::Parents(organization, project), reply) => {
                 let parents = at_once(server.parents(&organization, project.as_ref())).unwrap();
@@ -260,6 +260,11 @@ impl SimulatedStore {
                 Some(Delivered::Word(change, at))
             }
         }
+    }
+
+    /// Tells those who watch of a change, as if the server had sent word of it.
+    pub fn tell(&self, change: &Change) {
+        self.0.watchers.tell(change);
     }
 
     /// Lets the next call over another connection through. Says whether there was one.
@@ -324,7 +329,7 @@ impl Store for SimulatedStore {
 
     async fn load_record(&self, id: KeyId) -> Result<Read<Option<KeyRecord>>, StoreError> {
         Ok(self.load(Call::Record(id)).await?.map(|value| match value {
-            Value::Record(record) => record,
+            Value::Record(record) => *record,
             Value::Parents(_) => panic!("an answer to another question"),
         }))
     }

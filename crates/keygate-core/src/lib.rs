@@ -9,6 +9,7 @@ mod cache;
 pub mod check;
 pub mod clock;
 pub mod coherence;
+mod complaints;
 pub mod context;
 pub mod denial;
 pub mod key;

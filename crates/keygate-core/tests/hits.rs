@@ -13,7 +13,7 @@ use keygate_core::clock::{Clock, Tick};
 use keygate_core::coherence::Coherence;
 use keygate_core::context::RequestContext;
 use keygate_core::denial::DenialReason;
-use keygate_core::manager::{Attempt, Expiry, KeyUpdate, NewKey, OrganizationUpdate};
+use keygate_core::manager::{ApiKeyManager, Attempt, Expiry, KeyUpdate, NewKey, OrganizationUpdate};
 use keygate_core::names::{Environment, PrincipalId, ProjectId};
 use keygate_core::network::{Cidr, CidrSet};
 use keygate_core::record::{ParentStatus, SecurityTier};
@@ -238,6 +238,18 @@ async fn what_was_vouched_for_too_long_ago_is_not_believed_though_the_store_fail
     assert_eq!(instance.refusal(text.expose()).await, DenialReason::StoreUnavailable);
 }
 
+/// An emptied store answers; it is no store that fails.
+#[tokio::test]
+async fn nothing_stale_is_believed_of_a_store_that_was_emptied() {
+    let instance = Instance::built(ring(&[1]), |builder| builder.stale_if_error(Duration::from_secs(3600)));
+    let text = instance.create(new_key()).await.text;
+    instance.store.vouch_until(instance.clock.tick());
+    instance.validate(text.expose()).await.unwrap();
+    instance.memory.wipe();
+    assert_eq!(instance.refusal(text.expose()).await, DenialReason::StoreUnavailable);
+    assert_eq!(instance.manager.cache_statistics().stale, 0);
+}
+
 #[tokio::test]
 async fn nobody_who_did_not_choose_it_is_served_what_is_stale() {
     let instance = Instance::new();
@@ -288,4 +300,34 @@ async fn those_who_wait_for_a_read_share_its_failure() {
     assert_eq!(instance.store.calls().load_parents, 1);
     instance.store.heal();
     assert!(instance.validate(&text).await.is_ok());
+}
+
+/// More keys at once than there is room for: each is let go of before what stands above it was read, and is still good.
+#[tokio::test]
+async fn a_cache_that_is_too_small_for_a_crowd_is_slow_and_not_broken() {
+    let instance = Instance::built(ring(&[1]), |builder| builder.cache_capacity(3));
+    let news = (0..60).map(|nth| {
+        let organization = org(&format!("org-{nth}"));
+        new_key_with(|new| new.organization = organization)
+    });
+    let mut texts = Vec::new();
+    for new in news {
+        texts.push(instance.create(new).await.text.expose().to_owned());
+    }
+    let store = Arc::new(YieldingStore(instance.memory.clone()));
+    let manager = ApiKeyManager::builder_shared(store, ring(&[1])).clock(instance.clock.clone()).cache_capacity(3);
+    let manager = manager.build().unwrap();
+    manager.open().await.unwrap();
+    let crowd: Vec<_> = texts
+        .iter()
+        .map(|text| {
+            let (manager, text) = (manager.clone(), text.clone());
+            tokio::spawn(async move { manager.validate(&text, &RequestContext::new()).await })
+        })
+        .collect();
+    for one in crowd {
+        one.await.unwrap().unwrap();
+    }
+    let statistics = manager.cache_statistics();
+    assert_eq!(statistics.loads, 60, "each is read once: {statistics:?}");
 }

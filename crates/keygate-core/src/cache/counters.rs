@@ -1,12 +1,8 @@
 //! What the cache does, counted.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use serde::Serialize;
-
-use super::Entry;
-use crate::key::KeyId;
 
 /// How many places a counter has: with more threads than that, some share one.
 const STRIPES: usize = 16;
@@ -50,24 +46,6 @@ pub(crate) struct Counters {
     pub(crate) evictions: AtomicU64,
     pub(crate) changes: Striped,
     pub(crate) stale: Striped,
-}
-
-/// Looks after what the cache lets go of, and counts what it has no room for.
-#[derive(Clone)]
-pub(super) struct Departures(pub(super) Arc<Counters>);
-
-impl quick_cache::Lifecycle<KeyId, Arc<Entry>> for Departures {
-    type RequestState = ();
-
-    fn before_evict(&self, _state: &mut (), _id: &KeyId, _entry: &mut Arc<Entry>) {
-        self.0.evictions.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Evicted, or another has taken its place. A request may hold it still, to which it would look current for as long
-    /// as the lease lives: a change finds only what is kept.
-    fn on_evict(&self, _state: &mut (), _id: KeyId, entry: Arc<Entry>) {
-        entry.change();
-    }
 }
 
 /// What a manager's cache has done since it was made.

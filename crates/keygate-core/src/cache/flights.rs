@@ -15,9 +15,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::Notify;
 
-use super::Found;
+use super::{Found, Trouble};
 use crate::coherence::Generation;
-use crate::denial::Denial;
 use crate::key::KeyId;
 
 /// Locks, each for a part of the ids. Only misses and changes take one.
@@ -34,7 +33,7 @@ pub(super) struct Flight {
     /// Counts the changes told since it began.
     generation: Generation,
     /// What came of it; nothing if it was given up.
-    landed: OnceLock<Option<Result<Found, Denial>>>,
+    landed: OnceLock<Option<Result<Found, Trouble>>>,
     wake: Notify,
 }
 
@@ -79,7 +78,7 @@ impl Flights {
 
 impl Flight {
     /// What came of it; nothing if it was given up.
-    pub(super) async fn landed(&self) -> Option<Result<Found, Denial>> {
+    pub(super) async fn landed(&self) -> Option<Result<Found, Trouble>> {
         let mut woken = std::pin::pin!(self.wake.notified());
         // From here on no wake is missed.
         woken.as_mut().enable();
@@ -109,10 +108,10 @@ impl Landing<'_> {
     }
 
     /// The read has failed, for all who wait for it: were each to try in turn, the last would wait for all the others.
-    pub(super) fn fail(self, denial: Denial) -> Denial {
+    pub(super) fn fail(self, trouble: Trouble) -> Trouble {
         self.leave(&mut self.flights.shard(self.id));
-        let _ = self.flight.landed.set(Some(Err(denial.clone())));
-        denial
+        let _ = self.flight.landed.set(Some(Err(trouble)));
+        trouble
     }
 
     fn leave(&self, shard: &mut Shard) {

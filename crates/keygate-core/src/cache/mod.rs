@@ -3,6 +3,7 @@
 //! - [`entry`]: a key, ready to be checked, with the stamp that says whether it still holds.
 //! - [`parents`]: what stands above keys, in cells that all keys below share: one change reaches all of them at once.
 //! - [`flights`]: what is being read now: once for all who wait for it.
+//! - [`departed`]: what was let go of while a request still holds it.
 //! - [`counters`]: what it does, counted without a line of memory that all threads write to.
 //!
 //! Nothing kept is ever believed by its age alone: see [`coherence`](crate::coherence) for the argument. And nothing but
@@ -12,6 +13,7 @@
 //! second thread (BENCHMARKS.md); what is asked for rarely and must end by itself is in moka caches.
 
 mod counters;
+mod departed;
 mod entry;
 mod flights;
 mod parents;
@@ -26,6 +28,7 @@ use moka::policy::EvictionPolicy;
 
 pub use counters::CacheStatistics;
 use counters::Counters;
+use departed::{Departed, Departures};
 use entry::Absence;
 pub(crate) use entry::Entry;
 use flights::{Flights, Joined, Landing};
@@ -34,7 +37,7 @@ use parents::ParentCells;
 
 use crate::clock::{Clock, Tick};
 use crate::coherence::{Change, Read, Stamp, Watcher};
-use crate::denial::Denial;
+use crate::complaints::Complaints;
 use crate::key::KeyId;
 use crate::manager::repair_all;
 use crate::record::KeyRecord;
@@ -66,27 +69,33 @@ impl Policy {
     }
 }
 
-type Entries = quick_cache::sync::Cache<
-    KeyId,
-    Arc<Entry>,
-    quick_cache::UnitWeighter,
-    quick_cache::DefaultHashBuilder,
-    counters::Departures,
->;
+type Entries =
+    quick_cache::sync::Cache<KeyId, Arc<Entry>, quick_cache::UnitWeighter, quick_cache::DefaultHashBuilder, Departures>;
 
 pub(crate) struct Cache {
     entries: Entries,
+    departed: Arc<Departed>,
     absent: moka::sync::Cache<KeyId, Arc<Absence>>,
     revoked: moka::sync::Cache<KeyId, ()>,
     flights: Flights,
     parents: ParentCells,
     counters: Arc<Counters>,
+    complaints: Complaints,
     policy: Policy,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     repairs: tokio::sync::Semaphore,
     repairing: tokio::sync::Mutex<()>,
     myself: Weak<Self>,
+}
+
+/// Why nothing can be said of a key. All of it is answered with 503.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The store does not answer.
+    StoreFails,
+    /// It answers, with what is no answer: it was emptied, or holds what cannot be read. Or the fault is here.
+    Other,
 }
 
 /// What a read of a key came to.
@@ -118,15 +127,17 @@ impl Cache {
     /// A cache before a store, which it watches unless it is to keep nothing.
     pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, policy: Policy) -> Arc<Self> {
         let counters = Arc::new(Counters::default());
+        let departed = Arc::new(Departed::default());
         let entries = Entries::with(
             policy.capacity.max(1),
             policy.capacity.max(1) as u64,
             quick_cache::UnitWeighter,
             quick_cache::DefaultHashBuilder::default(),
-            counters::Departures(Arc::clone(&counters)),
+            Departures::new(Arc::clone(&counters), Arc::clone(&departed)),
         );
         let cache = Arc::new_cyclic(|myself| Self {
             entries,
+            departed,
             absent: moka::sync::Cache::builder().max_capacity(ABSENT).time_to_live(ABSENT_FOR).build(),
             // By age alone: the newest is the one that a failover may have forgotten, and by default it is the one that a
             // full cache does not take in.
@@ -138,6 +149,7 @@ impl Cache {
             flights: Flights::new(),
             parents: ParentCells::new(),
             counters,
+            complaints: Complaints::default(),
             policy,
             store,
             clock,
@@ -167,9 +179,9 @@ impl Cache {
     ///
     /// Dropping the future gives up the read that it began, and wakes those who waited for it: one of them reads. What
     /// is read again and again and never may decide, because it changes or is lost under way each time, is trouble.
-    pub(crate) async fn find<F>(&self, id: KeyId, asked: Tick, read: impl Fn() -> F) -> Result<Found, Denial>
+    pub(crate) async fn find<F>(&self, id: KeyId, asked: Tick, read: impl Fn() -> F) -> Result<Found, Trouble>
     where
-        F: Future<Output = Result<Read<Option<KeyRecord>>, Denial>>,
+        F: Future<Output = Result<Read<Option<KeyRecord>>, Trouble>>,
     {
         let mut landings = 0;
         while landings < LANDINGS {
@@ -185,7 +197,7 @@ impl Cache {
                     self.counters.loads.add();
                     match read().await {
                         Ok(read) => self.land(landing, id, read),
-                        Err(denial) => return Err(landing.fail(denial)),
+                        Err(trouble) => return Err(landing.fail(trouble)),
                     }
                 }
             };
@@ -195,8 +207,10 @@ impl Cache {
             }
             landings += 1;
         }
-        tracing::error!(key_id = %id, "a key that was read again and again changed or was lost under way each time");
-        Err(Denial::store_unavailable())
+        self.complaints.keeps_changing.at(self.clock.tick(), |unsaid| {
+            tracing::error!(key_id = %id, unsaid, "a key that was read again and again changed or was lost each time");
+        });
+        Err(Trouble::Other)
     }
 
     /// Takes in what was read.
@@ -247,6 +261,10 @@ impl Cache {
         self.policy.stale
     }
 
+    pub(crate) fn complaints(&self) -> &Complaints {
+        &self.complaints
+    }
+
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -279,6 +297,7 @@ impl Watcher for Cache {
                     if let Some((_, entry)) = self.entries.remove(id) {
                         entry.change();
                     }
+                    self.departed.change(*id);
                     if let Some(absence) = self.absent.remove(id) {
                         absence.change();
                     }

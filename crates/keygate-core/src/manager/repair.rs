@@ -15,11 +15,11 @@ use crate::store::Store;
 impl Inner {
     /// What the store says of a key that was revoked, put right: it stays revoked, whether or not the store can be told.
     pub(super) async fn still_revoked(&self, read: Read<Option<KeyRecord>>) -> Read<Option<KeyRecord>> {
-        let sent = read.sent;
         match &read.value {
             Some(record) if record.key.status.status != KeyStatus::Revoked => {
-                let revoked = revoke_again(&*self.store, &*self.clock, record).await;
-                Read { decides_until: read.decides_until, ..Read::once(Some(revoked), sent) }
+                let revoked = revoke_again(&self.cache, &*self.store, &*self.clock, record).await;
+                // A revocation is final, so this may decide however long it took.
+                Read::once(Some(revoked), read.sent)
             }
             _ => read,
         }
@@ -31,7 +31,7 @@ pub(crate) async fn repair_all(cache: &Cache, store: &dyn Store, clock: &dyn Clo
     for id in cache.revoked_ids() {
         match store.record(id).await {
             Ok(Some(record)) if record.key.status.status != KeyStatus::Revoked => {
-                revoke_again(store, clock, &record).await;
+                revoke_again(cache, store, clock, &record).await;
             }
             Ok(_) => {}
             // It is asked again when the store is reached anew, and of each key that is used.
@@ -40,15 +40,24 @@ pub(crate) async fn repair_all(cache: &Cache, store: &dyn Store, clock: &dyn Clo
     }
 }
 
-async fn revoke_again(store: &dyn Store, clock: &dyn Clock, record: &KeyRecord) -> KeyRecord {
+async fn revoke_again(cache: &Cache, store: &dyn Store, clock: &dyn Clock, record: &KeyRecord) -> KeyRecord {
     let id: KeyId = record.key.id;
     let reason = Reason::new("revoked before the store failed over").ok();
     let change = StatusChange::new(KeyStatus::Revoked, clock.now(), reason);
-    tracing::error!(key_id = %id, "the store has forgotten that this key was revoked; it is revoked again");
     match store.set_status(&record.key.organization, id, &change).await {
-        Ok(written) => written.record,
+        Ok(written) => {
+            tracing::error!(key_id = %id, "the store had forgotten that this key was revoked; it is revoked again");
+            written.record
+        }
         Err(error) => {
-            tracing::error!(key_id = %id, %error, "a forgotten revocation could not be written; the key is refused here");
+            cache.complaints().revocation_forgotten.at(clock.tick(), |unsaid| {
+                tracing::error!(
+                    key_id = %id,
+                    %error,
+                    unsaid,
+                    "the store has forgotten that this key was revoked, and it could not be revoked again; it is refused here"
+                );
+            });
             let mut record = record.clone();
             record.key.status = change;
             record

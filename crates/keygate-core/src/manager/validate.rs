@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use zeroize::Zeroizing;
 
 use super::{ApiKeyManager, Inner, ManageError, events};
-use crate::cache::{Entry, Found, HeldParents};
+use crate::cache::{Entry, Found, HeldParents, Trouble};
 use crate::check::check;
 use crate::clock::Tick;
 use crate::coherence::{Change, Read, Watcher};
@@ -164,12 +164,16 @@ impl Inner {
             match found {
                 Ok(Some(decision)) => return decision,
                 Ok(None) => {}
-                Err(trouble) => {
-                    return self.decide_stale(presented, minted_under, context).await.unwrap_or(Err(trouble));
+                Err(Trouble::StoreFails) => {
+                    let stale = self.decide_stale(presented, minted_under, context).await;
+                    return stale.unwrap_or_else(|| Err(Denial::store_unavailable()));
                 }
+                Err(Trouble::Other) => return Err(Denial::store_unavailable()),
             }
         }
-        tracing::error!(key_id = %presented.id(), "a key changed again and again while it was checked");
+        self.cache.complaints().keeps_changing.at(self.clock.tick(), |unsaid| {
+            tracing::error!(key_id = %presented.id(), unsaid, "a key changed again and again while it was checked");
+        });
         Err(Denial::store_unavailable())
     }
 
@@ -182,7 +186,7 @@ impl Inner {
         minted_under: EntryId,
         context: &RequestContext,
         asked: Tick,
-    ) -> Result<Option<Result<Admission, Denial>>, Denial> {
+    ) -> Result<Option<Result<Admission, Denial>>, Trouble> {
         let parents = self.cache.parents(&entry, asked).await.map_err(|error| self.trouble(presented, &error))?;
         let genuine = self.is_genuine(&entry, presented, minted_under).await?;
         let tick = self.clock.tick();
@@ -235,37 +239,45 @@ impl Inner {
         })
     }
 
-    fn trouble(&self, presented: &PresentedKey<'_>, error: &StoreError) -> Denial {
-        tracing::error!(%error, key_id = %presented.id(), store = %self.store.describe(), "a key could not be checked");
-        Denial::store_unavailable()
+    fn trouble(&self, presented: &PresentedKey<'_>, error: &StoreError) -> Trouble {
+        let (key_id, store) = (presented.id(), self.store.describe());
+        tracing::debug!(%error, %key_id, %store, "a key could not be checked");
+        self.cache.complaints().store_fails.at(self.clock.tick(), |unsaid| {
+            tracing::error!(%error, %key_id, %store, unsaid, "keys cannot be checked");
+        });
+        match error {
+            StoreError::Unavailable(_) => Trouble::StoreFails,
+            StoreError::Damaged { .. } => Trouble::Other,
+        }
     }
 
-    /// Reads a key's record. An error is the denial it leads to: trouble.
-    async fn read(&self, presented: &PresentedKey<'_>) -> Result<Read<Option<KeyRecord>>, Denial> {
+    /// Reads a key's record.
+    async fn read(&self, presented: &PresentedKey<'_>) -> Result<Read<Option<KeyRecord>>, Trouble> {
         let trouble = |error: StoreError| self.trouble(presented, &error);
         let read = self.store.load_record(presented.id()).await.map_err(trouble)?;
         match &read.value {
-            None => match self.explain_absence(presented).await.map_err(trouble)? {
-                DenialReason::InvalidKey => Ok(read),
-                _ => Err(Denial::store_unavailable()),
-            },
+            None if self.explain_absence(presented).await.map_err(trouble)? => Ok(read),
+            None => Err(Trouble::Other),
             Some(record) if self.cache.was_revoked(record.key.id) => Ok(self.still_revoked(read).await),
             Some(_) => Ok(read),
         }
     }
 
-    /// A genuine tag without a record: the key was deleted, or the store was emptied. Only the holder of a genuine key
+    /// A genuine tag without a record: whether the key was deleted, and the store not emptied. Only the holder of a genuine key
     /// gets here, to whom the time it takes tells nothing that the answer does not.
-    async fn explain_absence(&self, presented: &PresentedKey<'_>) -> Result<DenialReason, StoreError> {
-        if self.setup.marker(&*self.store).await?.is_some() {
-            return Ok(DenialReason::InvalidKey);
+    async fn explain_absence(&self, presented: &PresentedKey<'_>) -> Result<bool, StoreError> {
+        let deleted = self.setup.marker(&*self.store).await?.is_some();
+        if !deleted {
+            self.cache.complaints().store_emptied.at(self.clock.tick(), |unsaid| {
+                tracing::error!(
+                    key_id = %presented.id(),
+                    store = %self.store.describe(),
+                    unsaid,
+                    "a genuine key has no record and the deployment marker is not the one known: the store has been emptied"
+                );
+            });
         }
-        tracing::error!(
-            key_id = %presented.id(),
-            store = %self.store.describe(),
-            "a genuine key has no record and the deployment marker is not the one known: the store has been emptied"
-        );
-        Ok(DenialReason::StoreUnavailable)
+        Ok(deleted)
     }
 
     /// Whether the record is this key's and the presented text is the one it was made from.
@@ -274,22 +286,27 @@ impl Inner {
         entry: &Entry,
         presented: &PresentedKey<'_>,
         minted_under: EntryId,
-    ) -> Result<bool, Denial> {
-        let record = entry.record();
+    ) -> Result<bool, Trouble> {
+        let (record, complaints) = (entry.record(), self.cache.complaints());
         let Some(ring_entry) = self.ring.entry(record.digested_under) else {
-            tracing::error!(
-                key_id = %record.key.id,
-                entry = %record.digested_under,
-                "a key's record needs a ring entry that is not configured"
-            );
-            return Err(Denial::store_unavailable());
+            complaints.ring_entry_missing.at(self.clock.tick(), |unsaid| {
+                tracing::error!(
+                    key_id = %record.key.id,
+                    entry = %record.digested_under,
+                    unsaid,
+                    "a key's record needs a ring entry that is not configured"
+                );
+            });
+            return Err(Trouble::Other);
         };
         let digest = ring_entry.digest(presented.text());
         let matches = match entry.proves(&digest) {
             Some(matches) => matches,
             None => self.slow.matches(&record.verifier, &digest).await.map_err(|overloaded| {
-                tracing::warn!(key_id = %record.key.id, %overloaded, "a key could not be checked");
-                Denial::store_unavailable()
+                complaints.verifiers_overloaded.at(self.clock.tick(), |unsaid| {
+                    tracing::warn!(key_id = %record.key.id, %overloaded, unsaid, "a key could not be checked");
+                });
+                Trouble::Other
             })?,
         };
         let genuine = matches && record.minted_under == minted_under && record.key.id == presented.id();

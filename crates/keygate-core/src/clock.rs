@@ -5,6 +5,7 @@
 
 use std::fmt::{self, Debug};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SubsecRound, Utc};
@@ -19,6 +20,13 @@ pub trait Clock: Debug + Send + Sync + 'static {
     fn tick(&self) -> Tick {
         Tick::now()
     }
+
+    /// Now, in UTC, by one who has just asked for the [`tick`](Self::tick). It may be behind a clock that was set by a tenth
+    /// of a second, for the price of an addition in the place of a second look at a clock.
+    fn now_at(&self, tick: Tick) -> DateTime<Utc> {
+        let _ = tick;
+        self.now()
+    }
 }
 
 /// The operating system's clock.
@@ -29,7 +37,28 @@ impl Clock for SystemClock {
     fn now(&self) -> DateTime<Utc> {
         Utc::now()
     }
+
+    fn now_at(&self, tick: Tick) -> DateTime<Utc> {
+        /// What the calendar is ahead of the ticks, in nanoseconds, and when that was found.
+        static AHEAD: AtomicI64 = AtomicI64::new(0);
+        static FOUND: AtomicU64 = AtomicU64::new(0);
+        let found = FOUND.load(Ordering::Acquire);
+        if found == 0 || tick.since(Tick::from_nanos(found)) > AHEAD_FOR {
+            let (now, tick) = (Utc::now(), Tick::now());
+            let ahead = |nanos: i64| nanos.checked_sub(i64::try_from(tick.as_nanos()).ok()?);
+            // Beyond the year 2262 there are no nanoseconds to count.
+            let Some(ahead) = now.timestamp_nanos_opt().and_then(ahead) else { return now };
+            AHEAD.store(ahead, Ordering::Release);
+            FOUND.store(tick.as_nanos(), Ordering::Release);
+            return now;
+        }
+        let tick = i64::try_from(tick.as_nanos()).unwrap_or(i64::MAX);
+        DateTime::from_timestamp_nanos(tick.saturating_add(AHEAD.load(Ordering::Acquire)))
+    }
 }
+
+/// How long the way from ticks to the calendar is taken to be the same.
+const AHEAD_FOR: Duration = Duration::from_millis(100);
 
 /// A moment on this process's monotonic clock, to the nanosecond. It says nothing outside the process. On Linux it
 /// stands still while the machine is suspended.
@@ -89,4 +118,19 @@ impl Debug for Tick {
 /// Times are kept to the millisecond, so that what is written is what is read back.
 pub(crate) fn to_millis(time: DateTime<Utc>) -> DateTime<Utc> {
     time.trunc_subsecs(3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_calendar_by_the_tick_is_the_calendar() {
+        for _ in 0..1_000 {
+            let tick = SystemClock.tick();
+            let (by_tick, now) = (SystemClock.now_at(tick), SystemClock.now());
+            // Whatever the machine did in between, unless somebody sets its clock.
+            assert!((now - by_tick).abs() < chrono::TimeDelta::seconds(30), "{now} {by_tick}");
+        }
+    }
 }

@@ -1,26 +1,83 @@
 //! The header map of the `http` crate, read through [`Headers`].
 
 use http::header::Entry;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use keygate_http::headers::Headers;
 
-pub(crate) struct HeaderLines<'map>(pub(crate) &'map HeaderMap);
+/// What proxies say whom they forward for in, unless they are told otherwise.
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The names of the headers that a credential may stand in, parsed once: to parse one takes several times as long as to
+/// look it up.
+#[derive(Debug, Clone)]
+pub(crate) struct CredentialHeaders(Box<[HeaderName]>);
+
+impl<'a> FromIterator<&'a str> for CredentialHeaders {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
+        // All of them are tokens, which every name of a header may be.
+        Self(names.into_iter().filter_map(|name| name.parse().ok()).collect())
+    }
+}
+
+pub(crate) struct HeaderLines<'map> {
+    pub(crate) headers: &'map HeaderMap,
+    pub(crate) credentials: &'map CredentialHeaders,
+}
 
 impl Headers for HeaderLines<'_> {
     fn lines<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a [u8]> + 'a {
-        self.0.get_all(name).iter().map(HeaderValue::as_bytes)
+        let lines = match self.credentials.0.iter().find(|known| known.as_str() == name) {
+            Some(known) => self.headers.get_all(known),
+            None if X_FORWARDED_FOR == *name => self.headers.get_all(X_FORWARDED_FOR),
+            None => self.headers.get_all(name),
+        };
+        lines.iter().map(HeaderValue::as_bytes)
     }
 }
 
 /// Marks all lines of these names as sensitive: they are left out of `Debug` output, and HTTP/2 keeps them out of its
 /// compression tables.
-pub(crate) fn mark_sensitive<'a>(headers: &mut HeaderMap, names: impl Iterator<Item = &'a str>) {
-    for name in names {
+pub(crate) fn mark_sensitive(headers: &mut HeaderMap, credentials: &CredentialHeaders) {
+    let every_name_once = headers.len() == headers.keys_len();
+    for name in &credentials.0 {
+        let Some(first) = headers.get_mut(name) else { continue };
+        first.set_sensitive(true);
         // An entry of its own accord makes room for one more header, so only where there is one.
-        if headers.contains_key(name)
-            && let Ok(Entry::Occupied(mut lines)) = headers.try_entry(name)
-        {
+        if !every_name_once && let Ok(Entry::Occupied(mut lines)) = headers.try_entry(name) {
             lines.iter_mut().for_each(|line| line.set_sensitive(true));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_lines_are_read_in_their_order_and_marked() {
+        let mut headers = HeaderMap::new();
+        let credentials = ["authorization", "x-api-key", "cookie"].into_iter().collect();
+        let received =
+            [("x-api-key", "a"), ("accept", "b"), ("x-api-key", "c"), ("cookie", "d"), ("x-forwarded-for", "e")];
+        for (name, value) in received {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let lines = HeaderLines { headers: &headers, credentials: &credentials };
+        assert_eq!(lines.lines("x-api-key").collect::<Vec<_>>(), [b"a", b"c"]);
+        assert_eq!(lines.lines("x-api-key").next_back(), Some(&b"c"[..]));
+        assert_eq!(lines.lines("authorization").count(), 0);
+        // Names that are no credential's are found all the same.
+        assert_eq!(lines.lines("x-forwarded-for").collect::<Vec<_>>(), [b"e"]);
+        assert_eq!(lines.lines("accept").collect::<Vec<_>>(), [b"b"]);
+
+        mark_sensitive(&mut headers, &credentials);
+        for (name, value) in &headers {
+            assert_eq!(value.is_sensitive(), name != "accept" && name != X_FORWARDED_FOR, "{name}");
+        }
+
+        headers.remove("x-api-key");
+        headers.insert("x-api-key", HeaderValue::from_static("a"));
+        mark_sensitive(&mut headers, &credentials);
+        assert!(headers["x-api-key"].is_sensitive());
     }
 }

@@ -56,6 +56,7 @@ async fn refusals_arrive_as_grpc_statuses_with_their_reason() {
         assert!(!status.message().is_empty());
     }
     deployment.store.fail();
+    deployment.store.lapse();
     let status = check(&mut client, &[&key]).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
     assert_eq!(status.metadata().get("grpc-retry-pushback-ms").unwrap(), "1000");

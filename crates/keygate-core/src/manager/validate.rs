@@ -142,7 +142,7 @@ impl Inner {
             return Some(Err(Denial::new(DenialReason::InvalidKey)));
         }
         let checked =
-            check(entry.key(), parents.as_ref()?.parents(), context, Some(self.environment), self.clock.now());
+            check(entry.key(), parents.as_ref()?.parents(), context, Some(self.environment), self.clock.now_at(now));
         drop(parents);
         Some(checked.map(|()| Admission::new(entry)))
     }

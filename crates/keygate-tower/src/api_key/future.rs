@@ -8,11 +8,10 @@ use http::{Request, Response};
 use keygate_core::context::Admission;
 use keygate_core::denial::Denial;
 use keygate_core::manager::Pending;
-use keygate_http::gate::Gate;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::request;
+use super::request::HttpGate;
 use crate::reject::{Reject, refuse};
 
 pin_project! {
@@ -52,7 +51,7 @@ struct Check<S, R, B> {
 pub(super) struct Held<S, R, B> {
     pub(super) service: S,
     pub(super) request: Request<B>,
-    pub(super) gate: Arc<Gate>,
+    pub(super) gate: Arc<HttpGate>,
     pub(super) rejection: R,
 }
 
@@ -114,12 +113,12 @@ where
     fn go_on(mut self, decision: Result<Admission, Denial>) -> Result<S::Future, Response<B2>> {
         match decision {
             Ok(admission) => {
-                request::admit(&self.gate, &mut self.request, admission);
+                self.gate.admit(&mut self.request, admission);
                 Ok(self.service.call(self.request))
             }
             Err(denial) => {
-                request::explain(&denial, &mut self.request);
-                Err(refuse(&self.rejection, self.gate.refuse(&denial), denial))
+                let answer = self.gate.refuse(&denial, &mut self.request);
+                Err(refuse(&self.rejection, answer, denial))
             }
         }
     }

@@ -11,6 +11,7 @@ use keygate_http::credentials::CredentialSources;
 use keygate_http::gate::Gate;
 use tower_layer::Layer;
 
+use super::request::HttpGate;
 use super::service::ApiKeyService;
 use crate::reject::ProblemRejection;
 
@@ -20,7 +21,7 @@ use crate::reject::ProblemRejection;
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ApiKeyLayer<R = ProblemRejection> {
-    gate: Arc<Gate>,
+    gate: Arc<HttpGate>,
     rejection: R,
 }
 
@@ -28,7 +29,7 @@ impl ApiKeyLayer {
     /// A layer that asks this manager about the key in `Authorization: Bearer` or `X-API-Key`, trusts no proxy, needs
     /// no particular scope, and refuses with problem+json.
     pub fn new(manager: ApiKeyManager) -> Self {
-        Self { gate: Arc::new(Gate::new(manager)), rejection: ProblemRejection }
+        Self { gate: Arc::new(HttpGate::new(Gate::new(manager))), rejection: ProblemRejection }
     }
 }
 
@@ -100,7 +101,8 @@ impl<R> ApiKeyLayer<R> {
     }
 
     fn with(self, change: impl FnOnce(Gate) -> Gate) -> Self {
-        Self { gate: Arc::new(change(Arc::unwrap_or_clone(self.gate))), rejection: self.rejection }
+        let gate = change(Arc::unwrap_or_clone(self.gate).into_gate());
+        Self { gate: Arc::new(HttpGate::new(gate)), rejection: self.rejection }
     }
 }
 

@@ -4,13 +4,13 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use keygate_core::manager::{ApiKeyManager, Attempt};
-use keygate_http::gate::{Gate, Verdict};
+use keygate_http::gate::Verdict;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::future::{Held, ResponseFuture};
 use super::layer::ApiKeyLayer;
-use super::request;
+use super::request::HttpGate;
 use crate::reject::{ProblemRejection, Reject, refuse};
 
 /// Service that passes a request on only with an API key.
@@ -19,7 +19,7 @@ use crate::reject::{ProblemRejection, Reject, refuse};
 #[derive(Debug, Clone)]
 pub struct ApiKeyService<S, R = ProblemRejection> {
     pub(super) inner: S,
-    pub(super) gate: Arc<Gate>,
+    pub(super) gate: Arc<HttpGate>,
     pub(super) rejection: R,
 }
 
@@ -56,9 +56,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let decision = match request::judge(&self.gate, &mut request) {
+        let decision = match self.gate.judge(&mut request) {
             Verdict::Pass(why) => {
-                request::pass(&self.gate, &mut request, why);
+                self.gate.pass(&mut request, why);
                 return ResponseFuture::inner(self.inner.call(request));
             }
             Verdict::Attempt(Attempt::Pending(pending)) => {
@@ -72,12 +72,12 @@ where
         };
         match decision {
             Ok(admission) => {
-                request::admit(&self.gate, &mut request, admission);
+                self.gate.admit(&mut request, admission);
                 ResponseFuture::inner(self.inner.call(request))
             }
             Err(denial) => {
-                request::explain(&denial, &mut request);
-                ResponseFuture::rejected(refuse(&self.rejection, self.gate.refuse(&denial), denial))
+                let answer = self.gate.refuse(&denial, &mut request);
+                ResponseFuture::rejected(refuse(&self.rejection, answer, denial))
             }
         }
     }

@@ -169,17 +169,20 @@ impl Layout {
 
     /// Until when each instance may have to be waited for: a sorted set of 16-byte ids, each of one life of one
     /// instance's connection, the score a time of the server in milliseconds since 1970.
+    ///
+    /// One server has it in bucket 0. In a Cluster every bucket is a registry: a connection to a primary is registered in
+    /// the lowest bucket that primary has, so each has one that keeps anything.
     #[must_use]
-    pub fn instances_until(&self) -> String {
-        format!("{}:instances:{{instances}}:until", self.namespace)
+    pub fn instances_until(&self, registry: Bucket) -> String {
+        format!("{}:instances:{{{registry}}}:until", self.namespace)
     }
 
-    /// What each instance said with its last heartbeat: a hash, under the same ids. Each is the heartbeat's number in
-    /// eight bytes, the longest this instance believes in milliseconds in eight, and a byte, 1 if it is told of changes.
-    /// `maximum` is the most that the deployment allows, in milliseconds.
+    /// What each instance of a registry said with its last heartbeat: a hash, under the same ids. Each is the heartbeat's
+    /// number in eight bytes, the longest this instance believes in milliseconds in eight, and a byte, 1 if it is told of
+    /// changes. `maximum` is the most that the deployment allows, in milliseconds.
     #[must_use]
-    pub fn instances_beats(&self) -> String {
-        format!("{}:instances:{{instances}}:beats", self.namespace)
+    pub fn instances_beats(&self, registry: Bucket) -> String {
+        format!("{}:instances:{{{registry}}}:beats", self.namespace)
     }
 
     /// The deployment marker: JSON.
@@ -240,8 +243,8 @@ mod tests {
         assert_eq!(layout.deployment(), "kg:deployment");
         assert!(layout.record(id).starts_with(&layout.record_prefix()));
         assert_eq!(layout.revoked(id), "kg:revoked:{b0607}:01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f");
-        assert_eq!(layout.instances_until(), "kg:instances:{instances}:until");
-        assert_eq!(layout.instances_beats(), "kg:instances:{instances}:beats");
+        assert_eq!(layout.instances_until(Bucket::of(0)), "kg:instances:{b0000}:until");
+        assert_eq!(layout.instances_beats(Bucket::of(7)), "kg:instances:{b0007}:beats");
     }
 
     #[test]

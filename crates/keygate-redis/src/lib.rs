@@ -21,13 +21,19 @@
 //! may also CLIENT|TRACKING and the server speaks RESP3 (HELLO, which needs no permission); else what was read is believed
 //! for the length of the [lease](RedisSettings::with_lease), whatever changes.
 //!
+//! Over a Cluster, a store that is watched has one connection more to each primary, at the address that CLUSTER SLOTS gives.
+//! What is read of a primary is believed under a lease of its own, so losing one disturbs the others no more than the Cluster
+//! does itself; `cluster-require-full-coverage no` keeps it from that. While a slot moves, what is read of its two primaries
+//! is read anew with each change, and what is on the way is not kept.
+//!
 //! Its `maxmemory-policy` must be `noeviction`, which is the default, or one of the `volatile-` kind: a server that evicts
 //! entries without an end forgets keys, and with an organization's record that it is suspended. In a Cluster the clocks of
 //! the primaries must agree within the [reservation](RedisStore::with_reservation), 30 s by default.
 //!
 //! Redis acknowledges a write before its replicas have it, so a failover can lose the last moments' writes, and a
 //! primary that was cut off takes writes until it learns that it is none. `min-replicas-to-write 1` bounds the second; a
-//! primary that refuses heartbeats for it is not believed by those who watch once the lease has lapsed.
+//! primary that refuses heartbeats for it is not believed by those who watch once the lease has lapsed. In a Cluster one that
+//! is cut off from the others takes writes for about `cluster-node-timeout` besides, and is believed as long.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]

@@ -36,6 +36,10 @@ async fn watched_sentinel_store() -> Fresh {
     watched(store_at(&sentinel().await.url(), namespace()))
 }
 
+async fn watched_cluster_store() -> Fresh {
+    watched(store_at(&cluster().await.url(), namespace()))
+}
+
 async fn watched_pooled_store() -> Fresh {
     watched(RedisStore::from_pool(pool(&server().await.url()), namespace()))
 }
@@ -46,4 +50,5 @@ keygate_testkit::store_contract!(clustered, cluster_store);
 keygate_testkit::store_contract!(behind_sentinels, sentinel_store);
 keygate_testkit::store_contract!(watched_and_told, watched_store);
 keygate_testkit::store_contract!(watched_behind_sentinels, watched_sentinel_store);
+keygate_testkit::store_contract!(watched_and_clustered, watched_cluster_store);
 keygate_testkit::store_contract!(watched_and_pooled, watched_pooled_store);

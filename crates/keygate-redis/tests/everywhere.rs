@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::{coherent, eventually, is_live, lease, leased_at, namespace, server, some_id, store_at, watch, watch_for};
 use keygate_core::coherence::{Change, Coherence};
+use keygate_core::key::Bucket;
 use keygate_core::record::Quota;
 use keygate_core::store::Store;
 use keygate_testkit::{FaultProxy, RedisServer, sample};
@@ -111,7 +112,7 @@ async fn one_who_would_believe_for_longer_than_the_deployment_allows_keeps_nothi
     let _patient = watch_for(&second, Duration::from_secs(5));
     assert!(!is_live(&lease(&second).await));
     assert_eq!(second.coherence(), Coherence::Lapsed);
-    let maximum = ["HGET", &second.layout().instances_beats(), "maximum"];
+    let maximum = ["HGET", &second.layout().instances_beats(Bucket::of(0)), "maximum"];
     assert_eq!(server.command::<u64>(maximum).await.unwrap(), 2000);
     // When it is alone, it says what is allowed.
     drop(first);
@@ -128,7 +129,8 @@ async fn one_who_would_believe_for_longer_than_the_deployment_allows_keeps_nothi
 async fn those_long_gone_leave_the_registry() {
     let server = RedisServer::start().await.unwrap();
     let store = leased_at(&server.url(), namespace(), Duration::from_millis(200));
-    let (until, beats) = (store.layout().instances_until(), store.layout().instances_beats());
+    let registry = Bucket::of(0);
+    let (until, beats) = (store.layout().instances_until(registry), store.layout().instances_beats(registry));
     for number in 0..40 {
         let id = format!("{number:016}");
         server.command::<()>(["ZADD", &until, "1000", &id]).await.unwrap();

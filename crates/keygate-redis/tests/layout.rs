@@ -54,7 +54,8 @@ async fn all_of_an_organization_shares_a_slot_and_all_of_a_key_does() {
         assert_eq!(tag(layout.record(id)), id.bucket().to_string());
         assert_eq!(tag(layout.record(id)), tag(layout.fence(id)));
         assert_eq!(tag(layout.record(id)), tag(layout.revoked(id)));
-        assert_eq!(tag(layout.instances_until()), tag(layout.instances_beats()));
+        let registry = id.bucket();
+        assert_eq!(tag(layout.instances_until(registry)), tag(layout.instances_beats(registry)));
         let of_organization = [
             layout.keys(&organization),
             layout.ended(&organization),

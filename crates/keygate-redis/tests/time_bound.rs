@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use common::{coherent, eventually, is_live, lease, leased_at, namespace, pool, server, some_id, watch};
@@ -55,6 +57,54 @@ async fn on_a_server_that_knows_no_resp3() {
     let _heard = watch(&store);
     store.load_record(some_id()).await.unwrap();
     believes_for_the_lease(&store).await;
+}
+
+/// Passes everything on to a server, but closes connections at this word.
+fn closing_at(word: &'static [u8], upstream: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, mut server) = (client.unwrap(), TcpStream::connect(upstream).unwrap());
+            let (mut replies, mut answered) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut replies, &mut answered));
+            std::thread::spawn(move || {
+                let mut buffer = [0; 65_536];
+                while let Ok(read) = client.read(&mut buffer) {
+                    let sent = &buffer[..read];
+                    if read == 0 || sent.windows(word.len()).any(|part| part == word) || server.write_all(sent).is_err()
+                    {
+                        break;
+                    }
+                }
+                let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn behind_a_proxy_that_closes_connections_instead_of_refusing_resp3() {
+    let proxy = closing_at(b"HELLO", server().await.address());
+    let store = leased_at(&format!("redis://{proxy}"), namespace(), H);
+    let _heard = watch(&store);
+    let _ = store.load_record(some_id()).await;
+    coherent(&store, Coherence::TimeBound(H)).await;
+    believes_for_the_lease(&store).await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_away_is_told_by_when_it_is_back() {
+    let proxy = FaultProxy::start(server().await.address()).unwrap();
+    let store = leased_at(&proxy.url(), namespace(), H);
+    let _heard = watch(&store);
+    proxy.cut();
+    let _ = store.load_record(some_id()).await;
+    // Each is closed as soon as it is made.
+    eventually("it is tried often", || proxy.counts().connections > 8).await;
+    proxy.pass();
+    coherent(&store, Coherence::Live).await;
 }
 
 #[tokio::test]

@@ -148,16 +148,6 @@ async fn a_store_that_nobody_watches_is_not_told_and_sends_no_heartbeats() {
     assert!(store.load_record(common::some_id()).await.unwrap().lease.is_none());
 }
 
-/// Until there is a connection of its own to each primary.
-#[tokio::test]
-async fn in_a_cluster_nothing_is_kept() {
-    let store = store_at(&common::cluster().await.url(), namespace());
-    let _heard = watch(&store);
-    assert!(store.load_record(common::some_id()).await.unwrap().lease.is_none());
-    assert_eq!(store.coherence(), Coherence::None);
-    assert!(store.told_everywhere().await.unwrap());
-}
-
 #[tokio::test]
 async fn a_flushed_server_ends_what_was_believed() {
     for flush in ["FLUSHALL", "FLUSHDB"] {

@@ -1,6 +1,6 @@
 //! Who watches a store, and on which terms: what all its connections have in common.
 
-use std::sync::{Mutex, PoisonError, RwLock, Weak};
+use std::sync::{PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use keygate_core::coherence::{Watcher, Watchers};
@@ -15,26 +15,11 @@ pub(crate) struct Audience {
     pub(crate) layout: Layout,
     pub(crate) watchers: Watchers,
     terms: RwLock<Terms>,
-    standing: Mutex<Standing>,
-}
-
-/// How heartbeats fare. It is said when it changes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Standing {
-    #[default]
-    Fresh,
-    Registered,
-    /// This instance would believe for longer than the deployment allows.
-    Above,
-    /// The primary may be cut off from its replicas.
-    CutOff,
-    /// The server refuses heartbeats.
-    Refused,
 }
 
 impl Audience {
     pub(crate) fn new(layout: Layout, terms: Terms) -> Self {
-        Self { layout, watchers: Watchers::new(), terms: RwLock::new(terms), standing: Mutex::default() }
+        Self { layout, watchers: Watchers::new(), terms: RwLock::new(terms) }
     }
 
     /// Whether anybody watches.
@@ -70,11 +55,5 @@ impl Audience {
             Telling::TimeBound | Telling::Unwatched => 2 * lease,
         };
         fresh + self.watchers.longest_stale()
-    }
-
-    /// Notes how heartbeats fare, and says whether that has changed.
-    pub(super) fn stands(&self, now: Standing) -> bool {
-        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *standing, now) != now
     }
 }

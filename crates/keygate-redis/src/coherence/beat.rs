@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use keygate_core::clock::Tick;
 use keygate_core::coherence::Lease;
+use keygate_core::key::Bucket;
 use redis::{RedisError, Value};
 
-use super::audience::{Audience, Standing};
-use super::session::{Session, Telling};
+use super::audience::Audience;
+use super::session::{Session, Standing, Telling};
 use crate::link::Call;
 use crate::scripts;
 
@@ -26,7 +27,7 @@ pub(crate) struct Beat {
 enum Trouble {
     /// It is none to write to, or is not reached.
     Gone,
-    /// It has too few replicas: they may be where another primary is.
+    /// It has too few replicas, or too few of its Cluster's primaries: they may be where another primary is.
     CutOff,
     /// It does not take this now.
     Refused,
@@ -34,7 +35,7 @@ enum Trouble {
 
 impl Beat {
     /// The next of a session, to be sent at once, and after the one before was answered.
-    pub(crate) fn new(audience: &Audience, session: &Session) -> Self {
+    pub(crate) fn new(audience: &Audience, session: &Session, registry: Bucket) -> Self {
         // The lease before the bound, so that the lease that a new watcher begins is not extended on the terms before it.
         let lease = session.lease();
         let bound = millis(audience.bound(session.telling()));
@@ -42,7 +43,7 @@ impl Beat {
         let said = [&session.next_beat().to_be_bytes()[..], &bound.to_be_bytes(), &[is_told]].concat();
         let layout = &audience.layout;
         let call = scripts::BEAT
-            .call(vec![layout.instances_until(), layout.instances_beats()])
+            .call(vec![layout.instances_until(registry), layout.instances_beats(registry)])
             .arg(&session.id[..])
             .arg(said)
             .arg(waited_for(bound))
@@ -70,14 +71,14 @@ impl Beat {
                 session.registered();
                 self.lease.extend(self.sent.after(audience.terms().lease));
                 session.set_cut_off(false);
-                if audience.stands(Standing::Registered) {
+                if session.stands(Standing::Registered) {
                     tracing::debug!("heartbeats are answered");
                 }
                 Ok(())
             }
             Ok((_, maximum)) => {
                 session.set_cut_off(false);
-                if audience.stands(Standing::Above) {
+                if session.stands(Standing::Above) {
                     let bound = millis(audience.bound(session.telling()));
                     tracing::error!(
                         bound_ms = bound,
@@ -93,14 +94,14 @@ impl Beat {
                 Trouble::Gone => Err(error),
                 Trouble::CutOff => {
                     session.set_cut_off(true);
-                    if audience.stands(Standing::CutOff) {
-                        tracing::error!(%error, "the primary may be cut off from its replicas; it is not believed");
+                    if session.stands(Standing::CutOff) {
+                        tracing::error!(%error, "the primary may be cut off from others; it is not believed");
                     }
                     Ok(())
                 }
                 Trouble::Refused => {
                     session.set_cut_off(false);
-                    if audience.stands(Standing::Refused) {
+                    if session.stands(Standing::Refused) {
                         tracing::error!(%error, "heartbeats are refused, so every request reads the store");
                     }
                     Ok(())
@@ -116,7 +117,8 @@ impl Trouble {
         let says = |word| error.code() == Some(word) || error.detail().is_some_and(|detail| detail.contains(word));
         if error.is_unrecoverable_error() || error.is_io_error() {
             Self::Gone
-        } else if says("NOREPLICAS") {
+        } else if says("NOREPLICAS") || says("CLUSTERDOWN") {
+            // Not gone: in a Cluster the others say so too until a lost primary is replaced, and nothing is missed here.
             Self::CutOff
         } else if ["READONLY", "MASTERDOWN", "LOADING", "NOAUTH"].into_iter().any(says) {
             Self::Gone
@@ -151,6 +153,7 @@ mod tests {
         for (code, detail, expected) in [
             ("NOREPLICAS", "Not enough good replicas to write. script: f, on @user_script:1.", Trouble::CutOff),
             ("ERR", "Error running script: @user_script: 1: -NOREPLICAS Not enough good replicas", Trouble::CutOff),
+            ("CLUSTERDOWN", "The cluster is down", Trouble::CutOff),
             ("READONLY", "You can't write against a read only replica.", Trouble::Gone),
             ("ERR", "Error running script: @user_script: 1: -READONLY You can't write", Trouble::Gone),
             ("MASTERDOWN", "Link with MASTER is down", Trouble::Gone),

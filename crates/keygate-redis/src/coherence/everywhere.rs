@@ -1,13 +1,14 @@
 //! Waiting until nobody believes any longer what was so before. See the [module docs](super) for why that is known.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use redis::RedisError;
+use keygate_core::key::Bucket;
+use redis::{RedisError, Value};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Audience;
-use crate::link::Link;
+use crate::link::{Link, too_slow};
 use crate::scripts;
 
 /// Looking more often finds nothing new.
@@ -26,6 +27,7 @@ struct Seen {
 
 /// One who may still believe.
 struct Awaited {
+    registry: Bucket,
     id: Id,
     /// The heartbeat that says that it does not.
     beat: Option<u64>,
@@ -36,47 +38,118 @@ struct Awaited {
 /// Whether it came about within the longest that this instance would let anybody believe. This process's own sessions
 /// are waited for like all others: one change may be of concern to several of those who watch, and whoever made it knows
 /// only itself.
+///
+/// # Errors
+/// When who is registered is not to be known: at once if nobody answers, else when it is not known in the end. While slots
+/// of a Cluster move, or a primary is replaced, a registry may be read only later.
 pub(crate) async fn told_everywhere(link: &Link, audience: &Audience) -> Result<bool, RedisError> {
     let terms = audience.terms();
     let poll = (terms.lease / 10).max(SHORTEST_POLL);
     let give_up = Instant::now() + terms.max_staleness + poll + terms.beat();
-    let first = registered(link, audience).await?;
-    let now = Instant::now();
-    let mut awaited: Vec<Awaited> = first
-        .into_iter()
-        .map(|(id, seen)| Awaited { id, beat: seen.beat.map(|beat| beat.saturating_add(2)), until: now + seen.left })
-        .collect();
+    let mut unread: BTreeSet<Bucket> = link.registries().into_iter().collect();
+    let all = unread.len();
+    let mut awaited: Vec<Awaited> = Vec::new();
     loop {
+        let registries: BTreeSet<Bucket> = awaited.iter().map(|one| one.registry).chain(unread.clone()).collect();
+        let mut now: HashMap<Bucket, Rows> = HashMap::new();
+        let mut failure = None;
+        // Those it cannot hear of have their time in any case.
+        match timeout_at(give_up, registered(link, audience, registries.into_iter().collect())).await {
+            Ok(answers) => {
+                for (registry, rows) in answers {
+                    match rows {
+                        Ok(rows) => drop(now.insert(registry, rows)),
+                        Err(error) => failure = Some(error),
+                    }
+                }
+            }
+            Err(_) => failure = Some(too_slow()),
+        }
+        awaited.retain(|one| {
+            let beat = now.get(&one.registry).and_then(|rows| rows.get(&one.id)).and_then(|seen| seen.beat);
+            one.beat.is_none_or(|awaited| beat.is_none_or(|beat| beat < awaited))
+        });
+        for (registry, rows) in now {
+            if unread.remove(&registry) {
+                awaited.extend(rows.into_iter().map(|(id, seen)| Awaited::new(registry, id, seen)));
+            }
+        }
+        if let Some(error) =
+            failure.filter(|_| unread.len() == all || (!unread.is_empty() && Instant::now() >= give_up))
+        {
+            return Err(error);
+        }
         awaited.retain(|one| Instant::now() < one.until);
-        let Some(soonest) = awaited.iter().map(|one| one.until).min() else { return Ok(true) };
+        let soonest = awaited.iter().map(|one| one.until).min();
+        if unread.is_empty() && soonest.is_none() {
+            return Ok(true);
+        }
         if Instant::now() >= give_up {
             return Ok(false);
         }
-        sleep_until(soonest.min(Instant::now() + poll).min(give_up)).await;
-        // Those it cannot hear of have their time in any case.
-        if let Ok(Ok(now)) = timeout_at(give_up, registered(link, audience)).await {
-            awaited.retain(|one| {
-                let beat = now.get(&one.id).and_then(|seen| seen.beat);
-                one.beat.is_none_or(|awaited| beat.is_none_or(|beat| beat < awaited))
-            });
-        }
+        let next = Instant::now() + poll;
+        sleep_until(soonest.unwrap_or(next).min(next).min(give_up)).await;
     }
 }
 
-async fn registered(link: &Link, audience: &Audience) -> Result<HashMap<Id, Seen>, RedisError> {
+impl Awaited {
+    fn new(registry: Bucket, id: Id, seen: Seen) -> Self {
+        let beat = seen.beat.map(|beat| beat.saturating_add(2));
+        Self { registry, id, beat, until: Instant::now() + seen.left }
+    }
+}
+
+type Rows = HashMap<Id, Seen>;
+
+/// Who is registered in each.
+async fn registered(
+    link: &Link,
+    audience: &Audience,
+    registries: Vec<Bucket>,
+) -> Vec<(Bucket, Result<Rows, RedisError>)> {
     let layout = &audience.layout;
-    let call = scripts::INSTANCES.call(vec![layout.instances_until(), layout.instances_beats()]);
-    let rows: Vec<(Vec<u8>, u64, Vec<u8>)> = redis::from_redis_value(link.run(&call).await?)?;
-    Ok(rows.into_iter().map(|(id, left, said)| (id, read(left, &said))).collect())
+    let calls: Vec<_> =
+        registries.iter().map(|at| scripts::INSTANCES.call(vec![layout.instances_until(*at)])).collect();
+    let there = link.run_all(&calls).await.into_iter().map(|answer| answer.and_then(read_there));
+    let there: Vec<(Bucket, Result<There, RedisError>)> = registries.into_iter().zip(there).collect();
+    // After it: a heartbeat that comes in between is the last that had run.
+    let gets = there.iter().flat_map(|(at, there)| {
+        let name = layout.instances_beats(*at);
+        there.iter().flatten().map(move |(id, _)| {
+            let mut get = redis::cmd("HGET");
+            get.arg(&name).arg(id);
+            get
+        })
+    });
+    let mut said = link.query_all(gets.collect()).await.into_iter();
+    let mut rows = |there: There| there.into_iter().zip(said.by_ref()).map(read_row).collect();
+    there.into_iter().map(|(at, there)| (at, there.and_then(&mut rows))).collect()
+}
+
+/// Each one's id, and how long it may have to be waited for.
+type There = Vec<(Id, i64)>;
+
+fn read_there(answer: Value) -> Result<There, RedisError> {
+    Ok(redis::from_redis_value(answer)?)
+}
+
+fn read_row(((id, left), said): ((Id, i64), Result<Value, RedisError>)) -> Result<(Id, Seen), RedisError> {
+    let said: Option<Vec<u8>> = redis::from_redis_value(said?)?;
+    Ok((id, read(left, &said.unwrap_or_default())))
 }
 
 /// A row of the registry. One whose form is not known says for how long it may have to be waited for, and no more.
-fn read(left: u64, said: &[u8]) -> Seen {
-    let beat = match said {
-        [a, b, c, d, e, f, g, h, _, _, _, _, _, _, _, _, 1, ..] => {
-            Some(u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]))
-        }
-        _ => None,
+fn read(left: i64, said: &[u8]) -> Seen {
+    // Less than nothing is left of one whose time has passed by the server's clock.
+    let left = u64::try_from(left).unwrap_or_default();
+    // What it said itself goes before the score, which is of the server's clock, and that may have been set since.
+    let (beat, left) = match said.split_first_chunk::<8>() {
+        Some((number, rest)) => match rest.split_first_chunk::<8>() {
+            Some((bound, [1, ..])) => (Some(u64::from_be_bytes(*number)), u64::from_be_bytes(*bound)),
+            Some((bound, [0, ..])) => (None, u64::from_be_bytes(*bound)),
+            _ => (None, left),
+        },
+        None => (None, left),
     };
     // This clock's rate differs from the server's too.
     let left = Duration::from_millis(left.saturating_add(1).saturating_add(left.div_ceil(5000)));

@@ -21,6 +21,25 @@
 //! believes nothing once its time is over, which is counted here from the moment at which the registry was read, so that
 //! neither the server's clock nor a failover meanwhile matters. What a failover forgot of the registry *before* it was
 //! read is not known here: that much `min-replicas-to-write` bounds.
+//!
+//! # In a Cluster
+//!
+//! Each primary has a connection, a session and a lease of its own, so that what happens to one ends nothing that was read
+//! of the others. Two things are added. A primary's word is good only while the slot is its own, and an *absent* entry whose
+//! slot moves is told of by nobody: so after each heartbeat, and before the next, the primary is asked on the same connection
+//! which slots it has and which are on the way, and any change ends what was believed (`link::cluster::node`). What is
+//! written where a slot is going is written after its primary has begun to say so; that holds for the reasoning above, and
+//! for the one on waiting, because the question runs after the heartbeat that is waited for.
+//!
+//! And instances need not agree about who has what. A session is registered under the lowest bucket that the primary says it
+//! has, on that primary itself: Redis refuses it elsewhere. Whoever waits reads the registries of all buckets, wherever they
+//! are now. Every primary that keeps anything has a bucket, so none is left out.
+//!
+//! It rests on a slot having one primary. One that is cut off from the others serves for about `cluster-node-timeout` more,
+//! and so does one that stood still meanwhile, for a moment; it is known by what the others say of their slots, where those
+//! are reached. And until when a session may have to be waited for is a time of the primary that registered it: if the
+//! registry has moved to another since, or a replica took over, their clocks must agree, else one that is frozen is waited
+//! for that much too short.
 
 mod audience;
 mod beat;

@@ -1,7 +1,7 @@
 //! One life of one connection, as far as what is read over it is believed.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use keygate_core::clock::Tick;
 use keygate_core::coherence::{Coherence, Lease};
@@ -20,6 +20,20 @@ pub(crate) enum Telling {
     TimeBound,
 }
 
+/// How heartbeats fare. It is said when it changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Standing {
+    #[default]
+    Fresh,
+    Registered,
+    /// This instance would believe for longer than the deployment allows.
+    Above,
+    /// The primary may be cut off from its replicas, or from its Cluster.
+    CutOff,
+    /// The server refuses heartbeats.
+    Refused,
+}
+
 /// What a connection is believed by. When the connection is given up, its session ends first.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -33,6 +47,7 @@ pub(crate) struct Session {
     is_cut_off: AtomicBool,
     /// How many heartbeats registered it.
     beats: AtomicU64,
+    standing: Mutex<Standing>,
     wake: Notify,
 }
 
@@ -47,6 +62,7 @@ impl Session {
             is_over: AtomicBool::new(false),
             is_cut_off: AtomicBool::new(false),
             beats: AtomicU64::new(0),
+            standing: Mutex::default(),
             wake: Notify::new(),
         })
     }
@@ -84,7 +100,12 @@ impl Session {
         self.is_over.load(Ordering::SeqCst)
     }
 
-    /// Waits until then, or until it has ended or was renewed.
+    /// The next heartbeat is sent at once.
+    pub(crate) fn hurry(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Waits until then, or until it has ended, was renewed or hurried.
     pub(crate) async fn wait_until(&self, moment: Instant) {
         // An error is the moment come.
         let _ = timeout_at(moment, self.wake.notified()).await;
@@ -103,6 +124,12 @@ impl Session {
 
     pub(super) fn set_cut_off(&self, is_cut_off: bool) {
         self.is_cut_off.store(is_cut_off, Ordering::Relaxed);
+    }
+
+    /// Notes how heartbeats fare, and says whether that has changed.
+    pub(super) fn stands(&self, now: Standing) -> bool {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *standing, now) != now
     }
 
     /// Whether the server said that it may be cut off, so that what it says is not to be believed any more.

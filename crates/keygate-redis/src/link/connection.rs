@@ -2,7 +2,9 @@
 
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
+use redis::cluster_routing::{
+    MultipleNodeRoutingInfo, ResponsePolicy, Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr,
+};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 
 use super::{Call, Primary, is_unknown_script};
@@ -46,6 +48,19 @@ impl Connection {
             Self::One(connection) => pipeline.query_async(connection).await,
             Self::Cluster(connection) => pipeline.query_async(connection).await,
         }
+    }
+
+    /// Waits until anyone answers anything.
+    pub(super) async fn ask_anyone(&mut self) {
+        let ping = redis::cmd("PING");
+        // A refusal is an answer.
+        let _ = match self {
+            Self::One(connection) => connection.send_packed_command(&ping).await,
+            Self::Cluster(connection) => {
+                let all = (MultipleNodeRoutingInfo::AllMasters, Some(ResponsePolicy::OneSucceeded));
+                connection.route_command(ping, RoutingInfo::MultiNode(all)).await
+            }
+        };
     }
 
     /// Whether the connection is no good after this error, and the next call should make another.

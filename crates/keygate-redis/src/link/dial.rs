@@ -118,10 +118,10 @@ impl Dial {
         client.get_async_connection().await.map(Connection::Cluster)
     }
 
-    /// Whether the Sentinels, as far as they answer, name another primary than this.
-    pub(super) async fn has_moved(&self, candidate: &Candidate) -> bool {
+    /// Whether the Sentinels, as far as they answer in time, name another primary than this.
+    pub(super) async fn has_moved(&self, candidate: &Candidate, patience: Duration) -> bool {
         match (&self.sentinels, &candidate.named) {
-            (Some(sentinels), Some(named)) => sentinels.have_left(named).await,
+            (Some(sentinels), Some(named)) => sentinels.have_left(named, patience).await,
             _ => false,
         }
     }

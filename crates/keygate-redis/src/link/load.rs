@@ -20,10 +20,15 @@ pub(super) async fn load(
     // Both before it is sent: what changes afterwards is told, and ends this lease or leaves another in its place.
     let (lease, sent) = (session.lease(), Tick::now());
     if session.telling() == Telling::Unwatched {
-        return Ok(Read::once(answer.await?, sent));
+        let value = in_time(terms.lease, answer).await?;
+        return Ok(Read { decides_until: sent.after(terms.lease), ..Read::once(value, sent) });
     }
     if session.is_lost(sent) {
-        return Err((ErrorKind::Client, "the primary may be cut off from its replicas, and is not believed").into());
+        return Err((
+            ErrorKind::Client,
+            "the primary may be cut off from its replicas or its Cluster, and is not believed",
+        )
+            .into());
     }
     let value = in_time(terms.lease, answer).await?;
     let decides_until = sent.after(terms.lease);

@@ -1,9 +1,11 @@
-//! The way to Redis: one multiplexed connection that is remade when lost, or a caller's pool.
+//! The way to Redis: one multiplexed connection that is remade when lost, a Cluster's with one more to each primary while
+//! somebody watches, or a caller's pool.
 //!
 //! Everything is sent to primaries. An error is [`RedisError`] here and becomes
 //! [`StoreError::Unavailable`](keygate_core::store::StoreError::Unavailable) in the store.
 
 mod call;
+mod cluster;
 mod connection;
 mod dial;
 mod load;
@@ -12,6 +14,7 @@ mod primaries;
 mod reach;
 mod reconnecting;
 mod sentinels;
+mod stuck;
 mod supervise;
 
 use std::fmt;
@@ -20,25 +23,33 @@ use std::sync::Arc;
 use deadpool_redis::Pool;
 use futures_util::{StreamExt, stream};
 use keygate_core::coherence::{Coherence, Read};
+use keygate_core::key::Bucket;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 
 pub(crate) use call::{Call, Script};
+use cluster::{Cluster, all_buckets};
 use pooled::Pooled;
 pub(crate) use primaries::Primary;
 use reconnecting::Reconnecting;
 
 use crate::coherence::Audience;
-use crate::settings::RedisSettings;
+use crate::settings::{Place, RedisSettings};
 
 /// Commands of one pipeline: enough to hide the round trip, few enough not to hold up others on the connection.
 const PIPELINE: usize = 500;
-/// Commands under way at once where each goes to its own node.
-const SPREAD: usize = 256;
+/// Commands of one batch under way at once where each goes to its own node. It is no more because with more a slot that moves
+/// may bring the library's connection to a [standstill](stuck).
+const SPREAD: usize = 32;
+
+/// The registry of a single server.
+const SOLE_REGISTRY: u64 = 0;
 
 /// A way to Redis.
 pub(crate) enum Link {
-    /// Our own connection.
+    /// Our own connection to one server.
     Own(Reconnecting),
+    /// Our own connections to a Cluster.
+    Cluster(Cluster),
     /// A pool of the caller's.
     Pooled(Pooled),
 }
@@ -46,7 +57,12 @@ pub(crate) enum Link {
 impl Link {
     /// A link that connects when first used.
     pub(crate) fn new(settings: RedisSettings, audience: Arc<Audience>) -> Self {
-        Self::Own(Reconnecting::new(settings, audience))
+        match settings.address.place {
+            Place::Cluster(_) => Self::Cluster(Cluster::new(settings, audience)),
+            Place::Single(_) | Place::Socket(_) | Place::Sentinel { .. } => {
+                Self::Own(Reconnecting::new(settings, audience))
+            }
+        }
     }
 
     /// A link over a pool.
@@ -58,6 +74,7 @@ impl Link {
     pub(crate) fn describe(&self) -> String {
         match self {
             Self::Own(link) => link.describe(),
+            Self::Cluster(link) => link.describe(),
             Self::Pooled(_) => "redis (a pool of the caller's)".into(),
         }
     }
@@ -66,14 +83,16 @@ impl Link {
     pub(crate) async fn query(&self, cmd: &Cmd) -> Result<Value, RedisError> {
         match self {
             Self::Own(link) => link.query(cmd).await,
+            Self::Cluster(link) => link.query(cmd).await,
             Self::Pooled(pool) => pool.query(cmd).await,
         }
     }
 
-    /// Sends one command whose answer may be kept.
-    pub(crate) async fn load(&self, cmd: &Cmd) -> Result<Read<Value>, RedisError> {
+    /// Sends one command, about entries of one bucket, whose answer may be kept.
+    pub(crate) async fn load(&self, cmd: &Cmd, bucket: Bucket) -> Result<Read<Value>, RedisError> {
         match self {
             Self::Own(link) => link.load(cmd).await,
+            Self::Cluster(link) => link.load(cmd, bucket).await,
             Self::Pooled(pool) => pool.load(cmd).await,
         }
     }
@@ -82,6 +101,7 @@ impl Link {
     pub(crate) fn renew(&self) {
         match self {
             Self::Own(link) => link.renew(),
+            Self::Cluster(link) => link.renew(),
             Self::Pooled(pool) => pool.renew(),
         }
     }
@@ -90,13 +110,23 @@ impl Link {
     pub(crate) fn coherence(&self) -> Coherence {
         match self {
             Self::Own(link) => link.coherence(),
+            Self::Cluster(link) => link.coherence(),
             Self::Pooled(pool) => pool.coherence(),
+        }
+    }
+
+    /// Where instances may be registered.
+    pub(crate) fn registries(&self) -> Vec<Bucket> {
+        match self {
+            Self::Own(_) | Self::Pooled(_) => vec![Bucket::of(SOLE_REGISTRY)],
+            Self::Cluster(_) => all_buckets().collect(),
         }
     }
 
     /// Sends commands at once. One outcome for each, in order.
     pub(crate) async fn query_all(&self, cmds: Vec<Cmd>) -> Vec<Result<Value, RedisError>> {
-        if self.spreads() {
+        // Of a Cluster each goes to its own node.
+        if let Self::Cluster(_) = self {
             let queries = stream::iter(cmds).map(|cmd| async move { self.query(&cmd).await });
             return queries.buffered(SPREAD).collect().await;
         }
@@ -121,6 +151,7 @@ impl Link {
     async fn pipeline(&self, pipeline: &Pipeline) -> Result<Vec<Result<Value, RedisError>>, RedisError> {
         match self {
             Self::Own(link) => link.pipeline(pipeline).await,
+            Self::Cluster(link) => link.pipeline(pipeline).await,
             Self::Pooled(pool) => pool.pipeline(pipeline).await,
         }
     }
@@ -147,11 +178,6 @@ impl Link {
         }
         outcomes
     }
-
-    /// Whether commands of one batch go to several nodes.
-    fn spreads(&self) -> bool {
-        matches!(self, Self::Own(link) if link.is_cluster())
-    }
 }
 
 impl fmt::Debug for Link {
@@ -164,7 +190,7 @@ fn is_unknown_script(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
-fn too_slow() -> RedisError {
+pub(crate) fn too_slow() -> RedisError {
     RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))
 }
 

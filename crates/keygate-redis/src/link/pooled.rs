@@ -7,13 +7,14 @@ use std::time::Duration;
 use deadpool_redis::Pool;
 use keygate_core::clock::Tick;
 use keygate_core::coherence::{Coherence, Read};
+use keygate_core::key::Bucket;
 use redis::{Cmd, Pipeline, RedisError, Value};
 use tokio::time::Instant;
 
 use super::load::load;
 use super::reach::in_time;
 use super::supervise::Supervisor;
-use super::{Call, is_unknown_script};
+use super::{Call, SOLE_REGISTRY, is_unknown_script};
 use crate::coherence::{Audience, Beat, Session, Telling};
 
 /// What checking a pooled connection out may take, and what an answer over one may take.
@@ -116,7 +117,7 @@ impl Shared {
     }
 
     async fn beat(&self, session: &Session) {
-        let beat = Beat::new(&self.audience, session);
+        let beat = Beat::new(&self.audience, session, Bucket::of(SOLE_REGISTRY));
         let answer = in_time(self.audience.terms().patience(), self.run(beat.call())).await;
         match beat.answered(&self.audience, session, answer) {
             Ok(()) => self.is_reached.store(true, Ordering::Relaxed),

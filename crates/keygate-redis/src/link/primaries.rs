@@ -1,8 +1,9 @@
 //! Which primaries there are, for the one thing that asks all of them: reading every record.
 
-use redis::{Cmd, ErrorKind, RedisError, Value};
+use redis::{Cmd, RedisError, Value};
 
 use super::Link;
+use super::cluster::map;
 
 /// One primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,39 +19,22 @@ impl Link {
     /// be another, or begun anew, and a cursor of the one before says nothing to it.
     pub(crate) async fn primaries(&self) -> Result<(Vec<Primary>, String), RedisError> {
         match self {
-            Self::Own(link) if link.is_cluster() => {}
+            Self::Cluster(_) => {}
             Self::Own(link) => return Ok((vec![Primary::Only], link.number().await?.to_string())),
             Self::Pooled(_) => return Ok((vec![Primary::Only], String::new())),
         }
-        let slots = self.query(redis::cmd("CLUSTER").arg("SLOTS")).await?;
-        let mut ranges: Vec<(u16, u16, String)> = Vec::new();
-        for range in redis::from_redis_value::<Vec<Vec<Value>>>(slots)? {
-            ranges.push(read_range(range).ok_or_else(unreadable)?);
-        }
-        ranges.sort();
+        let ranges = map::read(self.query(redis::cmd("CLUSTER").arg("SLOTS")).await?)?;
         let mut seen = std::collections::BTreeSet::new();
-        let primaries = ranges.iter().filter(|(.., node)| seen.insert(node)).map(|(first, ..)| Primary::OfSlot(*first));
-        Ok((primaries.collect(), format!("{ranges:?}")))
+        let primaries = ranges.iter().filter(|range| seen.insert(&range.id)).map(|range| Primary::OfSlot(range.first));
+        let shares: Vec<_> = ranges.iter().map(|range| (range.first, range.last, &range.id)).collect();
+        Ok((primaries.collect(), format!("{shares:?}")))
     }
 
     /// Sends a command to one primary.
     pub(crate) async fn query_at(&self, cmd: &Cmd, primary: Primary) -> Result<Value, RedisError> {
         match self {
-            Self::Own(link) => link.query_at(cmd, &primary).await,
-            Self::Pooled(_) => self.query(cmd).await,
+            Self::Cluster(link) => link.query_at(cmd, &primary).await,
+            Self::Own(_) | Self::Pooled(_) => self.query(cmd).await,
         }
     }
-}
-
-/// First slot, last slot, and the primary's id out of one entry of `CLUSTER SLOTS`.
-fn read_range(range: Vec<Value>) -> Option<(u16, u16, String)> {
-    let mut parts = range.into_iter();
-    let (first, last) = (redis::from_redis_value(parts.next()?).ok()?, redis::from_redis_value(parts.next()?).ok()?);
-    let Value::Array(node) = parts.next()? else { return None };
-    let id = redis::from_redis_value(node.into_iter().nth(2)?).ok()?;
-    Some((first, last, id))
-}
-
-fn unreadable() -> RedisError {
-    (ErrorKind::UnexpectedReturnType, "the answer to CLUSTER SLOTS cannot be read").into()
 }

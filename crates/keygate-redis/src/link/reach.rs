@@ -1,17 +1,23 @@
 //! Makes a connection ready: to the primary, and told of changes if anybody watches.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use keygate_core::key::Bucket;
 use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 use tokio::time::timeout;
 
+use super::cluster::Node;
 use super::connection::Connection;
 use super::dial::Candidate;
 use super::reconnecting::Shared;
-use super::too_slow;
+use super::{SOLE_REGISTRY, too_slow};
 use crate::coherence::{Audience, Beat, Session, Telling, pushes};
+
+/// Connections that are closed at `HELLO 3`, one after the other, before it is tried without.
+const CLOSINGS: u32 = 3;
 
 /// A connection, what is believed by it, and where it leads.
 pub(super) type Reached = (Connection, Arc<Session>, Option<Candidate>);
@@ -67,11 +73,24 @@ impl Shared {
             }
             Err(refusal) => {
                 let plain = self.reach_plain(candidate, Telling::TimeBound).await?;
-                self.tracks(Some(&refusal));
-                plain
+                // One that only closed connections may have been away until now.
+                match if was_closed(&refusal) { self.reach_tracked(candidate).await? } else { Err(refusal) } {
+                    Ok(tracked) => {
+                        self.tracks(None);
+                        tracked
+                    }
+                    Err(refusal) => {
+                        self.tracks(Some(&refusal));
+                        plain
+                    }
+                }
             }
         };
-        beat(&mut connection, &self.audience, &session).await?;
+        if let Some(node) = &self.node {
+            // It says which registry is its own.
+            in_time(self.audience.terms().patience(), node.look(&mut connection, &session)).await?;
+        }
+        beat(&mut connection, &self.audience, &session, self.node.as_ref()).await?;
         Ok((connection, session))
     }
 
@@ -85,8 +104,13 @@ impl Shared {
         let mut connection = match self.dial.open(candidate, Some(push)).await {
             Ok(connection) => connection,
             Err(error) if is_refusal(&error) => return Ok(Err(error)),
+            // Some proxies close the connection instead of saying that they do not know HELLO.
+            Err(error) if was_closed(&error) && self.closings.fetch_add(1, Ordering::Relaxed) + 1 >= CLOSINGS => {
+                return Ok(Err(error));
+            }
             Err(error) => return Err(error),
         };
+        self.closings.store(0, Ordering::Relaxed);
         if candidate.named.is_some() {
             check_role(&mut connection).await?;
         }
@@ -112,10 +136,28 @@ pub(super) async fn beat(
     connection: &mut Connection,
     audience: &Audience,
     session: &Session,
+    node: Option<&Node>,
 ) -> Result<(), RedisError> {
-    let beat = Beat::new(audience, session);
-    let answer = in_time(audience.terms().patience(), connection.run(beat.call())).await;
-    beat.answered(audience, session, answer)
+    let registry = node.and_then(Node::registry).unwrap_or_else(|| Bucket::of(SOLE_REGISTRY));
+    let beat = Beat::new(audience, session, registry);
+    let answer = in_time(audience.terms().patience(), async {
+        let answer = connection.run(beat.call()).await;
+        if let Some(node) = node {
+            node.look(connection, session).await?;
+        }
+        answer
+    });
+    match answer.await {
+        // The registry is on the move. The next heartbeat has another.
+        Err(error) if node.is_some() && is_redirection(&error) => Ok(()),
+        answer => beat.answered(audience, session, answer),
+    }
+}
+
+/// Whether an entry is elsewhere, or on the way.
+pub(super) fn is_redirection(error: &RedisError) -> bool {
+    use ServerErrorKind::{Ask, Moved, TryAgain};
+    matches!(error.kind(), ErrorKind::Server(Moved | Ask | TryAgain))
 }
 
 pub(super) async fn in_time<T>(
@@ -143,10 +185,20 @@ async fn check_role(connection: &mut MultiplexedConnection) -> Result<(), RedisE
     }
 }
 
-/// Whether an answer to `HELLO 3` or `CLIENT TRACKING` says that there is no such thing here.
+/// Whether a connection was made, and closed at once.
+fn was_closed(error: &RedisError) -> bool {
+    error.is_connection_dropped() && !error.is_connection_refusal()
+}
+
+/// Whether an answer to `HELLO 3` or `CLIENT TRACKING` says that there is no such thing here. Other trouble, such as a server
+/// that has too many clients, passes.
 fn is_refusal(error: &RedisError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::RESP3NotSupported | ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::NoPerm)
-    ) || error.code() == Some("NOPROTO")
+    match error.kind() {
+        ErrorKind::RESP3NotSupported | ErrorKind::Server(ServerErrorKind::NoPerm) => true,
+        ErrorKind::Server(ServerErrorKind::ResponseError) => {
+            let said = error.to_string().to_ascii_lowercase();
+            ["unknown", "syntax", "wrong number", "not supported", "unsupported"].iter().any(|word| said.contains(word))
+        }
+        _ => error.code() == Some("NOPROTO"),
+    }
 }

@@ -9,7 +9,7 @@
 //!
 //! While somebody watches the store, a [task](super::supervise) sees to it that there is a connection.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -18,9 +18,11 @@ use redis::{Cmd, Pipeline, RedisError, Value};
 use tokio::sync::Mutex;
 
 use super::Primary;
+use super::cluster::Node;
 use super::connection::Connection;
 use super::dial::{Candidate, Dial};
 use super::load::load;
+use super::stuck::doubt;
 use super::supervise::{Supervisor, supervise};
 use crate::coherence::{Audience, Session, Telling};
 use crate::settings::RedisSettings;
@@ -37,13 +39,19 @@ pub(crate) struct Reconnecting {
 pub(super) struct Shared {
     pub(super) dial: Dial,
     pub(super) audience: Arc<Audience>,
+    /// The primary of a Cluster that it leads to, if it leads to one.
+    pub(super) node: Option<Node>,
     current: RwLock<Current>,
     /// Held while connecting.
     attempts: Mutex<Attempts>,
+    /// Held while it is found out whether the connection leads anywhere.
+    pub(super) doubting: Arc<Mutex<()>>,
     /// Whether those who watch were ever served.
     was_reached: AtomicBool,
     /// Whether the server refused to track when it was last connected to, which is said once.
     is_untracked: AtomicBool,
+    /// How many connections in a row were closed when they were to be told over.
+    pub(super) closings: AtomicU32,
 }
 
 /// A connection, and what is believed by it.
@@ -74,9 +82,18 @@ struct Attempts {
 
 impl Reconnecting {
     pub(super) fn new(settings: RedisSettings, audience: Arc<Audience>) -> Self {
-        let (current, attempts, was_reached, is_untracked) = Default::default();
-        let dial = Dial::new(settings);
-        let shared = Shared { dial, audience, current, attempts, was_reached, is_untracked };
+        Self::over(settings, audience, None, false)
+    }
+
+    /// One to a primary of a Cluster, which those who watch may have been served by another in the place of.
+    pub(super) fn to_node(settings: RedisSettings, audience: Arc<Audience>, node: Node, was_reached: bool) -> Self {
+        Self::over(settings, audience, Some(node), was_reached)
+    }
+
+    fn over(settings: RedisSettings, audience: Arc<Audience>, node: Option<Node>, was_reached: bool) -> Self {
+        let (current, attempts, doubting, is_untracked, closings) = Default::default();
+        let (dial, was_reached) = (Dial::new(settings), AtomicBool::new(was_reached));
+        let shared = Shared { dial, audience, node, current, attempts, doubting, was_reached, is_untracked, closings };
         Self { shared: Arc::new(shared), supervisor: Supervisor::default() }
     }
 
@@ -84,21 +101,17 @@ impl Reconnecting {
         self.shared.dial.address().to_string()
     }
 
-    pub(super) fn is_cluster(&self) -> bool {
-        self.shared.dial.is_cluster()
-    }
-
     pub(super) async fn query(&self, cmd: &Cmd) -> Result<Value, RedisError> {
         let mut live = self.connection().await?;
         let answer = live.connection.query(cmd).await;
-        self.shared.note(&live, answer.as_ref().err());
+        self.note(&live, answer.as_ref().err());
         answer
     }
 
     pub(super) async fn query_at(&self, cmd: &Cmd, primary: &Primary) -> Result<Value, RedisError> {
         let mut live = self.connection().await?;
         let answer = live.connection.query_at(cmd, primary).await;
-        self.shared.note(&live, answer.as_ref().err());
+        self.note(&live, answer.as_ref().err());
         answer
     }
 
@@ -109,24 +122,51 @@ impl Reconnecting {
             Ok(answers) => answers.iter().find_map(|answer| answer.as_ref().err()),
             Err(error) => Some(error),
         };
-        self.shared.note(&live, error);
+        self.note(&live, error);
         answers
     }
 
     /// Sends a command whose answer may be kept.
     pub(super) async fn load(&self, cmd: &Cmd) -> Result<Read<Value>, RedisError> {
-        let mut live = self.connection().await?;
+        self.load_over(self.connection().await?, cmd).await
+    }
+
+    /// The same, if there is a connection.
+    pub(super) async fn load_now(&self, cmd: &Cmd) -> Option<Result<Read<Value>, RedisError>> {
+        Some(self.load_over(self.shared.current()?, cmd).await)
+    }
+
+    async fn load_over(&self, mut live: Live, cmd: &Cmd) -> Result<Read<Value>, RedisError> {
         let session = Arc::clone(&live.session);
         let read = load(&session, self.shared.audience.terms(), live.connection.query(cmd)).await;
         // That an answer took too long to be kept says little of a connection that heartbeats judge.
         let is_judged = session.telling() != Telling::Unwatched;
-        self.shared.note(&live, read.as_ref().err().filter(|error| !(is_judged && error.is_timeout())));
+        self.note(&live, read.as_ref().err().filter(|error| !(is_judged && error.is_timeout())));
         read
     }
 
     /// The number of the connection there is, or is now made. Another number is another connection.
     pub(super) async fn number(&self) -> Result<u64, RedisError> {
         Ok(self.connection().await?.number)
+    }
+
+    /// Sees to it that there is a connection while anybody watches.
+    pub(super) fn keep(&self) {
+        if self.shared.is_watched() {
+            self.supervisor.ensure(|| supervise(Arc::clone(&self.shared)));
+        }
+    }
+
+    /// Whether there is a connection.
+    pub(super) fn is_reached(&self) -> bool {
+        self.shared.current().is_some()
+    }
+
+    /// The next heartbeat is sent at once.
+    pub(super) fn hurry(&self) {
+        if let Some(live) = self.shared.current() {
+            live.session.hurry();
+        }
     }
 
     /// What those who watch believe by ends, and begins again with the next heartbeat.
@@ -144,10 +184,23 @@ impl Reconnecting {
         self.shared.current().map_or(Coherence::Unreachable, |live| live.session.coherence(lease))
     }
 
-    async fn connection(&self) -> Result<Live, RedisError> {
-        if self.shared.is_watched() {
-            self.supervisor.ensure(|| supervise(Arc::clone(&self.shared)));
+    /// What is believed by it ends, and no connection is kept any more.
+    pub(super) fn close(&self) {
+        let mut current = self.shared.current.write().unwrap_or_else(PoisonError::into_inner);
+        current.is_closed = true;
+        current.let_go();
+    }
+
+    /// Lets go of a connection if the error says that it is no good.
+    fn note(&self, live: &Live, error: Option<&RedisError>) {
+        match error.filter(|error| live.connection.is_spent(error)) {
+            Some(error) => self.shared.give_up(live, error),
+            None => doubt(&self.shared, live, error),
         }
+    }
+
+    async fn connection(&self) -> Result<Live, RedisError> {
+        self.keep();
         if let Some(live) = self.shared.current() {
             return Ok(live);
         }
@@ -161,9 +214,7 @@ impl Reconnecting {
 
 impl Drop for Reconnecting {
     fn drop(&mut self) {
-        let mut current = self.shared.current.write().unwrap_or_else(PoisonError::into_inner);
-        current.is_closed = true;
-        current.let_go();
+        self.close();
     }
 }
 
@@ -178,7 +229,7 @@ impl Current {
 }
 
 impl Shared {
-    /// Whether anybody watches whom the connection serves. In a Cluster it serves nobody.
+    /// Whether anybody watches whom the connection serves. One to a whole Cluster serves nobody: those to its primaries do.
     pub(super) fn is_watched(&self) -> bool {
         !self.dial.is_cluster() && self.audience.is_there()
     }
@@ -257,13 +308,6 @@ impl Shared {
             Telling::Told | Telling::TimeBound => !live.session.is_over(),
         };
         current.live.as_ref().filter(serves).cloned()
-    }
-
-    /// Lets go of a connection if the error says that it is no good.
-    fn note(&self, live: &Live, error: Option<&RedisError>) {
-        if let Some(error) = error.filter(|error| live.connection.is_spent(error)) {
-            self.give_up(live, error);
-        }
     }
 
     /// Lets go of a connection.

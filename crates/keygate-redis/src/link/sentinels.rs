@@ -14,6 +14,7 @@ use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, Pipeline, 
 use tokio::sync::Mutex;
 
 use super::dial::info;
+use super::reach::in_time;
 use crate::settings::{Credentials, Host};
 
 /// The Sentinels of one master.
@@ -48,9 +49,10 @@ impl Sentinels {
         Self { master: master.into(), patience, all: addresses.map(sentinel).collect() }
     }
 
-    /// The primary, newest first should Sentinels name several.
+    /// The primary, or those that the newest configuration names. One that an older configuration names is none, even if
+    /// the newest cannot be reached: it may take writes still, and be told nothing.
     pub(super) async fn primaries(&self) -> Result<Vec<Host>, RedisError> {
-        let answers = self.ask().await;
+        let answers = self.ask(self.patience).await;
         let (mut said, mut failure) = (Vec::new(), None);
         for answer in answers {
             match answer {
@@ -61,7 +63,8 @@ impl Sentinels {
         if said.is_empty() {
             return Err(failure.unwrap_or_else(|| unknown_master(&self.master)));
         }
-        said.sort_by_key(|one| std::cmp::Reverse(one.epoch));
+        let newest = said.iter().map(|one| one.epoch).max();
+        said.retain(|one| Some(one.epoch) == newest);
         let mut primaries: Vec<Host> = Vec::new();
         for one in said {
             if !primaries.contains(&one.primary) {
@@ -71,16 +74,17 @@ impl Sentinels {
         Ok(primaries)
     }
 
-    /// Whether this is not the primary any more, as far as Sentinels answer.
-    pub(super) async fn have_left(&self, primary: &Host) -> bool {
-        let said: Vec<Said> = self.ask().await.into_iter().flatten().collect();
+    /// Whether this is not the primary any more, as far as Sentinels answer in time. One that does not answer keeps the
+    /// others' word from nobody.
+    pub(super) async fn have_left(&self, primary: &Host, patience: Duration) -> bool {
+        let said: Vec<Said> = self.ask(patience).await.into_iter().flatten().collect();
         let newest = said.iter().map(|one| one.epoch).max();
         let mut newest = said.iter().filter(|one| Some(one.epoch) == newest).peekable();
         newest.peek().is_some() && newest.all(|one| one.primary != *primary)
     }
 
-    async fn ask(&self) -> Vec<Result<Said, RedisError>> {
-        join_all(self.all.iter().map(|sentinel| sentinel.ask(&self.master, self.patience))).await
+    async fn ask(&self, patience: Duration) -> Vec<Result<Said, RedisError>> {
+        join_all(self.all.iter().map(|sentinel| in_time(patience, sentinel.ask(&self.master, self.patience)))).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::reach::beat;
 use super::reconnecting::{Live, Shared};
@@ -87,11 +87,11 @@ async fn keep(shared: &Shared, mut live: Live) {
         let Live { connection, session, candidate, .. } = &mut live;
         let moved = async {
             match candidate {
-                Some(candidate) => timeout(terms.patience(), shared.dial.has_moved(candidate)).await.unwrap_or(false),
+                Some(candidate) => shared.dial.has_moved(candidate, terms.beat()).await,
                 None => false,
             }
         };
-        match join(beat(connection, &shared.audience, session), moved).await {
+        match join(beat(connection, &shared.audience, session, shared.node.as_ref()), moved).await {
             (Err(error), _) => return shared.give_up(&live, &error),
             (Ok(()), true) => return shared.give_up(&live, &"the Sentinels name another primary"),
             (Ok(()), false) => {}

@@ -40,7 +40,7 @@ script!(/// Counts what is used of the quotas.
 script!(/// Writes an organization's or a project's record.
     PUT_PARENT, "put_parent.lua");
 
-// In the instances' slot.
+// In the slot of a registry of instances.
 script!(/// Says that an instance is there, and for how long it may believe.
     BEAT, "beat.lua");
 script!(/// Reads which instances are there.

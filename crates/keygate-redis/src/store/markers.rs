@@ -9,6 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::RedisStore;
 use super::reply::{self, Reply, read, unexpected};
+use crate::layout::Layout;
 use crate::scripts;
 
 /// The version of the form of organizations' and projects' records: this byte, the revision in eight, JSON.
@@ -59,8 +60,8 @@ impl RedisStore {
         project: Option<&ProjectId>,
     ) -> Result<Read<Parents>, StoreError> {
         let names = self.parent_names(organization, project);
-        let loaded = self.link.load(redis::cmd("MGET").arg(&names)).await.map_err(StoreError::unavailable)?;
-        reply::keep(loaded, |held| read_parents(&names, Ok(held)))
+        let loaded = self.link.load(redis::cmd("MGET").arg(&names), Layout::organization_bucket(organization)).await;
+        reply::keep(loaded.map_err(StoreError::unavailable)?, |held| read_parents(&names, Ok(held)))
     }
 
     fn parent_names(&self, organization: &OrganizationId, project: Option<&ProjectId>) -> Vec<String> {

@@ -18,7 +18,7 @@ impl RedisStore {
 
     /// The same, to be kept.
     pub(super) async fn keep_record(&self, id: KeyId) -> Result<Read<Option<KeyRecord>>, StoreError> {
-        let get = self.link.load(redis::cmd("GET").arg(self.layout.record(id))).await;
+        let get = self.link.load(redis::cmd("GET").arg(self.layout.record(id)), id.bucket()).await;
         keep(get.map_err(StoreError::unavailable)?, |held| {
             let held: Option<Vec<u8>> = read(Ok(held))?;
             held.map(|bytes| decode(id, &bytes)).transpose()

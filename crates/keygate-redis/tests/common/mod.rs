@@ -1,7 +1,7 @@
 //! What the tests of the Redis store share: servers that live as long as the test process, and stores in them.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use keygate_core::clock::Tick;
 use keygate_core::coherence::{Change, Coherence, Lease, Watcher};
 use keygate_core::key::KeyId;
 use keygate_core::names::OrganizationId;
-use keygate_core::record::KeyRecord;
+use keygate_core::record::{KeyRecord, Quota};
 use keygate_core::store::{Listing, Store};
 use keygate_redis::{Namespace, Pool, RedisSettings, RedisStore};
 use keygate_testkit::{RedisCluster, RedisSentinel, RedisServer, sample};
@@ -184,4 +184,40 @@ pub(crate) fn some_id() -> KeyId {
 
 pub(crate) fn is_live(lease: &Arc<Lease>) -> bool {
     lease.is_live(Tick::now())
+}
+
+/// A key of an organization of its own.
+pub(crate) async fn create(store: &RedisStore) -> KeyRecord {
+    let organization = sample::organization();
+    let record = sample::record(&organization, &sample::user("bob"));
+    let ample = Quota { per_organization: 1000, per_user: 1000 };
+    assert_eq!(store.create(&organization, ample, vec![record.clone()]).await.unwrap(), [Ok(())]);
+    record
+}
+
+/// The node of a Cluster that has the entry of this name.
+pub(crate) async fn owner_of(cluster: &RedisCluster, name: &str) -> usize {
+    cluster.slot_owner(cluster.slot_of(name).await.unwrap()).await.unwrap()
+}
+
+/// A key on each primary of a Cluster whose primaries are the first nodes, in their order.
+pub(crate) async fn records_on_all(cluster: &RedisCluster, store: &RedisStore) -> Vec<KeyRecord> {
+    let mut records = BTreeMap::new();
+    while records.len() < cluster.masters() {
+        let record = create(store).await;
+        records.insert(owner_of(cluster, &store.layout().record(record.key.id)).await, record);
+    }
+    records.into_values().collect()
+}
+
+/// A live lease of what is read of this key. In a Cluster that may take until all know again who has what.
+pub(crate) async fn lease_of(store: &RedisStore, id: KeyId) -> Arc<Lease> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(lease) = store.load_record(id).await.unwrap().lease.filter(is_live) {
+            return lease;
+        }
+        assert!(Instant::now() < deadline, "what is read of {id} is not to be kept");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

@@ -11,7 +11,7 @@
 //! | `KEYGATE_ENVIRONMENT`, else `ENVIRONMENT` | environment of new keys, and the one requests must match | `dev` |
 //! | `KEYGATE_TRUSTED_PROXIES` | networks whose forwarding headers count, separated by commas | none |
 //! | `KEYGATE_NAMESPACE` | prefix of every name in a Redis store | `kg` |
-//! | `KEYGATE_CACHE_CAPACITY` | keys kept in memory, some 1.5 kB each; 0 keeps none | 100000 |
+//! | `KEYGATE_CACHE_CAPACITY` | keys kept in memory, some 1.2 kB each; 0 keeps none | 100000 |
 //! | `KEYGATE_LEASE_MS` | H: for how long an instance that is cut off from Redis believes what it kept, 100 to 60000 | 1000 |
 //! | `KEYGATE_STALE_IF_ERROR_MS` | for how long beyond that it goes on while the store fails | 0 |
 //! | `KEYGATE_MAX_STALENESS_MS` | the deployment's maximum of both together | 5000 |

@@ -4,6 +4,7 @@
 //! Everything is sent to primaries. An error is [`RedisError`] here and becomes
 //! [`StoreError::Unavailable`](keygate_core::store::StoreError::Unavailable) in the store.
 
+mod attempts;
 mod call;
 mod cluster;
 mod connection;

@@ -3,7 +3,7 @@
 //! This is not the library's `ConnectionManager` because that one, told to reconnect for ever, lets every call wait for
 //! a server that is away and then says only that it timed out; told to give up, it keeps an answer such as `LOADING` or
 //! `NOAUTH`, given while connecting, for ever; and it does not ask Sentinels. Here one attempt is made at a time, all
-//! callers share its outcome, and between attempts, which back off with jitter up to [`LONGEST_PAUSE`], calls fail at
+//! callers share its outcome, and between attempts, which back off with jitter up to [a second](Attempts), calls fail at
 //! once with the reason of the last one. An attempt is a task of its own: were it given up with the caller who began it,
 //! callers with less patience than a connection takes to make would never get one.
 //!
@@ -11,13 +11,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
 
 use keygate_core::coherence::{Coherence, Read};
 use redis::{Cmd, Pipeline, RedisError, Value};
 use tokio::sync::Mutex;
 
 use super::Primary;
+use super::attempts::Attempts;
 use super::cluster::Node;
 use super::connection::Connection;
 use super::dial::{Candidate, Dial};
@@ -26,9 +26,6 @@ use super::stuck::doubt;
 use super::supervise::{Supervisor, supervise};
 use crate::coherence::{Audience, Session, Telling};
 use crate::settings::RedisSettings;
-
-const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(crate) struct Reconnecting {
     shared: Arc<Shared>,
@@ -71,13 +68,6 @@ struct Current {
     number: u64,
     /// The store is gone.
     is_closed: bool,
-}
-
-#[derive(Default)]
-struct Attempts {
-    failed: u32,
-    /// Why the last one failed, and when the next may be made.
-    last: Option<(RedisError, Instant)>,
 }
 
 impl Reconnecting {
@@ -239,22 +229,16 @@ impl Shared {
         if let Some(live) = self.current() {
             return Ok(live);
         }
-        if let Some((error, again)) = &attempts.last
-            && Instant::now() < *again
-        {
-            return Err(error.clone());
-        }
+        attempts.may_begin()?;
         match self.reach().await {
             Ok(live) => {
                 *attempts = Attempts::default();
                 Ok(self.install(live))
             }
             Err(error) => {
-                if attempts.failed == 0 {
+                if attempts.failed(&error) {
                     tracing::warn!(store = %self.dial.address(), %error, "cannot connect; trying again");
                 }
-                attempts.failed = attempts.failed.saturating_add(1);
-                attempts.last = Some((error.clone(), Instant::now() + pause(attempts.failed)));
                 Err(error)
             }
         }
@@ -280,11 +264,7 @@ impl Shared {
 
     /// Waits until the next attempt may be made, or a moment when none has failed.
     pub(super) async fn pause(&self) {
-        let again = self.attempts.lock().await.last.as_ref().map(|(_, again)| *again);
-        let wait = match again {
-            Some(again) => again.saturating_duration_since(Instant::now()),
-            None => pause(0).min(self.audience.terms().beat()),
-        };
+        let wait = self.attempts.lock().await.wait(self.audience.terms().beat());
         tokio::time::sleep(wait).await;
     }
 
@@ -324,13 +304,4 @@ impl Shared {
     pub(super) fn let_go(&self) {
         self.current.write().unwrap_or_else(PoisonError::into_inner).let_go();
     }
-}
-
-/// How long to wait after so many failed attempts: twice as long each time, three quarters to five quarters of it, so
-/// that a fleet does not come back in one wave.
-fn pause(failed: u32) -> Duration {
-    let whole = SHORTEST_PAUSE.saturating_mul(1 << failed.min(10)).min(LONGEST_PAUSE);
-    let mut random = [0];
-    let share = if getrandom::fill(&mut random).is_ok() { f64::from(random[0]) / 255.0 } else { 0.5 };
-    whole.mul_f64(0.75 + share / 2.0)
 }

@@ -129,6 +129,17 @@ async fn make(manager: &ApiKeyManager) -> CreatedKey {
     manager.create(&operator(), NewKey::new("acme".parse().unwrap(), "ada".parse().unwrap())).await.unwrap()
 }
 
+/// The key is revoked while the instance's connection is broken in this way, which is then mended.
+async fn refuses_within_the_lease_while(break_it: impl FnOnce(&FaultProxy)) {
+    let scene = Scene::new().await;
+    break_it(&scene.proxy);
+    let (late, reason) = scene.last_accepted(scene.revoke()).await;
+    within_the_lease(late);
+    assert_eq!(reason, DenialReason::StoreUnavailable);
+    scene.proxy.pass();
+    scene.recovers().await;
+}
+
 fn within_the_lease(late: Duration) {
     assert!(late <= LEASE + MARGIN, "accepted {late:?} after the revocation had returned");
 }
@@ -143,35 +154,17 @@ async fn a_connected_instance_hears_of_a_revocation() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_that_is_cut_off_refuses_the_key_within_its_lease() {
-    let scene = Scene::new().await;
-    scene.proxy.cut();
-    let (late, reason) = scene.last_accepted(scene.revoke()).await;
-    within_the_lease(late);
-    assert_eq!(reason, DenialReason::StoreUnavailable);
-    scene.proxy.pass();
-    scene.recovers().await;
+    refuses_within_the_lease_while(FaultProxy::cut).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_whose_connection_leads_nowhere_refuses_the_key_within_its_lease() {
-    let scene = Scene::new().await;
-    scene.proxy.swallow();
-    let (late, reason) = scene.last_accepted(scene.revoke()).await;
-    within_the_lease(late);
-    assert_eq!(reason, DenialReason::StoreUnavailable);
-    scene.proxy.pass();
-    scene.recovers().await;
+    refuses_within_the_lease_while(FaultProxy::swallow).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_that_gets_no_answers_refuses_the_key_within_its_lease() {
-    let scene = Scene::new().await;
-    scene.proxy.swallow_replies();
-    let (late, reason) = scene.last_accepted(scene.revoke()).await;
-    within_the_lease(late);
-    assert_eq!(reason, DenialReason::StoreUnavailable);
-    scene.proxy.pass();
-    scene.recovers().await;
+    refuses_within_the_lease_while(FaultProxy::swallow_replies).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

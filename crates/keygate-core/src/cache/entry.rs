@@ -19,7 +19,6 @@ use crate::verifier::Verifier;
 pub(crate) struct Entry {
     generation: Generation,
     stamp: Stamp,
-    fresh_until: Tick,
     digested_under: EntryId,
     /// The digest of the one text that is this key. Of a slow verifier it is known once that text was presented.
     digest: OnceLock<Digest>,
@@ -39,13 +38,13 @@ fn words(digest: &[u8; 32]) -> Digest {
 }
 
 impl Entry {
-    pub(super) fn new(record: KeyRecord, stamp: Stamp, fresh_until: Tick, parents: Arc<ParentsCell>) -> Self {
+    pub(super) fn new(record: KeyRecord, stamp: Stamp, parents: Arc<ParentsCell>) -> Self {
         let digest = match &record.verifier {
             Verifier::HmacSha256 { digest } => OnceLock::from(words(digest)),
             _ => OnceLock::new(),
         };
         let digested_under = record.digested_under;
-        Self { generation: Generation::new(), stamp, fresh_until, digested_under, digest, parents, record }
+        Self { generation: Generation::new(), stamp, digested_under, digest, parents, record }
     }
 
     pub(crate) fn key(&self) -> &Key {
@@ -78,12 +77,12 @@ impl Entry {
 
     /// Whether it may be believed without asking the store.
     pub(crate) fn is_current(&self, now: Tick) -> bool {
-        now < self.fresh_until && self.stamp.is_current(&self.generation, now)
+        self.stamp.is_current(&self.generation, now)
     }
 
     /// Whether it may decide a request that came at `asked`.
     pub(crate) fn may_decide(&self, now: Tick, asked: Tick) -> bool {
-        self.is_current(now) || (self.stamp.sent() >= asked && self.stamp.may_decide(&self.generation, now, asked))
+        self.stamp.may_decide(&self.generation, now, asked)
     }
 
     /// Whether it may be believed while the store fails.

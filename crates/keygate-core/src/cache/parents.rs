@@ -30,7 +30,6 @@ pub(crate) struct ParentsCell {
 #[derive(Debug)]
 pub(crate) struct HeldParents {
     stamp: Stamp,
-    fresh_until: Tick,
     parents: Parents,
 }
 
@@ -44,7 +43,7 @@ impl ParentsCell {
     /// What is held, if it may be believed without asking the store.
     pub(crate) fn current(&self, now: Tick) -> Option<arc_swap::Guard<Option<Arc<HeldParents>>>> {
         let guard = self.held.load();
-        guard.as_ref().is_some_and(|held| self.is_current(held, now)).then_some(guard)
+        guard.as_ref().is_some_and(|held| held.stamp.is_current(&self.generation, now)).then_some(guard)
     }
 
     /// What is held, if it may be believed while the store fails.
@@ -52,14 +51,9 @@ impl ParentsCell {
         self.held.load_full().filter(|held| held.stamp.may_be_stale(&self.generation, now, stale))
     }
 
-    fn is_current(&self, held: &HeldParents, now: Tick) -> bool {
-        now < held.fresh_until && held.stamp.is_current(&self.generation, now)
-    }
-
     /// Whether what was found may decide a request that came at `asked`.
     pub(crate) fn may_decide(&self, held: &HeldParents, now: Tick, asked: Tick) -> bool {
-        self.is_current(held, now)
-            || (held.stamp.sent() >= asked && held.stamp.may_decide(&self.generation, now, asked))
+        held.stamp.may_decide(&self.generation, now, asked)
     }
 
     /// What is held if that may decide, else what is read now. One reads; others wait for it, look again, and share its
@@ -94,9 +88,8 @@ impl ParentsCell {
                 }
             };
             *failed = None;
-            let stamp = Stamp::new(generation, &read);
-            let fresh_until = stamp.sent().after(policy.ttl);
-            let held = Arc::new(HeldParents { stamp, fresh_until, parents: read.value });
+            let stamp = Stamp::new(generation, &read).fresh_until(read.sent.after(policy.ttl));
+            let held = Arc::new(HeldParents { stamp, parents: read.value });
             self.held.store(Some(Arc::clone(&held)));
             if self.may_decide(&held, clock.tick(), asked) {
                 return Ok(held);

@@ -53,20 +53,28 @@ pub struct Stamp {
     lease: Option<Arc<Lease>>,
     sent: Tick,
     decides_until: Tick,
+    fresh_until: Tick,
 }
 
 impl Stamp {
     /// The stamp of something that was read after `generation` was looked at.
     #[must_use]
     pub fn new<T>(generation: u64, read: &Read<T>) -> Self {
-        Self { generation, lease: read.lease.clone(), sent: read.sent, decides_until: read.decides_until }
+        let Read { sent, decides_until, ref lease, .. } = *read;
+        Self { generation, lease: lease.clone(), sent, decides_until, fresh_until: Tick::FOREVER }
+    }
+
+    /// The same, of something that is to be read again after this moment, whatever nobody said of it.
+    #[must_use]
+    pub fn fresh_until(self, moment: Tick) -> Self {
+        Self { fresh_until: moment, ..self }
     }
 
     /// Whether what carries this stamp may be believed without asking.
     #[must_use]
     pub fn is_current(&self, generation: &Generation, now: Tick) -> bool {
         // In this order: who sees a lease that a heartbeat has extended also sees the changes told before its answer.
-        self.lease.as_ref().is_some_and(|lease| lease.is_live(now)) && self.is_unchanged(generation)
+        now < self.fresh_until && self.is_leased(now) && self.is_unchanged(generation)
     }
 
     /// Whether it may decide a request that has been waiting since `asked`: it may be believed anyhow, or it was read
@@ -74,7 +82,9 @@ impl Stamp {
     #[must_use]
     pub fn may_decide(&self, generation: &Generation, now: Tick, asked: Tick) -> bool {
         self.is_current(generation, now)
-            || (self.sent >= asked && now <= self.decides_until && self.is_unchanged(generation))
+            || (self.sent >= asked
+                && (self.is_leased(now) || now <= self.decides_until)
+                && self.is_unchanged(generation))
     }
 
     /// Whether it may be believed though its lease is over, for `stale` longer than the lease could vouch for it.
@@ -83,6 +93,10 @@ impl Stamp {
         let reached = self.lease.as_ref().map_or(Tick::NEVER, |lease| lease.reached());
         // A lease without an end that has ended is a store that lost everything.
         reached != Tick::FOREVER && now < reached.after(stale) && self.is_unchanged(generation)
+    }
+
+    fn is_leased(&self, now: Tick) -> bool {
+        self.lease.as_ref().is_some_and(|lease| lease.is_live(now))
     }
 
     /// Whether nobody has said that it changed. Without the lease that says little: nobody may have been there to say it.
@@ -94,11 +108,5 @@ impl Stamp {
     #[must_use]
     pub fn may_be_kept(&self) -> bool {
         self.lease.as_ref().is_some_and(|lease| !lease.has_ended())
-    }
-
-    /// When it was asked for.
-    #[must_use]
-    pub fn sent(&self) -> Tick {
-        self.sent
     }
 }

@@ -240,10 +240,10 @@ impl Inner {
     }
 
     fn trouble(&self, presented: &PresentedKey<'_>, error: &StoreError) -> Trouble {
-        let (key_id, store) = (presented.id(), self.store.describe());
-        tracing::debug!(%error, %key_id, %store, "a key could not be checked");
+        let key_id = presented.id();
+        tracing::debug!(%error, %key_id, store = %self.store.describe(), "a key could not be checked");
         self.cache.complaints().store_fails.at(self.clock.tick(), |unsaid| {
-            tracing::error!(%error, %key_id, %store, unsaid, "keys cannot be checked");
+            tracing::error!(%error, %key_id, store = %self.store.describe(), unsaid, "keys cannot be checked");
         });
         match error {
             StoreError::Unavailable(_) => Trouble::StoreFails,
@@ -256,16 +256,16 @@ impl Inner {
         let trouble = |error: StoreError| self.trouble(presented, &error);
         let read = self.store.load_record(presented.id()).await.map_err(trouble)?;
         match &read.value {
-            None if self.explain_absence(presented).await.map_err(trouble)? => Ok(read),
+            None if self.was_deleted(presented).await.map_err(trouble)? => Ok(read),
             None => Err(Trouble::Other),
             Some(record) if self.cache.was_revoked(record.key.id) => Ok(self.still_revoked(read).await),
             Some(_) => Ok(read),
         }
     }
 
-    /// A genuine tag without a record: whether the key was deleted, and the store not emptied. Only the holder of a genuine key
-    /// gets here, to whom the time it takes tells nothing that the answer does not.
-    async fn explain_absence(&self, presented: &PresentedKey<'_>) -> Result<bool, StoreError> {
+    /// A genuine tag without a record: whether the key was deleted, and the store not emptied. Only the holder of a genuine
+    /// key gets here, to whom the time it takes tells nothing that the answer does not.
+    async fn was_deleted(&self, presented: &PresentedKey<'_>) -> Result<bool, StoreError> {
         let deleted = self.setup.marker(&*self.store).await?.is_some();
         if !deleted {
             self.cache.complaints().store_emptied.at(self.clock.tick(), |unsaid| {

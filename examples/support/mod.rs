@@ -84,7 +84,7 @@ async fn make_key(manager: &ApiKeyManager) -> Result<CreatedKey, ManageError> {
     if manager.organization(&actor, &new.organization).await?.max_keys_per_user != Some(KEYS_PER_USER) {
         let mut quota = OrganizationUpdate::default();
         quota.max_keys_per_user = Some(Some(KEYS_PER_USER));
-        manager.update_organization(&operator, &new.organization, &quota).await?;
+        manager.update_organization(&operator, &new.organization, &quota, None).await?;
     }
     manager.create(&actor, new).await
 }

@@ -88,7 +88,7 @@ impl World {
         let of_suspended_organization = text(&manager, |new| new.organization = suspended.clone()).await;
         let mut update = OrganizationUpdate::default();
         update.status = Some(ParentStatus::Suspended);
-        manager.update_organization(&operator(), &suspended, &update).await.unwrap();
+        manager.update_organization(&operator(), &suspended, &update, None).await.unwrap();
         let project = sample::project("stopped");
         let of_suspended_project = text(&manager, |new| new.project = Some(project.clone())).await;
         let acme: OrganizationId = "acme".parse().unwrap();

@@ -3,16 +3,13 @@
 use comfy_table::{Cell, Color, ColumnConstraint};
 use keygate::manager::{KeyFilter, ManageError, OrganizationUpdate};
 use keygate::names::OrganizationId;
-use keygate::record::{OrganizationRecord, ParentStatus, Quota, Revision};
+use keygate::record::{OrganizationRecord, ParentStatus, Quota};
 
 use crate::args::{OrganizationsCommand, QuotaArgs, SettingArgs};
 use crate::failure::{Failure, note};
 use crate::open::{Absent, Desk, open, read_settings};
 use crate::output;
 use crate::output::table::{Stream, bare, render};
-
-/// How often a status is written anew when somebody else changes the organization in the same moment.
-const TRIES: usize = 10;
 
 /// Runs a command on organizations.
 pub(crate) async fn run(command: &OrganizationsCommand, settings: &SettingArgs) -> Result<(), Failure> {
@@ -38,24 +35,10 @@ async fn find(desk: &Desk, id: &OrganizationId) -> Result<OrganizationRecord, Fa
 async fn create(desk: &Desk, id: &OrganizationId, quotas: &QuotaArgs) -> Result<OrganizationRecord, Failure> {
     let exists =
         || Failure::refused(format!("the organization {id} exists already: keygate organizations show {id} shows it"));
-    if find(desk, id).await? != OrganizationRecord::new(id.clone()) {
-        return Err(exists());
+    match desk.manager.create_organization(&desk.operator, id, &quotas_of(quotas)).await {
+        Err(ManageError::AlreadyExists) => Err(exists()),
+        outcome => outcome.map_err(Failure::refused),
     }
-    let record = match desk.manager.update_organization(&desk.operator, id, &quotas_of(quotas)).await {
-        Ok(record) => record,
-        Err(ManageError::Conflict { .. }) => return Err(exists()),
-        Err(error) => return Err(Failure::refused(error)),
-    };
-    if record.revision == Revision::FIRST {
-        return Ok(record);
-    }
-    // It had been set up with nothing but the defaults, which looks like one that nobody set up until it is written:
-    // it gets them back.
-    let mut defaults = OrganizationUpdate::default();
-    defaults.max_keys = Some(None);
-    defaults.max_keys_per_user = Some(None);
-    desk.manager.update_organization(&desk.operator, id, &defaults).await.map_err(Failure::refused)?;
-    Err(exists())
 }
 
 fn quotas_of(quotas: &QuotaArgs) -> OrganizationUpdate {
@@ -80,17 +63,10 @@ async fn resume(desk: &Desk, id: &OrganizationId, settings: &SettingArgs) -> Res
     tell(&record, settings, "active")
 }
 
-/// Sets the status alone, so that a change of anything else in between is no reason not to.
 async fn set_status(desk: &Desk, id: &OrganizationId, status: ParentStatus) -> Result<OrganizationRecord, Failure> {
     let mut update = OrganizationUpdate::default();
     update.status = Some(status);
-    let mut tries = 1;
-    loop {
-        match desk.manager.update_organization(&desk.operator, id, &update).await {
-            Err(ManageError::Conflict { .. }) if tries < TRIES => tries += 1,
-            outcome => return outcome.map_err(Failure::refused),
-        }
-    }
+    desk.manager.update_organization(&desk.operator, id, &update, None).await.map_err(Failure::refused)
 }
 
 fn tell(record: &OrganizationRecord, settings: &SettingArgs, what: &str) -> Result<(), Failure> {

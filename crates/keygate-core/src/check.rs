@@ -1,15 +1,81 @@
 //! The decision over a genuine key: pure, synchronous, in one fixed order. Nothing here is ever cached; a hit in a
 //! cache runs it again (CVE-2021-32701, GHSA-84rm).
 
-use chrono::{DateTime, Utc};
+use std::ops::ControlFlow;
 
-use crate::context::RequestView;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::context::{RequestView, RequiredEnvironment};
 use crate::denial::{Denial, DenialReason};
 use crate::names::Environment;
 use crate::record::{Key, KeyStatus, ParentStatus, Parents};
 
+/// One of the checks that a presented text goes through, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Check {
+    /// The text has the form of a key.
+    Format,
+    /// This deployment made it.
+    Tag,
+    /// There is such a key, and the text is it.
+    Secret,
+    /// The key is of the one organization that is asked about, where one is.
+    Tenant,
+    /// Its organization is active.
+    Organization,
+    /// Its project is active.
+    Project,
+    /// It is active itself.
+    Status,
+    /// It has begun.
+    NotBefore,
+    /// It has not ended.
+    Expiry,
+    /// It is for this environment.
+    Environment,
+    /// It may be used from the client's address.
+    ClientAddress,
+    /// Its scopes cover what it is used on.
+    Scopes,
+    /// Its permissions cover what its holder wants to do.
+    Permissions,
+}
+
+impl Check {
+    /// All of them, in their order.
+    pub const ALL: [Self; 13] = [
+        Self::Format,
+        Self::Tag,
+        Self::Secret,
+        Self::Tenant,
+        Self::Organization,
+        Self::Project,
+        Self::Status,
+        Self::NotBefore,
+        Self::Expiry,
+        Self::Environment,
+        Self::ClientAddress,
+        Self::Scopes,
+        Self::Permissions,
+    ];
+}
+
+/// What a decision is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) parents: &'a Parents,
+    pub(crate) context: RequestView<'a>,
+    /// Where this service runs.
+    pub(crate) environment: Option<Environment>,
+    pub(crate) now: DateTime<Utc>,
+}
+
 /// Decides whether a key whose secret was presented may be used for this request at this time. The first check that
-/// fails gives the reason: organization and project, status, not-before and expiry, environment, client address,
+/// fails gives the reason: tenant, organization and project, status, not-before and expiry, environment, client address,
 /// scopes, permissions. Limits come after it, so that a denial burns nothing: whatever is asked of a key is asked here.
 ///
 /// `environment` is where this service runs; the context's own environment is taken before it.
@@ -23,38 +89,117 @@ pub fn check<'a>(
     environment: Option<Environment>,
     now: DateTime<Utc>,
 ) -> Result<(), Denial> {
-    let context = context.into();
-    let deny = |reason| Err(Denial::new(reason).for_key(key.id));
+    let subject = Subject { key, parents, context: context.into(), environment, now };
+    let first_failure = subject.run(|_, outcome| match outcome {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(denial) => ControlFlow::Break(denial),
+    });
+    match first_failure {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(denial) => Err(denial),
+    }
+}
 
-    if parents.organization.as_ref().is_some_and(|organization| organization.status == ParentStatus::Suspended) {
-        return deny(DenialReason::OrganizationSuspended);
+impl Subject<'_> {
+    /// Runs the checks in their order, for as long as whoever looks at the outcomes wants more.
+    #[inline]
+    pub(crate) fn run<B>(&self, mut each: impl FnMut(Check, Result<(), Denial>) -> ControlFlow<B>) -> ControlFlow<B> {
+        each(Check::Tenant, self.tenant())?;
+        each(Check::Organization, self.organization())?;
+        each(Check::Project, self.project())?;
+        each(Check::Status, self.status())?;
+        each(Check::NotBefore, self.not_before())?;
+        each(Check::Expiry, self.expiry())?;
+        each(Check::Environment, self.environment())?;
+        each(Check::ClientAddress, self.client_address())?;
+        each(Check::Scopes, self.scopes())?;
+        each(Check::Permissions, self.permissions())
     }
-    if parents.project.as_ref().is_some_and(|project| project.status == ParentStatus::Suspended) {
-        return deny(DenialReason::ProjectSuspended);
+
+    /// The environment a key must be for; `None` is any.
+    pub(crate) fn required_environment(&self) -> Option<Environment> {
+        match self.context.environment() {
+            RequiredEnvironment::OfManager => self.environment,
+            RequiredEnvironment::Exactly(environment) => Some(environment),
+            RequiredEnvironment::Any => None,
+        }
     }
-    match key.status.status {
-        KeyStatus::Active => {}
-        KeyStatus::Inactive => return deny(DenialReason::KeyInactive),
-        KeyStatus::Revoked => return deny(DenialReason::KeyRevoked),
+
+    #[inline]
+    fn unless(&self, fails: bool, reason: DenialReason) -> Result<(), Denial> {
+        if fails { Err(self.denial(reason)) } else { Ok(()) }
     }
-    if key.not_before.is_some_and(|begin| now < begin) {
-        return deny(DenialReason::KeyNotYetValid);
+
+    #[cold]
+    fn denial(&self, reason: DenialReason) -> Denial {
+        Denial::new(reason).for_key(self.key.id)
     }
-    if key.is_expired(now) {
-        return deny(DenialReason::KeyExpired);
+
+    /// Another tenant's key is as good as none.
+    #[inline]
+    fn tenant(&self) -> Result<(), Denial> {
+        let only = self.context.organization();
+        self.unless(only.is_some_and(|only| *only != self.key.organization), DenialReason::InvalidKey)
     }
-    if context.environment().or(environment).is_some_and(|here| here != key.environment) {
-        return deny(DenialReason::EnvironmentMismatch);
+
+    #[inline]
+    fn organization(&self) -> Result<(), Denial> {
+        let status = self.parents.organization.as_ref().map(|organization| organization.status);
+        self.unless(status == Some(ParentStatus::Suspended), DenialReason::OrganizationSuspended)
     }
-    let from_allowed = |address| key.allowed_ips.contains(address);
-    if !key.allowed_ips.is_empty() && !context.client_address().is_some_and(from_allowed) {
-        return deny(DenialReason::IpNotAllowed);
+
+    #[inline]
+    fn project(&self) -> Result<(), Denial> {
+        let status = self.parents.project.as_ref().map(|project| project.status);
+        self.unless(status == Some(ParentStatus::Suspended), DenialReason::ProjectSuspended)
     }
-    if let Some(scope) = context.scopes().iter().find(|scope| !key.scopes.covers(scope)) {
-        return deny(DenialReason::ScopeNotAuthorized).map_err(|denial: Denial| denial.requiring(scope.clone()));
+
+    #[inline]
+    fn status(&self) -> Result<(), Denial> {
+        match self.key.status.status {
+            KeyStatus::Active => Ok(()),
+            KeyStatus::Inactive => Err(self.denial(DenialReason::KeyInactive)),
+            KeyStatus::Revoked => Err(self.denial(DenialReason::KeyRevoked)),
+        }
     }
-    if let Some(permission) = context.permissions().iter().find(|permission| !key.permissions.covers(permission)) {
-        return deny(DenialReason::PermissionDenied).map_err(|denial: Denial| denial.requiring(permission.clone()));
+
+    #[inline]
+    fn not_before(&self) -> Result<(), Denial> {
+        self.unless(self.key.not_before.is_some_and(|begin| self.now < begin), DenialReason::KeyNotYetValid)
     }
-    Ok(())
+
+    #[inline]
+    fn expiry(&self) -> Result<(), Denial> {
+        self.unless(self.key.is_expired(self.now), DenialReason::KeyExpired)
+    }
+
+    #[inline]
+    fn environment(&self) -> Result<(), Denial> {
+        let required = self.required_environment();
+        self.unless(required.is_some_and(|here| here != self.key.environment), DenialReason::EnvironmentMismatch)
+    }
+
+    #[inline]
+    fn client_address(&self) -> Result<(), Denial> {
+        let allowed = &self.key.allowed_ips;
+        let from_allowed = |address| allowed.contains(address);
+        let fails = !allowed.is_empty() && !self.context.client_address().is_some_and(from_allowed);
+        self.unless(fails, DenialReason::IpNotAllowed)
+    }
+
+    #[inline]
+    fn scopes(&self) -> Result<(), Denial> {
+        match self.context.scopes().iter().find(|scope| !self.key.scopes.covers(scope)) {
+            Some(scope) => Err(self.denial(DenialReason::ScopeNotAuthorized).requiring(scope.clone())),
+            None => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn permissions(&self) -> Result<(), Denial> {
+        match self.context.permissions().iter().find(|permission| !self.key.permissions.covers(permission)) {
+            Some(permission) => Err(self.denial(DenialReason::PermissionDenied).requiring(permission.clone())),
+            None => Ok(()),
+        }
+    }
 }

@@ -7,17 +7,32 @@ use std::sync::Arc;
 
 use crate::cache::Entry;
 use crate::denial::{Denial, DenialReason};
-use crate::names::Environment;
+use crate::names::{Environment, OrganizationId};
 use crate::record::Key;
 use crate::scope::Scope;
+
+/// Keys of which environment may be used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RequiredEnvironment {
+    /// Of the manager's own.
+    #[default]
+    OfManager,
+    /// Of this one.
+    Exactly(Environment),
+    /// Of any: for what stands outside the environments, such as the management of keys.
+    Any,
+}
 
 /// What is known of a request, beside its key. Adapters fill it; the checks read it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestContext {
     /// The client's address. A key that may be used from some networks only is refused where it is not known.
     pub client_address: Option<IpAddr>,
-    /// Where the key is being used; the manager's environment where this says nothing.
-    pub environment: Option<Environment>,
+    /// Where the key is being used.
+    pub environment: RequiredEnvironment,
+    /// The one organization whose keys may be used; any other's is [`DenialReason::InvalidKey`]. Any organization's by
+    /// default.
+    pub organization: Option<OrganizationId>,
     /// What the key is to be used on: its scopes must cover all of these.
     pub scopes: Arc<[Scope]>,
     /// What its holder wants to do: the key's permissions must cover all of these.
@@ -41,7 +56,21 @@ impl RequestContext {
     /// With the environment the key is being used in.
     #[must_use]
     pub fn in_environment(mut self, environment: Environment) -> Self {
-        self.environment = Some(environment);
+        self.environment = RequiredEnvironment::Exactly(environment);
+        self
+    }
+
+    /// With keys of every environment allowed.
+    #[must_use]
+    pub fn in_any_environment(mut self) -> Self {
+        self.environment = RequiredEnvironment::Any;
+        self
+    }
+
+    /// With keys of this organization alone allowed.
+    #[must_use]
+    pub fn within(mut self, organization: OrganizationId) -> Self {
+        self.organization = Some(organization);
         self
     }
 
@@ -83,8 +112,14 @@ impl<'a> RequestView<'a> {
 
     /// Where the key is being used.
     #[must_use]
-    pub fn environment(self) -> Option<Environment> {
+    pub fn environment(self) -> RequiredEnvironment {
         self.context.environment
+    }
+
+    /// The one organization whose keys may be used, if it is one.
+    #[must_use]
+    pub fn organization(self) -> Option<&'a OrganizationId> {
+        self.context.organization.as_ref()
     }
 
     /// What the key is to be used on.

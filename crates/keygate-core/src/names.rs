@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::key::KeyId;
+
 /// Why a name was refused. Its text names the field and says what would be accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {problem}")]
@@ -203,6 +205,30 @@ name! {
 name! {
     /// Why a key was stopped: 1 to 200 characters, none of them a control character. No reason is `None`, not an empty one.
     Reason, "reason", check_reason
+}
+
+/// The organization of whoever runs the deployment.
+const SYSTEM: &str = "system";
+
+impl OrganizationId {
+    /// The organization of whoever runs the deployment, `system`. It is reserved: a key of it is the operator's, and it is
+    /// neither set up nor suspended.
+    #[must_use]
+    pub fn system() -> Self {
+        Self(Arc::from(SYSTEM))
+    }
+
+    /// Whether it is [`system`](Self::system).
+    #[must_use]
+    pub fn is_system(&self) -> bool {
+        self.as_str() == SYSTEM
+    }
+}
+
+impl From<KeyId> for PrincipalId {
+    fn from(id: KeyId) -> Self {
+        Self(Arc::from(id.to_string()))
+    }
 }
 
 impl Default for Description {

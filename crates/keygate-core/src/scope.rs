@@ -39,6 +39,12 @@ impl Scope {
         Ok(Self(Arc::from(text)))
     }
 
+    /// A scope that is written in this program, and so is known to be one.
+    pub(crate) fn literal(text: &'static str) -> Self {
+        debug_assert_eq!(check(text), Ok(()));
+        Self(Arc::from(text))
+    }
+
     /// The scope as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -173,6 +179,12 @@ impl ScopeSet {
     #[must_use]
     pub fn empty() -> Self {
         Self::default()
+    }
+
+    /// The list with this one in it.
+    #[must_use]
+    pub fn of(scope: Scope) -> Self {
+        Self(Arc::from([scope]))
     }
 
     /// Reads each text as a scope.

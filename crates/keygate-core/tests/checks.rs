@@ -148,10 +148,28 @@ fn the_environment_of_the_request_goes_before_the_managers() {
     let (dev, prod) = (Environment::dev(), Environment::new("prod").unwrap());
     let mut case = admitted();
     case.environment = Some(dev);
-    case.context.environment = Some(prod);
+    case.context = case.context.in_environment(prod);
     assert_eq!(case.decide(), Ok(()));
-    (case.environment, case.context.environment) = (Some(prod), Some(dev));
+    (case.environment, case.context) = (Some(prod), case.context.in_environment(dev));
     assert_eq!(case.decide(), Err(DenialReason::EnvironmentMismatch));
+    case.context = case.context.in_any_environment();
+    assert_eq!(case.decide(), Ok(()));
+}
+
+#[test]
+fn a_key_of_another_organization_than_the_one_asked_about_is_as_good_as_none() {
+    let mut case = admitted();
+    case.context = case.context.within(org("acme"));
+    assert_eq!(case.decide(), Ok(()));
+    case.context = case.context.within(org("other"));
+    assert_eq!(case.decide(), Err(DenialReason::InvalidKey));
+    // Whatever else there is to say of it.
+    for (_, spoil) in WAYS {
+        let mut case = admitted();
+        case.context = case.context.within(org("other"));
+        spoil(&mut case);
+        assert_eq!(case.decide(), Err(DenialReason::InvalidKey));
+    }
 }
 
 #[test]
@@ -255,7 +273,7 @@ async fn suspending_an_organization_or_a_project_stops_its_keys_and_no_others() 
 
     let mut update = OrganizationUpdate::default();
     update.status = Some(ParentStatus::Suspended);
-    instance.manager.update_organization(&boss, &org("acme"), &update).await.unwrap();
+    instance.manager.update_organization(&boss, &org("acme"), &update, None).await.unwrap();
     for stopped in [&of_web, &of_app] {
         assert_eq!(instance.refusal(stopped.text.expose()).await, DenialReason::OrganizationSuspended);
     }

@@ -276,7 +276,8 @@ impl World {
                     let mut update = OrganizationUpdate::default();
                     update.status = Some(status);
                     let organization = org(if thing == ACME { "acme" } else { "globex" });
-                    at_once(self.other.update_organization(&support::the_operator(), &organization, &update)).unwrap();
+                    at_once(self.other.update_organization(&support::the_operator(), &organization, &update, None))
+                        .unwrap();
                 }
             }
         }

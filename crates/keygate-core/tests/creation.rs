@@ -175,7 +175,7 @@ async fn an_organizations_own_quota_goes_before_the_managers() {
     let boss = Operator::named(PrincipalId::new("boss").unwrap());
     let mut update = OrganizationUpdate::default();
     (update.max_keys, update.max_keys_per_user) = (Some(Some(3)), Some(Some(2)));
-    let record = instance.manager.update_organization(&boss, &org("acme"), &update).await.unwrap();
+    let record = instance.manager.update_organization(&boss, &org("acme"), &update, None).await.unwrap();
     assert_eq!((record.max_keys, record.max_keys_per_user, record.revision), (Some(3), Some(2), Revision::FIRST));
 
     let of = |name| new_key_with(|new| new.user = user(name));
@@ -190,10 +190,10 @@ async fn an_organizations_own_quota_goes_before_the_managers() {
 
     // Lowering it stops no key that is there; taking it away goes back to the manager's.
     update.max_keys = Some(Some(1));
-    instance.manager.update_organization(&boss, &org("acme"), &update).await.unwrap();
+    instance.manager.update_organization(&boss, &org("acme"), &update, None).await.unwrap();
     assert_eq!(refused("ada").await, CreateRefusal::OrganizationQuota { limit: 1 });
     (update.max_keys, update.max_keys_per_user) = (Some(None), None);
-    instance.manager.update_organization(&boss, &org("acme"), &update).await.unwrap();
+    instance.manager.update_organization(&boss, &org("acme"), &update, None).await.unwrap();
     assert_eq!(refused("ada").await, CreateRefusal::UserQuota { limit: 2 });
     instance.create(of("bob")).await;
 }

@@ -123,7 +123,7 @@ async fn every_change_reaches_every_instance_before_it_is_answered() {
                 update.status = Some(status);
                 update
             };
-            manager.update_organization(&org_by, &org("acme"), &update).await.unwrap();
+            manager.update_organization(&org_by, &org("acme"), &update, None).await.unwrap();
         };
         both(Ok(())).await;
         manager.deactivate(&by, id, None).await.unwrap();
@@ -280,7 +280,7 @@ async fn those_who_wait_for_a_read_share_its_failure() {
     instance.validate(&text).await.unwrap();
     // The key still holds, and what stands above it has to be read.
     let by = Operator::named(PrincipalId::new("operator").unwrap());
-    instance.manager.update_organization(&by, &org("acme"), &OrganizationUpdate::default()).await.unwrap();
+    instance.manager.update_organization(&by, &org("acme"), &OrganizationUpdate::default(), None).await.unwrap();
     instance.store.stall();
     instance.store.reset_calls();
     let crowd: Vec<_> = (0..20)

@@ -202,7 +202,7 @@ async fn a_planted_key_appears_nowhere_in_the_log_and_its_owner_does() {
     let boss = Operator::named(PrincipalId::new("boss").unwrap());
     let mut suspended = OrganizationUpdate::default();
     suspended.status = Some(ParentStatus::Suspended);
-    moved.manager.update_organization(&boss, &org("acme"), &suspended).await.unwrap();
+    moved.manager.update_organization(&boss, &org("acme"), &suspended, None).await.unwrap();
     moved.wipe();
     let _ = moved.validate(text).await;
 

@@ -459,7 +459,11 @@ async fn a_suspended_organization_stops_all_its_keys_at_once_for_one_read() {
     instance.validate(stranger.text.expose()).await.unwrap();
     for changing in [&instance, &elsewhere] {
         let set = async |status| {
-            changing.manager.update_organization(&the_operator(), &org("acme"), &suspended(status)).await.unwrap();
+            changing
+                .manager
+                .update_organization(&the_operator(), &org("acme"), &suspended(status), None)
+                .await
+                .unwrap();
         };
         set(ParentStatus::Suspended).await;
         assert_eq!(all_are(&instance, &keys, Some(DenialReason::OrganizationSuspended)).await, (0, 1));
@@ -503,7 +507,7 @@ async fn without_a_cache_a_held_admission_keeps_no_organization_alive() {
     let held = instance.validate(created.text.expose()).await.unwrap();
     let by_another = instance.beside(ring(&[1])).manager;
     let update = suspended(ParentStatus::Suspended);
-    by_another.update_organization(&the_operator(), &org("acme"), &update).await.unwrap();
+    by_another.update_organization(&the_operator(), &org("acme"), &update, None).await.unwrap();
     assert_eq!(instance.refusal(created.text.expose()).await, DenialReason::OrganizationSuspended);
     drop(held);
 }

@@ -264,10 +264,13 @@ async fn an_organization_is_updated_from_what_it_was() {
     assert_eq!((unknown.status, unknown.max_keys), (ParentStatus::Active, None));
     let mut update = OrganizationUpdate::default();
     update.max_keys = Some(Some(5));
-    assert_eq!(instance.manager.update_organization(&boss, &org("acme"), &update).await.unwrap().revision, Revision(1));
+    assert_eq!(
+        instance.manager.update_organization(&boss, &org("acme"), &update, None).await.unwrap().revision,
+        Revision(1)
+    );
     let mut update = OrganizationUpdate::default();
     update.status = Some(ParentStatus::Suspended);
-    let record = instance.manager.update_organization(&boss, &org("acme"), &update).await.unwrap();
+    let record = instance.manager.update_organization(&boss, &org("acme"), &update, None).await.unwrap();
     assert_eq!((record.revision, record.max_keys, record.status), (Revision(2), Some(5), ParentStatus::Suspended));
     assert_eq!(instance.manager.organization(&operator(), &org("acme")).await.unwrap(), record);
 }

@@ -12,7 +12,8 @@ use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Listing, QuotaUse, RecordPage, Store, StoreError, WriteRefusal, Written,
+    Acknowledgement, CreateRefusal, Deployment, Depth, Finding, Listing, QuotaUse, RecordPage, Store, StoreError,
+    WriteRefusal, Written,
 };
 use tokio::sync::watch;
 
@@ -75,6 +76,7 @@ pub struct StoreCalls {
     pub put_organization: u64,
     pub put_project: u64,
     pub ring_usage: u64,
+    pub examine: u64,
 }
 
 impl StoreCalls {
@@ -83,10 +85,10 @@ impl StoreCalls {
     pub fn total(&self) -> u64 {
         let Self { deployment, put_deployment, record, parents, create, replace, set_status, .. } = self;
         let Self { delete, list, quota_use, put_organization, put_project, ring_usage, .. } = self;
-        let Self { load_record, load_parents, told_everywhere, .. } = self;
+        let Self { load_record, load_parents, told_everywhere, examine, .. } = self;
         let written = create + replace + set_status + delete + put_organization + put_project + put_deployment;
         let loaded = load_record + load_parents + told_everywhere;
-        deployment + record + parents + list + quota_use + ring_usage + written + loaded
+        deployment + record + parents + list + quota_use + ring_usage + examine + written + loaded
     }
 }
 
@@ -319,5 +321,13 @@ impl Store for FaultyStore {
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
         let lost = self.enter(|calls| calls.ring_usage += 1).await?;
         answer(lost, self.inner.ring_usage().await)
+    }
+
+    async fn examine(&self, depth: Depth) -> Vec<Finding> {
+        let examined = match self.enter(|calls| calls.examine += 1).await {
+            Ok(lost) => answer(lost, Ok(self.inner.examine(depth).await)),
+            Err(error) => Err(error),
+        };
+        examined.unwrap_or_else(|error: StoreError| vec![Finding::failure("store", error.to_string(), "heal it")])
     }
 }

@@ -52,6 +52,11 @@ impl<R> ApiKeyTransform<R> {
         self.with(|gate| gate.environment(environment))
     }
 
+    /// Takes keys of every environment: for what stands outside the environments, such as the management of keys.
+    pub fn any_environment(self) -> Self {
+        self.with(Gate::any_environment)
+    }
+
     /// Lets only keys through whose scopes cover this one. Called again, a key needs both.
     ///
     /// For what some routes need, see [`RequireScope`](crate::RequireScope).

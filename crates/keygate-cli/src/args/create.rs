@@ -102,8 +102,11 @@ impl CreateArgs {
         new.project.clone_from(&self.project);
         new.name.clone_from(&self.name);
         new.description = self.description.clone().unwrap_or_default();
-        new.permissions = ScopeSet::new(self.permission.iter().cloned()).map_err(Failure::usage)?;
-        new.grantable = ScopeSet::new(self.grantable.iter().cloned()).map_err(Failure::usage)?;
+        // A key of the organization system for which nothing is said is an operator's, who may do everything.
+        if !self.permission.is_empty() || !self.grantable.is_empty() {
+            new.permissions = ScopeSet::new(self.permission.iter().cloned()).map_err(Failure::usage)?;
+            new.grantable = ScopeSet::new(self.grantable.iter().cloned()).map_err(Failure::usage)?;
+        }
         if self.no_scopes || !self.scope.is_empty() {
             new.scopes = Some(ScopeSet::new(self.scope.iter().cloned()).map_err(Failure::usage)?);
         }
@@ -111,7 +114,7 @@ impl CreateArgs {
         new.expiry = match (self.expires_in, self.expires_at) {
             (Some(expiry), _) => expiry,
             (None, Some(end)) => Expiry::At(end),
-            (None, None) => Expiry::Default,
+            (None, None) => new.expiry,
         };
         new.not_before = self.not_before;
         new.tags.clone_from(&self.tag);

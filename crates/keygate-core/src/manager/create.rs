@@ -7,7 +7,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{ApiKeyManager, ManageError, SetupError, events};
-use crate::actor::Actor;
+use crate::actor::{Actor, ManagementPermission};
 use crate::clock::to_millis;
 use crate::key::{KeyId, KeyText};
 use crate::limits::Limits;
@@ -24,6 +24,8 @@ use crate::verifier::{MAX_PBKDF2_ITERATIONS, MIN_PBKDF2_ITERATIONS, Scheme, Veri
 pub const DEFAULT_EXPIRY_DAYS: u32 = 90;
 /// The most days a key may be asked to live, some hundred years; a key may also never expire.
 pub const MAX_EXPIRY_DAYS: u32 = 36_500;
+/// What the operator's keys are permitted, and may hand on, when nothing else is asked for.
+const EVERYTHING: &str = "**";
 /// The scope of a key that is made without any.
 const DEFAULT_SCOPE: &str = "default";
 
@@ -78,16 +80,17 @@ pub struct NewKey {
     pub name: Option<KeyName>,
     /// What it is for. Empty by default.
     pub description: Description,
-    /// What its holder may do. Nothing by default.
+    /// What its holder may do. Nothing by default; everything for a key of the organization `system`.
     pub permissions: ScopeSet,
     /// What it may be used on. `None` is the scope `default`, which the actor must be able to grant too; an empty set
     /// grants nothing.
     pub scopes: Option<ScopeSet>,
-    /// What its holder may hand on. Nothing by default.
+    /// What its holder may hand on. Nothing by default; everything for a key of the organization `system`.
     pub grantable: ScopeSet,
-    /// How much may be asked of it. Its tier's limits by default.
+    /// How much may be asked of it. Its tier's limits by default; no limit for a key that may verify others
+    /// (`keys:verify`), since it asks for all of them.
     pub limits: Option<Limits>,
-    /// When it ends. In 90 days by default.
+    /// When it ends. In 90 days by default; never for a key of the organization `system`.
     pub expiry: Expiry,
     /// Before when it is refused.
     pub not_before: Option<DateTime<Utc>>,
@@ -108,20 +111,26 @@ pub struct NewKey {
 }
 
 impl NewKey {
-    /// A key for `user` of `organization`, with every default.
+    /// A key for `user` of `organization`, with every default. One of the organization
+    /// [`system`](OrganizationId::system) is an operator's key: it may do everything, and never ends.
     #[must_use]
     pub fn new(organization: OrganizationId, user: UserId) -> Self {
+        let (permitted, expiry) = if organization.is_system() {
+            (ScopeSet::of(Scope::literal(EVERYTHING)), Expiry::Never)
+        } else {
+            (ScopeSet::empty(), Expiry::Default)
+        };
         Self {
             organization,
             user,
             project: None,
             name: None,
             description: Description::default(),
-            permissions: ScopeSet::empty(),
+            permissions: permitted.clone(),
             scopes: None,
-            grantable: ScopeSet::empty(),
+            grantable: permitted,
             limits: None,
-            expiry: Expiry::Default,
+            expiry,
             not_before: None,
             tags: Vec::new(),
             allowed_ips: CidrSet::default(),
@@ -265,14 +274,13 @@ impl ApiKeyManager {
     }
 
     /// Makes a key's text and record, without storing them.
-    async fn mint(&self, actor: &Actor, new: NewKey) -> Result<(KeyText, KeyRecord), ManageError> {
+    pub(super) async fn mint(&self, actor: &Actor, new: NewKey) -> Result<(KeyText, KeyRecord), ManageError> {
         if !actor.reaches(&new.organization) {
             return Err(ManageError::ParentNotFound);
         }
         new.check()?;
         // The default scope is granted like one that was asked for.
-        let default = || Scope::new(DEFAULT_SCOPE).and_then(|scope| ScopeSet::new([scope]));
-        let scopes = new.scopes.map_or_else(default, Ok)?;
+        let scopes = new.scopes.unwrap_or_else(|| ScopeSet::of(Scope::literal(DEFAULT_SCOPE)));
         check_grants(actor, [&new.permissions, &new.grantable, &scopes])?;
         let now = to_millis(self.inner.clock.now());
         let expires_at = new.expiry.resolve(now)?;
@@ -282,6 +290,9 @@ impl ApiKeyManager {
         {
             return Err(NameError::new("not_before", "must be before the key's expiry").into());
         }
+
+        let verifies = new.permissions.covers(&ManagementPermission::KeysVerify.scope());
+        let default_limits = if verifies { Limits::UNLIMITED } else { new.security_tier.limits() };
 
         let id = KeyId::fresh(now, None)?;
         let mut secret = Zeroizing::new([0; 32]);
@@ -307,7 +318,7 @@ impl ApiKeyManager {
             permissions: new.permissions,
             scopes,
             grantable: new.grantable,
-            limits: new.limits.unwrap_or_else(|| new.security_tier.limits()),
+            limits: new.limits.unwrap_or(default_limits),
             created_at: now,
             created_by: actor.principal().clone(),
             expires_at,

@@ -30,6 +30,12 @@ pub enum ManageError {
     /// A quota is reached.
     #[error(transparent)]
     Refused(CreateRefusal),
+    /// There is one already.
+    #[error("there is one already")]
+    AlreadyExists,
+    /// The organization `system` is the operator's own.
+    #[error("the organization system is reserved: it is neither set up nor suspended")]
+    Reserved,
     /// What is to be changed was changed by somebody else since it was read.
     #[error("it has changed since it was read: its revision is {found}")]
     Conflict {
@@ -54,6 +60,27 @@ pub enum ManageError {
     /// The store failed.
     #[error(transparent)]
     Store(Arc<StoreError>),
+}
+
+impl ManageError {
+    /// The stable word for it, which programs may branch on.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotFound | Self::ParentNotFound => "not_found",
+            Self::Invalid(_) => "invalid_field",
+            Self::NotGrantable { .. } => "not_grantable",
+            Self::Refused(CreateRefusal::Exists) | Self::AlreadyExists => "already_exists",
+            Self::Refused(_) => "quota_reached",
+            Self::Reserved => "reserved",
+            Self::Conflict { .. } => "revision_conflict",
+            Self::Revoked => "key_revoked",
+            Self::InUse => "key_in_use",
+            Self::Busy => "busy",
+            Self::Random(_) => "internal",
+            Self::Setup(_) | Self::Store(_) => "store_unavailable",
+        }
+    }
 }
 
 impl From<StoreError> for ManageError {

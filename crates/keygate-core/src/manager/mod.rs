@@ -23,16 +23,20 @@
 //! ```
 
 mod builder;
+mod bulk;
 mod create;
 mod error;
 mod events;
+mod examine;
 mod list;
 mod manage;
+mod operator_key;
 mod parents;
 mod repair;
 mod setup;
 mod update;
 mod validate;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,8 +44,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 pub use builder::{BuildError, DEFAULT_CACHE_CAPACITY, DEFAULT_CACHE_TTL, ManagerBuilder};
+pub use bulk::{BulkFailure, BulkOperation, BulkOutcome, MAX_BULK};
 pub use create::{CreatedKey, DEFAULT_EXPIRY_DAYS, Expiry, MAX_EXPIRY_DAYS, NewKey};
 pub use error::ManageError;
+pub use examine::examine_deployment;
 pub use list::{Cursor, KeyFilter, KeyPage, MAX_PAGE};
 pub use manage::Revocation;
 pub use parents::OrganizationUpdate;
@@ -49,6 +55,7 @@ pub(crate) use repair::repair_all;
 pub use setup::{SetupError, prepare_deployment};
 pub use update::KeyUpdate;
 pub use validate::{Attempt, Pending};
+pub use verify::{CheckReport, CheckVerdict, Explanation};
 
 use crate::actor::Operator;
 use crate::cache::Cache;

@@ -4,8 +4,11 @@ use super::{ApiKeyManager, ManageError};
 use crate::actor::{Actor, Operator};
 use crate::coherence::{Change, Watcher};
 use crate::names::{OrganizationId, ProjectId};
-use crate::record::{Key, OrganizationRecord, ParentStatus, ProjectRecord, Quota};
+use crate::record::{Key, OrganizationRecord, ParentStatus, ProjectRecord, Quota, Revision};
 use crate::store::{CreateRefusal, StoreError, WriteRefusal};
+
+/// How often a change is tried again after another came in between.
+const ATTEMPTS: usize = 16;
 
 /// What is to change of an organization; `None` leaves a field as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,8 +22,16 @@ pub struct OrganizationUpdate {
     pub max_keys_per_user: Option<Option<u64>>,
 }
 
+impl OrganizationUpdate {
+    fn apply(&self, record: &mut OrganizationRecord) {
+        record.status = self.status.unwrap_or(record.status);
+        record.max_keys = self.max_keys.unwrap_or(record.max_keys);
+        record.max_keys_per_user = self.max_keys_per_user.unwrap_or(record.max_keys_per_user);
+    }
+}
+
 impl ApiKeyManager {
-    /// Shows an organization. One that nobody configured exists with the defaults.
+    /// Shows an organization. One that nobody configured exists with the defaults, and has the revision 0.
     ///
     /// # Errors
     /// When it is not within the actor's reach, or the store fails.
@@ -33,41 +44,92 @@ impl ApiKeyManager {
             return Err(ManageError::ParentNotFound);
         }
         let parents = self.inner.store.parents(organization, None).await?;
-        Ok(parents.organization.unwrap_or_else(|| OrganizationRecord::new(organization.clone())))
+        let unconfigured =
+            || OrganizationRecord { revision: Revision::UNWRITTEN, ..OrganizationRecord::new(organization.clone()) };
+        Ok(parents.organization.unwrap_or_else(unconfigured))
     }
 
-    /// Changes an organization: suspending it stops its keys, lowering a quota stops no key that is there.
+    /// Sets an organization up that nobody configured yet. Keys it has already go on as they are.
     ///
     /// # Errors
-    /// When another change came in between, or the store fails.
+    /// When somebody configured it, it is the organization `system`, or the store fails.
+    pub async fn create_organization(
+        &self,
+        operator: &Operator,
+        organization: &OrganizationId,
+        settings: &OrganizationUpdate,
+    ) -> Result<OrganizationRecord, ManageError> {
+        if organization.is_system() {
+            return Err(ManageError::Reserved);
+        }
+        self.confirm_current().await?;
+        let mut record = OrganizationRecord::new(organization.clone());
+        settings.apply(&mut record);
+        match self.put_organization(operator, &record, None, "created").await {
+            Err(ManageError::Conflict { .. }) => Err(ManageError::AlreadyExists),
+            outcome => outcome.map(|()| record),
+        }
+    }
+
+    /// Changes an organization: suspending it stops its keys, lowering a quota stops no key that is there. Without
+    /// `expected` the update is applied to whatever is there. With `expected` it is changed only if it still has that revision; one that nobody configured has the revision 0.
+    ///
+    /// # Errors
+    /// When another change came in between, it is the organization `system`, or the store fails.
     pub async fn update_organization(
         &self,
         operator: &Operator,
         organization: &OrganizationId,
         update: &OrganizationUpdate,
+        expected: Option<Revision>,
     ) -> Result<OrganizationRecord, ManageError> {
-        self.confirm_current().await?;
-        let found = self.inner.store.parents(organization, None).await?.organization;
-        let expected = found.as_ref().map(|found| found.revision);
-        let mut record = found.unwrap_or_else(|| OrganizationRecord::new(organization.clone()));
-        record.revision = expected.map_or(record.revision, crate::record::Revision::next);
-        record.status = update.status.unwrap_or(record.status);
-        record.max_keys = update.max_keys.unwrap_or(record.max_keys);
-        record.max_keys_per_user = update.max_keys_per_user.unwrap_or(record.max_keys_per_user);
-        let put = self.inner.store.put_organization(&record, expected).await;
+        if organization.is_system() {
+            return Err(ManageError::Reserved);
+        }
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            self.confirm_current().await?;
+            let written = self.inner.store.parents(organization, None).await?.organization;
+            let found = written.as_ref().map(|found| found.revision);
+            let shown = found.unwrap_or(Revision::UNWRITTEN);
+            if expected.is_some_and(|expected| expected != shown) {
+                return Err(ManageError::Conflict { found: shown });
+            }
+            let mut record = written.unwrap_or_else(|| OrganizationRecord::new(organization.clone()));
+            record.revision = found.map_or(record.revision, Revision::next);
+            update.apply(&mut record);
+            match self.put_organization(operator, &record, found, "updated").await {
+                Ok(()) => return Ok(record),
+                Err(conflict @ ManageError::Conflict { .. }) => last = Some(conflict),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.unwrap_or(ManageError::ParentNotFound))
+    }
+
+    async fn put_organization(
+        &self,
+        operator: &Operator,
+        record: &OrganizationRecord,
+        expected: Option<Revision>,
+        action: &'static str,
+    ) -> Result<(), ManageError> {
+        let put = self.inner.store.put_organization(record, expected).await;
         // Also where the store failed: it may have done it.
-        self.inner.cache.changed(&Change::Organization(organization.clone()));
+        self.inner.cache.changed(&Change::Organization(record.id.clone()));
         put.map_err(parent_refused)?;
         let by = Actor::from(operator.clone());
         tracing::info!(
             target: "keygate::admin",
-            action = "organization updated",
+            action,
             by = %by.principal(),
-            organization_id = %organization,
+            organization_id = %record.id,
             status = ?record.status,
-            "organization updated"
+            max_keys = ?record.max_keys,
+            max_keys_per_user = ?record.max_keys_per_user,
+            "organization {action}"
         );
-        Ok(record)
+        Ok(())
     }
 
     /// Suspends a project's keys, or lets them be used again.
@@ -88,7 +150,7 @@ impl ApiKeyManager {
         let found = self.inner.store.parents(organization, Some(project)).await?.project;
         let expected = found.as_ref().map(|found| found.revision);
         let mut record = found.unwrap_or_else(|| ProjectRecord::new(organization.clone(), project.clone()));
-        record.revision = expected.map_or(record.revision, crate::record::Revision::next);
+        record.revision = expected.map_or(record.revision, Revision::next);
         record.status = status;
         let put = self.inner.store.put_project(&record, expected).await;
         self.inner.cache.changed(&Change::Project(organization.clone(), project.clone()));

@@ -239,7 +239,7 @@ impl Inner {
         })
     }
 
-    fn trouble(&self, presented: &PresentedKey<'_>, error: &StoreError) -> Trouble {
+    pub(super) fn trouble(&self, presented: &PresentedKey<'_>, error: &StoreError) -> Trouble {
         let key_id = presented.id();
         tracing::debug!(%error, %key_id, store = %self.store.describe(), "a key could not be checked");
         self.cache.complaints().store_fails.at(self.clock.tick(), |unsaid| {
@@ -252,7 +252,7 @@ impl Inner {
     }
 
     /// Reads a key's record.
-    async fn read(&self, presented: &PresentedKey<'_>) -> Result<Read<Option<KeyRecord>>, Trouble> {
+    pub(super) async fn read(&self, presented: &PresentedKey<'_>) -> Result<Read<Option<KeyRecord>>, Trouble> {
         let trouble = |error: StoreError| self.trouble(presented, &error);
         let read = self.store.load_record(presented.id()).await.map_err(trouble)?;
         match &read.value {
@@ -281,7 +281,7 @@ impl Inner {
     }
 
     /// Whether the record is this key's and the presented text is the one it was made from.
-    async fn is_genuine(
+    pub(super) async fn is_genuine(
         &self,
         entry: &Entry,
         presented: &PresentedKey<'_>,

@@ -25,6 +25,8 @@ pub const MAX_TAGS: usize = 32;
 pub struct Revision(pub u64);
 
 impl Revision {
+    /// What is shown as the revision of something that exists with its defaults and was never written.
+    pub const UNWRITTEN: Self = Self(0);
     /// The revision of a record that was just created.
     pub const FIRST: Self = Self(1);
 

@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    Acknowledgement, CreateRefusal, Deployment, Listing, QuotaUse, RecordPage, Store, StoreError, WriteRefusal, Written,
+    Acknowledgement, CreateRefusal, Deployment, Depth, Finding, Listing, QuotaUse, RecordPage, Store, StoreError,
+    WriteRefusal, Written,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::coherence::{Change, Coherence, Lease, Read, Watcher, Watchers};
@@ -348,5 +349,14 @@ impl Store for MemoryStore {
             }
         }
         Ok(usage)
+    }
+
+    async fn examine(&self, _: Depth) -> Vec<Finding> {
+        let keys = self.state().records.len();
+        vec![Finding::warning(
+            "persistence",
+            format!("{keys} keys are kept in memory, and gone with this process"),
+            "name a store that lasts in KEYGATE_STORE: file:PATH, or redis://HOST:PORT",
+        )]
     }
 }

@@ -14,6 +14,7 @@
 
 mod deployment;
 mod error;
+mod examination;
 mod memory;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use async_trait::async_trait;
 
 pub use deployment::Deployment;
 pub use error::{CreateRefusal, StoreError, WriteRefusal};
+pub use examination::{Depth, Finding, Verdict, is_healthy};
 pub use memory::MemoryStore;
 
 use crate::clock::Tick;
@@ -198,4 +200,12 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// How many records that can still be used name each ring entry. It reads every record of the store.
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError>;
+
+    /// Looks the store over for its operator. What cannot be looked at is a finding too, and so is a store that does not
+    /// answer; either is known within a few seconds, but for what [`Depth::Deep`] reads. It may write something for a
+    /// moment that is no key. A store finds nothing, as by default, where there is nothing to find.
+    async fn examine(&self, depth: Depth) -> Vec<Finding> {
+        let _ = depth;
+        Vec::new()
+    }
 }

@@ -102,6 +102,12 @@ impl Gate {
         self
     }
 
+    /// Takes keys of every environment: for what stands outside the environments, such as the management of keys.
+    pub fn any_environment(mut self) -> Self {
+        self.context = self.context.in_any_environment();
+        self
+    }
+
     /// Lets only keys through whose scopes cover this one. Called again, a key needs both.
     pub fn require_scope(mut self, scope: Scope) -> Self {
         self.context = self.context.needing_scope(scope);

@@ -1,0 +1,206 @@
+//! Looking a deployment over: its store, its marker, and whether its secrets fit.
+
+use std::collections::BTreeMap;
+
+use super::{ApiKeyManager, Inner};
+use crate::actor::Operator;
+use crate::ring::{EntryId, SecretRing};
+use crate::store::{Deployment, Depth, Finding, Store, StoreError};
+
+const DEPLOYMENT: &str = "deployment";
+const SECRETS: &str = "secrets";
+const RETIRED: &str = "retired_secrets";
+
+const RESTORE: &str = "if keys were kept here, restore the store from a backup before anything is written to it; if it is new, it \
+                       is set up by the first key that is made, or by the first service that starts";
+const FIT: &str = "set the secret that the store was set up with, or add it to KEYGATE_RETIRED_SECRETS";
+
+impl ApiKeyManager {
+    /// Looks the deployment over: the store, the deployment marker, and whether the secret ring fits them. It never fails
+    /// and sets nothing up; what is wrong, or cannot be looked at, is a [`Finding`]. [`Depth::Quick`] takes a few seconds
+    /// at most; [`Depth::Deep`] also reads every record, to know which secrets keys still need.
+    pub async fn examine(&self, _operator: &Operator, depth: Depth) -> Vec<Finding> {
+        let Inner { store, ring, setup, .. } = &*self.inner;
+        let mut findings = store.examine(depth).await;
+        if setup.is_confirmed() && matches!(setup.marker(&**store).await, Ok(None)) {
+            findings.push(Finding::failure(
+                DEPLOYMENT,
+                "the deployment marker that this process found when it started is gone, or another is in its place: the \
+                 store was emptied or replaced",
+                RESTORE,
+            ));
+            return findings;
+        }
+        findings.extend(examine_deployment(&**store, Some(ring), depth).await);
+        findings
+    }
+}
+
+/// Looks at the deployment marker of a store, and at whether the secrets fit it, without setting anything up. For those
+/// who have no manager, because a part of what makes one is missing.
+pub async fn examine_deployment(store: &dyn Store, ring: Option<&SecretRing>, depth: Depth) -> Vec<Finding> {
+    let found = store.deployment().await;
+    let mut findings = vec![marker(&found)];
+    if let (Ok(Some(deployment)), Some(ring)) = (&found, ring) {
+        findings.push(fit(deployment, ring));
+        if depth == Depth::Deep {
+            findings.push(needed(store.ring_usage().await, ring));
+        }
+    }
+    findings
+}
+
+fn marker(found: &Result<Option<Deployment>, StoreError>) -> Finding {
+    match found {
+        Ok(Some(deployment)) => Finding::ok(
+            DEPLOYMENT,
+            format!("{}, set up on {}", deployment.id, deployment.created_at.format("%Y-%m-%d")),
+        ),
+        Ok(None) => Finding::failure(
+            DEPLOYMENT,
+            "there is no deployment marker: the store was never set up, or it was emptied",
+            RESTORE,
+        ),
+        Err(error @ StoreError::Damaged { .. }) => {
+            Finding::failure(DEPLOYMENT, error.to_string(), "restore the store from a backup")
+        }
+        Err(error) => Finding::unknown(
+            DEPLOYMENT,
+            format!("the deployment marker cannot be read: {error}"),
+            "mend what keeps the store from answering first",
+        ),
+    }
+}
+
+/// Whether the ring has what the store was set up with.
+fn fit(deployment: &Deployment, ring: &SecretRing) -> Finding {
+    let (current, known) = (ring.current_id(), &deployment.ring_entries);
+    let missing: Vec<EntryId> =
+        known.iter().copied().filter(|entry| !ring.entry_ids().any(|ours| ours == *entry)).collect();
+    let entries = list(ring.entry_ids());
+    if !known.is_empty() && missing.len() == known.len() {
+        let known = list(known.iter().copied());
+        let observed =
+            format!("the secrets do not fit this store: it was set up under {known}, and they are {entries}");
+        return Finding::failure(SECRETS, observed, FIT);
+    }
+    if !missing.is_empty() {
+        let observed = format!(
+            "they are {entries}, and the store also knows {}: keys that need it are refused, and while there are any so is \
+             a start",
+            list(missing.into_iter())
+        );
+        return Finding::warning(SECRETS, observed, format!("{FIT}; --deep tells whether keys need it"));
+    }
+    if known.contains(&current) {
+        return Finding::ok(SECRETS, format!("{entries} fit the store; new keys are made under {current}"));
+    }
+    let observed = format!("{entries} fit the store, which has not seen {current} yet: it will with the next start");
+    Finding::ok(SECRETS, observed)
+}
+
+/// Which entries keys that can still be used need.
+fn needed(usage: Result<BTreeMap<EntryId, u64>, StoreError>, ring: &SecretRing) -> Finding {
+    let usage = match usage {
+        Ok(usage) => usage,
+        Err(error) => {
+            let observed = format!("which secrets keys need is not known: {error}");
+            return Finding::unknown(RETIRED, observed, "try again when the store answers");
+        }
+    };
+    let counts = counts(&usage);
+    let lost: Vec<EntryId> =
+        usage.keys().copied().filter(|needed| !ring.entry_ids().any(|ours| ours == *needed)).collect();
+    if !lost.is_empty() {
+        let observed = format!("{counts}; the secret of {} is not configured", list(lost.into_iter()));
+        return Finding::failure(RETIRED, observed, FIT);
+    }
+    let idle: Vec<EntryId> = ring.entry_ids().skip(1).filter(|entry| !usage.contains_key(entry)).collect();
+    let finding = Finding::ok(RETIRED, counts);
+    if idle.is_empty() {
+        return finding;
+    }
+    let (idle, verdict) = (list(idle.into_iter()), finding.verdict);
+    let drop = format!("no usable key needs {idle}: its secret may be taken out of KEYGATE_RETIRED_SECRETS");
+    finding.with(verdict, drop)
+}
+
+fn counts(usage: &BTreeMap<EntryId, u64>) -> String {
+    if usage.is_empty() {
+        return "no usable key needs any secret".into();
+    }
+    let counts: Vec<String> = usage.iter().map(|(entry, keys)| format!("{keys} usable keys need {entry}")).collect();
+    counts.join(", ")
+}
+
+fn list(entries: impl Iterator<Item = EntryId>) -> String {
+    let entries: Vec<String> = entries.map(|entry| entry.to_string()).collect();
+    match entries.as_slice() {
+        [one] => format!("ring entry {one}"),
+        many => format!("ring entries {}", many.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+
+    use super::*;
+    use crate::ring::MasterSecret;
+    use crate::store::Verdict;
+
+    fn secret(byte: u8) -> MasterSecret {
+        MasterSecret::from_bytes([byte; 32]).unwrap()
+    }
+
+    fn set_up_under(secrets: &[u8]) -> Deployment {
+        let mut deployment = Deployment::new(Utc::now()).unwrap();
+        deployment.ring_entries = secrets.iter().map(|byte| SecretRing::new(&secret(*byte)).current_id()).collect();
+        deployment
+    }
+
+    fn ring(current: u8, retired: &[u8]) -> SecretRing {
+        let retired: Vec<MasterSecret> = retired.iter().map(|byte| secret(*byte)).collect();
+        SecretRing::with_retired(&secret(current), &retired).unwrap()
+    }
+
+    #[test]
+    fn secrets_fit_fall_short_or_are_those_of_another_store() {
+        for (known, current, retired, expected) in [
+            (&[1][..], 1, &[][..], Verdict::Ok),
+            (&[1], 2, &[1], Verdict::Ok),
+            (&[1, 2], 2, &[1], Verdict::Ok),
+            (&[], 1, &[], Verdict::Ok),
+            (&[1, 2], 2, &[], Verdict::Warning),
+            (&[1], 2, &[], Verdict::Failure),
+            (&[1, 2], 3, &[4], Verdict::Failure),
+        ] {
+            let finding = fit(&set_up_under(known), &ring(current, retired));
+            assert_eq!(finding.verdict, expected, "{finding:?}");
+            assert_eq!(finding.advice.is_some(), expected != Verdict::Ok);
+        }
+    }
+
+    #[test]
+    fn a_retired_secret_that_no_key_needs_may_go_and_one_that_keys_need_must_be_there() {
+        let ring = ring(1, &[2, 3]);
+        let id = |byte| SecretRing::new(&secret(byte)).current_id();
+        let finding = needed(Ok(BTreeMap::from([(id(1), 5), (id(2), 1)])), &ring);
+        assert_eq!(finding.verdict, Verdict::Ok);
+        assert!(finding.advice.unwrap().contains(&id(3).to_string()));
+        assert_eq!(needed(Ok(BTreeMap::from([(id(2), 1), (id(3), 1)])), &ring).advice, None);
+        let finding = needed(Ok(BTreeMap::from([(id(4), 7)])), &ring);
+        assert_eq!(finding.verdict, Verdict::Failure);
+        assert!(finding.observed.contains(&id(4).to_string()));
+        let finding = needed(Err(StoreError::unavailable("away")), &ring);
+        assert_eq!(finding.verdict, Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_marker_that_is_absent_is_a_failure_and_one_that_cannot_be_read_is_unknown() {
+        assert_eq!(marker(&Ok(Some(set_up_under(&[1])))).verdict, Verdict::Ok);
+        assert_eq!(marker(&Ok(None)).verdict, Verdict::Failure);
+        assert_eq!(marker(&Err(StoreError::unavailable("away"))).verdict, Verdict::Unknown);
+        assert_eq!(marker(&Err(StoreError::damaged("the marker", "odd"))).verdict, Verdict::Failure);
+    }
+}

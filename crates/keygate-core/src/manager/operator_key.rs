@@ -1,0 +1,44 @@
+//! The operator's first key.
+
+use super::{ApiKeyManager, CreatedKey, ManageError, NewKey, events};
+use crate::actor::{Actor, Operator};
+use crate::names::{KeyName, OrganizationId, UserId};
+use crate::record::Quota;
+use crate::store::{CreateRefusal, Listing, StoreError};
+
+/// Who owns the first key.
+const OWNER: &str = "operator";
+
+impl ApiKeyManager {
+    /// Makes the operator's first key, on a deployment whose organization [`system`](OrganizationId::system) has none and
+    /// never had one that is still listed. However many instances ask at once, one of them makes it; the others get
+    /// `None`, as does whoever asks later.
+    ///
+    /// # Errors
+    /// When the store fails, or the operating system gives no random bytes.
+    pub async fn ensure_operator_key(&self, operator: &Operator) -> Result<Option<CreatedKey>, ManageError> {
+        let system = OrganizationId::system();
+        self.confirm_current().await?;
+        let found = self.inner.store.list(&Listing::Organization(system.clone()), None, 1).await?;
+        if !found.records.is_empty() || found.next.is_some() {
+            return Ok(None);
+        }
+        let actor = Actor::from(operator.clone());
+        let mut new = NewKey::new(system.clone(), UserId::new(OWNER)?);
+        new.name = Some(KeyName::new("Operator")?);
+        let (text, record) = self.mint(&actor, new).await?;
+        let key = record.key.clone();
+        // Room for one: the store lets one in, whoever else asks at the same moment.
+        let room_for_one = Quota { per_organization: 1, per_user: 1 };
+        let mut outcomes = self.inner.store.create(&system, room_for_one, vec![record]).await?;
+        match outcomes.pop() {
+            Some(Ok(())) => {
+                events::created(&actor, &key);
+                Ok(Some(CreatedKey { text, key }))
+            }
+            Some(Err(CreateRefusal::OrganizationQuota { .. } | CreateRefusal::UserQuota { .. })) => Ok(None),
+            Some(Err(refusal)) => Err(ManageError::Refused(refusal)),
+            None => Err(StoreError::unavailable("it left a key unanswered").into()),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Answering for services that do not run keygate themselves: whether a key may be used, and why not.
+
+use std::fmt;
+use std::ops::ControlFlow;
+
+use chrono::SecondsFormat;
+use serde::Serialize;
+
+use super::{ApiKeyManager, Inner};
+use crate::actor::Actor;
+use crate::cache::{Entry, Found, HeldParents, Trouble};
+use crate::check::{Check, Subject};
+use crate::clock::Tick;
+use crate::context::{Admission, RequestContext};
+use crate::denial::{Denial, DenialReason};
+use crate::key::PresentedKey;
+use crate::record::Key;
+use crate::ring::EntryId;
+use std::sync::Arc;
+
+/// How often a key that changes while it is explained is read again.
+const ATTEMPTS: usize = 16;
+
+/// What came of one check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckVerdict {
+    /// It lets the key in.
+    Passed,
+    /// It does not.
+    Failed,
+    /// Nothing can be said, because the text is not known to be a key the one who asks may know of.
+    NotReached,
+}
+
+/// One check of an [`Explanation`]. Its JSON form is that of the management API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CheckReport {
+    /// Which.
+    pub check: Check,
+    /// What came of it.
+    pub verdict: CheckVerdict,
+    /// The reason a request is denied for, where it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<DenialReason>,
+    /// What was compared with what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// What would mend it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+}
+
+/// Every check of a key, and what came of it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// What a request with the key would have been answered.
+    pub decision: Result<Admission, Denial>,
+    /// The checks, in their order.
+    pub checks: Vec<CheckReport>,
+}
+
+impl ApiKeyManager {
+    /// Decides whether the key may be used for the request, for an actor: a tenant's administrator is told of keys of
+    /// its own organization, and of any other that it is no valid key.
+    ///
+    /// # Errors
+    /// The denial, as of [`validate`](Self::validate).
+    pub async fn verify(&self, actor: &Actor, text: &str, context: &RequestContext) -> Result<Admission, Denial> {
+        self.validate(text, &within(actor, context)).await
+    }
+
+    /// Runs every check of a key to its end, and says what came of each and what would mend it. Nothing is charged and
+    /// nothing is counted. The decision is that of [`verify`](Self::verify).
+    ///
+    /// # Errors
+    /// A denial of reason [`DenialReason::StoreUnavailable`], when the store cannot be asked.
+    pub async fn explain(&self, actor: &Actor, text: &str, context: &RequestContext) -> Result<Explanation, Denial> {
+        let inner = &*self.inner;
+        let context = within(actor, context);
+        let Ok(presented) = PresentedKey::parse(text.as_bytes()) else {
+            return Ok(Explanation::stopped_at(
+                Check::Format,
+                DenialReason::MalformedKey,
+                "It is not of the form prefix_environment_body, or has characters before or after it.",
+                "Send the key exactly as it was shown when it was made.",
+            ));
+        };
+        let asked = inner.clock.tick();
+        self.open().await.map_err(|_| Denial::store_unavailable())?;
+        let Some(minted_under) = inner.ring.minted_under(&presented) else {
+            return Ok(Explanation::stopped_at(
+                Check::Tag,
+                DenialReason::InvalidKey,
+                "It was not made by this deployment, or a character of it is wrong.",
+                "Compare it with the key as it was shown when it was made; see that it is a key of this deployment.",
+            ));
+        };
+        let found = inner.genuine(&presented, minted_under, asked, &context).await;
+        let Some((entry, parents)) = found.map_err(|_| Denial::store_unavailable())? else {
+            return Ok(Explanation::stopped_at(
+                Check::Secret,
+                DenialReason::InvalidKey,
+                "There is no such key: it was deleted, or is not of this organization.",
+                "Make a new key.",
+            ));
+        };
+        Ok(Explanation::of(entry, &parents, &context, inner))
+    }
+}
+
+/// The context within the actor's walls.
+fn within(actor: &Actor, context: &RequestContext) -> RequestContext {
+    let context = context.clone();
+    match actor.organization() {
+        Some(organization) => context.within(organization.clone()),
+        None => context,
+    }
+}
+
+impl Inner {
+    /// The key that was presented and what stands above it, if it is one the context may know of.
+    async fn genuine(
+        &self,
+        presented: &PresentedKey<'_>,
+        minted_under: EntryId,
+        asked: Tick,
+        context: &RequestContext,
+    ) -> Result<Option<(Arc<Entry>, Arc<HeldParents>)>, Trouble> {
+        for _ in 0..ATTEMPTS {
+            let Found::Key(entry) = self.cache.find(presented.id(), asked, || self.read(presented)).await? else {
+                return Ok(None);
+            };
+            let parents = self.cache.parents(&entry, asked).await.map_err(|error| self.trouble(presented, &error))?;
+            let genuine = self.is_genuine(&entry, presented, minted_under).await?;
+            let now = self.clock.tick();
+            if entry.may_decide(now, asked) && entry.parents().may_decide(&parents, now, asked) {
+                let foreign = context.organization.as_ref().is_some_and(|only| *only != entry.key().organization);
+                return Ok((genuine && !foreign).then_some((entry, parents)));
+            }
+        }
+        Err(Trouble::Other)
+    }
+}
+
+impl Explanation {
+    /// Whether the key may be used.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.decision.is_ok()
+    }
+
+    fn stopped_at(at: Check, reason: DenialReason, detail: &str, remedy: &str) -> Self {
+        let reached = Check::ALL.iter().position(|check| *check == at).unwrap_or_default();
+        let checks = Check::ALL.iter().enumerate().map(|(place, check)| {
+            let verdict = match place {
+                place if place < reached => CheckVerdict::Passed,
+                place if place == reached => CheckVerdict::Failed,
+                _ => CheckVerdict::NotReached,
+            };
+            let of_failed = |text: &str| (verdict == CheckVerdict::Failed).then(|| text.to_owned());
+            CheckReport {
+                check: *check,
+                verdict,
+                reason: (verdict == CheckVerdict::Failed).then_some(reason),
+                detail: of_failed(detail),
+                remedy: of_failed(remedy),
+            }
+        });
+        Self { decision: Err(Denial::new(reason)), checks: checks.collect() }
+    }
+
+    fn of(entry: Arc<Entry>, parents: &HeldParents, context: &RequestContext, inner: &Inner) -> Self {
+        let subject = Subject {
+            key: entry.key(),
+            parents: parents.parents(),
+            context: context.into(),
+            environment: Some(inner.environment),
+            now: inner.clock.now(),
+        };
+        let passed =
+            |check| CheckReport { check, verdict: CheckVerdict::Passed, reason: None, detail: None, remedy: None };
+        let mut checks: Vec<_> = [Check::Format, Check::Tag, Check::Secret].map(passed).into();
+        let mut denial = None;
+        let _: ControlFlow<()> = subject.run(|check, outcome| {
+            checks.push(match outcome {
+                Ok(()) => passed(check),
+                Err(failure) => {
+                    let (detail, remedy) = account(&subject, check);
+                    let reason = failure.reason();
+                    denial.get_or_insert(failure);
+                    CheckReport {
+                        verdict: CheckVerdict::Failed,
+                        reason: Some(reason),
+                        detail: Some(detail),
+                        remedy: Some(remedy.to_owned()),
+                        ..passed(check)
+                    }
+                }
+            });
+            ControlFlow::Continue(())
+        });
+        let decision = denial.map_or_else(|| Ok(Admission::new(Arc::clone(&entry))), Err);
+        Self { decision, checks }
+    }
+}
+
+/// What was compared with what where a check failed, and what would mend it.
+fn account(subject: &Subject<'_>, check: Check) -> (String, &'static str) {
+    let key: &Key = subject.key;
+    let time = |at: Option<chrono::DateTime<chrono::Utc>>| {
+        at.map_or_else(|| "never".to_owned(), |at| at.to_rfc3339_opts(SecondsFormat::Secs, true))
+    };
+    match check {
+        // These fail before there is a key to tell of.
+        Check::Format | Check::Tag | Check::Secret | Check::Tenant => {
+            ("There is no such key.".to_owned(), "Make a new key.")
+        }
+        Check::Organization => {
+            (format!("The organization {} is suspended.", key.organization), "Resume the organization.")
+        }
+        Check::Project => {
+            let project = key.project.as_ref().map_or("", |project| project.as_str());
+            (format!("The project {project} is suspended."), "Let the project be used again.")
+        }
+        Check::Status => {
+            let since = time(Some(key.status.at));
+            let why = key.status.reason.as_ref().map_or_else(String::new, |reason| format!(", for: {reason}"));
+            let remedy = match key.status.status {
+                crate::record::KeyStatus::Revoked => "Make a new key: a revoked key is never usable again.",
+                _ => "Activate the key.",
+            };
+            (format!("The key is {} since {since}{why}.", key.status.status), remedy)
+        }
+        Check::NotBefore => {
+            (format!("The key begins at {}.", time(key.not_before)), "Wait until it begins, or make another key.")
+        }
+        Check::Expiry => {
+            (format!("The key ended at {}.", time(key.expires_at)), "Give the key a later end, or make another key.")
+        }
+        Check::Environment => {
+            let here = subject.required_environment().map(|environment| environment.to_string()).unwrap_or_default();
+            (
+                format!("The key is for {} and is used in {here}.", key.environment),
+                "Use a key that was made for this environment.",
+            )
+        }
+        Check::ClientAddress => {
+            let allowed = listed(key.allowed_ips.iter());
+            let from = match subject.context.client_address() {
+                Some(address) => format!("The key may be used from {allowed} and is used from {address}."),
+                None => format!("The key may be used from {allowed}, and where it is used from is not known."),
+            };
+            (from, "Add the address to the key's allowed_ips; behind a proxy, see that the proxy is a trusted one.")
+        }
+        Check::Scopes => {
+            let missing = subject.context.scopes().iter().filter(|scope| !key.scopes.covers(scope));
+            (
+                format!("The key's scopes are {} and do not cover {}.", listed(key.scopes.iter()), listed(missing)),
+                "Add what is missing to the key's scopes.",
+            )
+        }
+        Check::Permissions => {
+            let missing = subject.context.permissions().iter().filter(|asked| !key.permissions.covers(asked));
+            (
+                format!(
+                    "The key's permissions are {} and do not cover {}.",
+                    listed(key.permissions.iter()),
+                    listed(missing)
+                ),
+                "Add what is missing to the key's permissions.",
+            )
+        }
+    }
+}
+
+fn listed(items: impl Iterator<Item = impl fmt::Display>) -> String {
+    let words: Vec<String> = items.map(|item| item.to_string()).collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}

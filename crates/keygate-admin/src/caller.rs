@@ -1,0 +1,57 @@
+//! Who calls, and whether they may.
+
+use axum::extract::FromRequestParts;
+use http::StatusCode;
+use http::request::Parts;
+use keygate_core::actor::{Actor, ManagementPermission, Operator};
+use keygate_core::context::Admission;
+use keygate_tower::RequirePermission;
+
+use crate::problem::Problem;
+
+/// Whoever calls, by the key they were let in with.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// As whom the call is done.
+    pub(crate) actor: Actor,
+    /// The key.
+    pub(crate) admission: Admission,
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(admission) = parts.extensions.get::<Admission>() else {
+            tracing::error!("a call of the management API came past the layer that checks keys");
+            return Err(Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "Internal error",
+                "The server is not set up as it should be.",
+            ));
+        };
+        Ok(Self { actor: Actor::with_key(admission), admission: admission.clone() })
+    }
+}
+
+/// The operator, who alone may make some calls, whatever permissions another holds.
+#[derive(Debug, Clone)]
+pub(crate) struct OperatorCaller(pub(crate) Operator);
+
+impl<S: Sync> FromRequestParts<S> for OperatorCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        match caller.actor.operator() {
+            Some(operator) => Ok(Self(operator.clone())),
+            None => Err(Problem::forbidden("Only an operator's key, of the organization system, may do this.")),
+        }
+    }
+}
+
+/// The layer that lets only keys with this permission through.
+pub(crate) fn needs(permission: ManagementPermission) -> RequirePermission {
+    RequirePermission::new(permission.scope())
+}

@@ -1,0 +1,42 @@
+//! The management API of keygate, as an axum router to run by itself (`keygate serve`) or to mount in an application.
+//!
+//! ```
+//! use axum::Router;
+//! # use keygate_core::{manager::ApiKeyManager, ring::{MasterSecret, SecretRing}, store::MemoryStore};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let ring = SecretRing::new(&MasterSecret::generate()?);
+//! # let manager = ApiKeyManager::builder(MemoryStore::new(), ring).build()?;
+//! let app: Router = Router::new().nest("/keys", keygate_admin::router(manager));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything under `/v1` needs a key, which keygate's own layer checks: an operator's, of the organization `system`, or a
+//! tenant's, which reaches its own organization alone. Which calls a key may make is a matter of its permissions
+//! ([`ManagementPermission`](keygate_core::actor::ManagementPermission)), what it may hand out of its `grantable` patterns.
+//! Calls, fields and answers are described by the document at `/openapi.json`.
+//!
+//! | room | answers |
+//! |---|---|
+//! | `admin` | what is an instance of the API made of, and what is it allowed? |
+//! | `caller` | who calls, and may they? |
+//! | `body`, `etag`, `problem` | how do requests and answers read? |
+//! | `schema` | what shapes does the document name? |
+//! | `routes` | one file for each group of calls |
+
+mod admin;
+mod body;
+mod caller;
+mod etag;
+mod problem;
+mod routes;
+mod schema;
+
+pub use admin::Admin;
+pub use problem::Problem;
+
+/// The management API over a manager, with the default settings: see [`Admin`].
+pub fn router(manager: keygate_core::manager::ApiKeyManager) -> axum::Router {
+    Admin::new(manager).router()
+}

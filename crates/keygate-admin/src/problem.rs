@@ -1,0 +1,111 @@
+//! What is answered to a call that is not done (RFC 9457).
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use keygate_core::manager::ManageError;
+use keygate_core::names::NameError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A problem in the form of RFC 9457, with the stable `reason` beside it. Programs branch on `reason`; `title` and `detail`
+/// are for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Problem {
+    /// A URI that names the kind of problem. It is a name and nothing to be fetched.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:keygate:problem:not_found")]
+    kind: String,
+    /// The kind of problem, in a few words.
+    #[schema(example = "Not found")]
+    title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 404)]
+    status: u16,
+    /// What is wrong, in a sentence.
+    #[schema(example = "there is no such key")]
+    detail: String,
+    /// The stable word for it.
+    #[schema(example = "not_found")]
+    reason: &'static str,
+}
+
+impl Problem {
+    /// A problem of this status and reason.
+    pub(crate) fn new(
+        status: StatusCode,
+        reason: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind: format!("urn:keygate:problem:{reason}"),
+            title,
+            status: status.as_u16(),
+            detail: detail.into(),
+            reason,
+        }
+    }
+
+    /// A field, a parameter or a body that cannot be.
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", "Invalid field", detail)
+    }
+
+    /// The caller may not do this.
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "permission_denied", "Permission denied", detail)
+    }
+
+    /// What was named in `If-Match` is not what is there.
+    pub(crate) fn precondition_failed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "revision_conflict", "Changed meanwhile", detail)
+    }
+}
+
+impl From<NameError> for Problem {
+    fn from(error: NameError) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+impl From<ManageError> for Problem {
+    fn from(error: ManageError) -> Self {
+        let (status, title) = match error {
+            ManageError::NotFound | ManageError::ParentNotFound => (StatusCode::NOT_FOUND, "Not found"),
+            ManageError::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid field"),
+            ManageError::NotGrantable { .. } => (StatusCode::FORBIDDEN, "Not yours to grant"),
+            ManageError::Refused(_) => (StatusCode::CONFLICT, "Refused"),
+            ManageError::AlreadyExists => (StatusCode::CONFLICT, "Exists already"),
+            ManageError::Reserved => (StatusCode::CONFLICT, "Reserved"),
+            ManageError::Conflict { .. } => (StatusCode::CONFLICT, "Changed meanwhile"),
+            ManageError::Revoked => (StatusCode::CONFLICT, "The key is revoked"),
+            ManageError::InUse => (StatusCode::CONFLICT, "The key is in use"),
+            ManageError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Busy"),
+            ManageError::Setup(_) | ManageError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "Store unavailable"),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
+        };
+        let detail = match &error {
+            // What a store says of itself may name hosts and files, which are for the log.
+            ManageError::Setup(_) | ManageError::Store(_) | ManageError::Random(_) => {
+                tracing::error!(%error, "a management call failed");
+                "The store does not answer as it should at the moment; try again shortly.".to_owned()
+            }
+            error => error.to_string(),
+        };
+        Self::new(status, error.reason(), title, detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, axum::Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

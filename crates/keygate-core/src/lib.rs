@@ -13,6 +13,7 @@ mod complaints;
 pub mod context;
 pub mod denial;
 pub mod key;
+pub mod limiter;
 pub mod limits;
 pub mod manager;
 pub mod names;

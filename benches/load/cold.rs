@@ -39,6 +39,7 @@ pub fn run(arguments: &Arguments) {
 
     let own = std::process::id();
     let mut measured = Vec::new();
+    let mut pooled = Vec::new();
     for _ in 0..rounds {
         let used = cpu_seconds(own);
         let cold = runtime.block_on(async {
@@ -47,12 +48,18 @@ pub fn run(arguments: &Arguments) {
         });
         let used = (cpu_seconds(own) - used) / count as f64 * 1e6;
         measured.push((cold, benchmark("get", count), used));
+        pooled.push(runtime.block_on(async {
+            let manager = deployment.connect_pool(connections).await;
+            rate(&manager, &keys, connections).await
+        }));
     }
 
     println!("{count} keys of {size} bytes, {connections} at once, {rounds} rounds: least, median and most\n");
     let mut table = Table::new(["cold keys", "", "", ""]);
     let column = |of: fn(&(f64, f64, f64)) -> f64| Figures::new(measured.iter().map(of));
     table.line("against redis-benchmark -t get", column(|(cold, get, _)| cold / get).cells(3));
+    let of_pool = pooled.iter().zip(&measured).map(|(pooled, (cold, ..))| pooled / cold);
+    table.line("through a pool of as many connections, against one", Figures::new(of_pool).cells(3));
     table.line("keys/s", column(|(cold, ..)| *cold).cells(0));
     table.line("redis-benchmark, gets/s", column(|(_, get, _)| *get).cells(0));
     table.line("µs of this process's CPU for each key", column(|(.., used)| *used).cells(2));

@@ -11,7 +11,7 @@ use keygate::manager::{ApiKeyManager, ManagerBuilder, NewKey};
 use keygate::names::PrincipalId;
 use keygate::network::{Cidr, CidrSet};
 use keygate::record::Quota;
-use keygate::redis::{RedisSettings, RedisStore};
+use keygate::redis::{Namespace, RedisSettings, RedisStore, deadpool_redis};
 use keygate::ring::{MasterSecret, SecretRing};
 use keygate::scope::{Scope, ScopeSet};
 use keygate::store::Store;
@@ -77,6 +77,20 @@ impl Deployment {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("the store does not tell of changes: {:?}", manager.coherence());
+    }
+
+    /// A manager over a pool of so many connections to Redis, which is not told of changes: it reads every key it needs.
+    pub async fn connect_pool(&self, connections: usize) -> ApiKeyManager {
+        let pool = deadpool_redis::Config::from_url(&self.url)
+            .builder()
+            .unwrap()
+            .max_size(connections)
+            .runtime(deadpool_redis::Runtime::Tokio1)
+            .build()
+            .unwrap();
+        let manager = self.builder(RedisStore::from_pool(pool, Namespace::default())).build().unwrap();
+        manager.open().await.unwrap();
+        manager
     }
 
     /// For other processes of the deployment.

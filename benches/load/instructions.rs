@@ -21,22 +21,22 @@ use crate::arguments::Arguments;
 use crate::deployment::{CLIENT, Deployment, context, make_keys, runtime, warm};
 use crate::server::layer;
 
-/// Few enough that what is counted is the program and not the memory.
+/// Few enough that what is counted is the program and not the memory, unless that is asked for.
 const KEYS: usize = 64;
 
 pub fn run(arguments: &Arguments) {
-    let count: usize = arguments.or("count", 10_000);
+    let (count, among): (usize, usize) = (arguments.or("count", 10_000), arguments.or("keys", KEYS));
     let runtime = runtime(1);
     let made = |store| {
         let manager = Deployment::new("").builder(store).build().unwrap();
-        let keys = runtime.block_on(make_keys(&manager, KEYS));
+        let keys = runtime.block_on(make_keys(&manager, among));
         runtime.block_on(warm(&manager, &keys));
         (manager, keys)
     };
     let (manager, keys) = made(MemoryStore::new());
     let (_, foreign) = made(MemoryStore::new());
     let malformed: Vec<String> = keys.iter().map(|key| format!("{key}x")).collect();
-    let mut turn = (0..count).map(|nth| nth % KEYS);
+    let mut turn = (0..count).map(|nth| nth % among);
     let began = std::time::Instant::now();
     match arguments.text("of").unwrap_or("hit") {
         "hit" => turn.for_each(|nth| assert!(attempt(&manager, &keys[nth]))),
@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments) {
             let mut service = layer(&manager).layer(Hello);
             turn.for_each(|nth| assert!(respond(&mut service, &keys[nth])));
         }
-        "nothing" => assert!(turn.all(|nth| black_box(nth) < KEYS)),
+        "nothing" => assert!(turn.all(|nth| black_box(nth) < among)),
         other => panic!("--of cannot be {other}"),
     }
     println!("{count} times, {:.1} ns each", began.elapsed().as_nanos() as f64 / count as f64);

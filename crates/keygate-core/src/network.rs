@@ -46,7 +46,20 @@ impl Cidr {
     /// Whether the address lies in this network, however the two are written.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        self.0.contains(&address.to_canonical())
+        self.holds(address.to_canonical())
+    }
+
+    /// The same, of an address in canonical form.
+    fn holds(&self, address: IpAddr) -> bool {
+        match (self.0, address) {
+            (IpNet::V4(net), IpAddr::V4(address)) => {
+                (net.addr().to_bits() ^ address.to_bits()) & net.netmask().to_bits() == 0
+            }
+            (IpNet::V6(net), IpAddr::V6(address)) => {
+                (net.addr().to_bits() ^ address.to_bits()) & net.netmask().to_bits() == 0
+            }
+            _ => false,
+        }
     }
 
     /// The network.
@@ -112,7 +125,21 @@ impl From<Cidr> for String {
 /// A list of at most [`MAX_NETWORKS`] networks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Cidr>", into = "Vec<Cidr>")]
-pub struct CidrSet(Arc<[Cidr]>);
+pub struct CidrSet(Networks);
+
+/// The usual list is of one network, which is held in place: a list elsewhere would have to be fetched from memory by
+/// every request of its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Networks {
+    One(Cidr),
+    Several(Arc<[Cidr]>),
+}
+
+impl Default for Networks {
+    fn default() -> Self {
+        Self::Several(Arc::default())
+    }
+}
 
 impl CidrSet {
     /// Takes the networks as they come; repeats are dropped.
@@ -130,25 +157,35 @@ impl CidrSet {
             }
             kept.push(network);
         }
-        Ok(Self(kept.into()))
+        Ok(Self(match *kept {
+            [network] => Networks::One(network),
+            _ => Networks::Several(kept.into()),
+        }))
+    }
+
+    fn as_slice(&self) -> &[Cidr] {
+        match &self.0 {
+            Networks::One(network) => std::slice::from_ref(network),
+            Networks::Several(networks) => networks,
+        }
     }
 
     /// Whether the address lies in one of the networks.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.iter().any(|network| network.0.contains(&address))
+        self.iter().any(|network| network.holds(address))
     }
 
     /// Whether nothing is in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.as_slice().is_empty()
     }
 
     /// The networks, in the order they were given.
     pub fn iter(&self) -> std::slice::Iter<'_, Cidr> {
-        self.0.iter()
+        self.as_slice().iter()
     }
 }
 
@@ -161,7 +198,7 @@ impl TryFrom<Vec<Cidr>> for CidrSet {
 
 impl From<CidrSet> for Vec<Cidr> {
     fn from(set: CidrSet) -> Vec<Cidr> {
-        set.0.to_vec()
+        set.as_slice().to_vec()
     }
 }
 

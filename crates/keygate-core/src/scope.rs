@@ -5,7 +5,9 @@
 //! case-sensitive and knows no prefixes: `files:/john` does not cover `files:/johnathan`
 //! (CVE-2026-32716), and an empty list of scopes covers nothing (CVE-2026-62231).
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -20,13 +22,54 @@ pub const MAX_SCOPE_SEGMENTS: usize = 16;
 /// The most scopes in one list.
 pub const MAX_SCOPES: usize = 64;
 
-const ONE: &str = "*";
-const REST: &str = "**";
+/// The longest text that is held in place: two such scopes fill a line of memory.
+const IN_PLACE: usize = 29;
+
+const ONE: &[u8] = b"*";
+const REST: &[u8] = b"**";
 
 /// A scope or a permission, with or without wildcards. See the [module docs](self) for the grammar.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Scope(Arc<str>);
+pub struct Scope(Text);
+
+/// Most texts are short, and those of a list then lie side by side: a key's scopes are looked at by every request, and
+/// each text elsewhere would have to be fetched from memory by itself. `concrete`: there is no wildcard in it.
+#[derive(Clone)]
+enum Text {
+    Short { concrete: bool, length: u8, bytes: [u8; IN_PLACE] },
+    Long { concrete: bool, text: Arc<str> },
+}
+
+impl Text {
+    fn new(text: &str) -> Self {
+        // An asterisk is in nothing but wildcards.
+        let concrete = !text.contains('*');
+        let mut bytes = [0; IN_PLACE];
+        match (bytes.get_mut(..text.len()), u8::try_from(text.len())) {
+            (Some(place), Ok(length)) => {
+                place.copy_from_slice(text.as_bytes());
+                Self::Short { concrete, length, bytes }
+            }
+            _ => Self::Long { concrete, text: Arc::from(text) },
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Short { length, bytes, .. } => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Self::Long { text, .. } => text.as_bytes(),
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            // Only ASCII gets in, so the default is never taken.
+            Self::Short { .. } => std::str::from_utf8(self.as_bytes()).unwrap_or_default(),
+            Self::Long { text, .. } => text,
+        }
+    }
+}
 
 impl Scope {
     /// Takes the text as it is, or says why it is refused.
@@ -36,42 +79,44 @@ impl Scope {
     pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
         let text = text.as_ref();
         check(text).map_err(|problem| NameError::new("scope", problem))?;
-        Ok(Self(Arc::from(text)))
+        Ok(Self(Text::new(text)))
     }
 
     /// A scope that is written in this program, and so is known to be one.
     pub(crate) fn literal(text: &'static str) -> Self {
         debug_assert_eq!(check(text), Ok(()));
-        Self(Arc::from(text))
+        Self(Text::new(text))
     }
 
     /// The scope as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 
     /// Whether it names one thing, with no wildcard in it.
     #[must_use]
     pub fn is_concrete(&self) -> bool {
-        self.0.split(':').all(|segment| segment != ONE && segment != REST)
+        match self.0 {
+            Text::Short { concrete, .. } | Text::Long { concrete, .. } => concrete,
+        }
     }
 
     /// Whether everything that `other` allows is allowed by this one too. `other` may hold wildcards itself:
     /// this is the test for handing on a grant as well as for using it.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        if Arc::ptr_eq(&self.0, &other.0) {
-            return true;
-        }
-        let (rest, one) = (REST.as_bytes(), ONE.as_bytes());
-        let mut asked = segments(&other.0);
-        for held in segments(&self.0) {
+        // Whatever it is, it covers itself; and without a wildcard, nothing else.
+        self == other || (!self.is_concrete() && self.covers_by_segments(other))
+    }
+
+    fn covers_by_segments(&self, other: &Self) -> bool {
+        let mut asked = segments(other);
+        for held in segments(self) {
             match (held, asked.next()) {
-                (held, Some(_)) if held == rest => return true,
-                (_, None) => return false,
-                (_, Some(asked)) if asked == rest => return false,
-                (held, Some(_)) if held == one => {}
+                (REST, Some(_)) => return true,
+                (_, None | Some(REST)) => return false,
+                (ONE, Some(_)) => {}
                 (held, Some(asked)) if held == asked => {}
                 _ => return false,
             }
@@ -81,8 +126,8 @@ impl Scope {
 }
 
 /// As bytes: splitting short texts by a character takes several times as long.
-fn segments(text: &str) -> impl Iterator<Item = &[u8]> {
-    text.as_bytes().split(|byte| *byte == b':')
+fn segments(scope: &Scope) -> impl Iterator<Item = &[u8]> {
+    scope.0.as_bytes().split(|byte| *byte == b':')
 }
 
 fn check(text: &str) -> Result<(), String> {
@@ -94,11 +139,11 @@ fn check(text: &str) -> Result<(), String> {
     let mut count = 0;
     while let Some(segment) = segments.next() {
         count += 1;
-        match segment {
+        match segment.as_bytes() {
             REST if segments.peek().is_some() => return Err("may use ** only as its last segment".into()),
             ONE | REST => {}
-            "" => return Err("must not have an empty segment between its colons".into()),
-            _ if segment.bytes().all(allowed) => {}
+            b"" => return Err("must not have an empty segment between its colons".into()),
+            segment if segment.iter().copied().all(allowed) => {}
             _ => {
                 return Err("must have segments out of A-Z a-z 0-9 . _ ~ / @ + - joined by colons, \
                             or * and ** as whole segments"
@@ -114,13 +159,39 @@ fn check(text: &str) -> Result<(), String> {
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self.as_str())
     }
 }
 
 impl fmt::Debug for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl PartialEq for Scope {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes() == other.0.as_bytes()
+    }
+}
+
+impl Eq for Scope {}
+
+impl PartialOrd for Scope {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scope {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.as_bytes().cmp(other.0.as_bytes())
+    }
+}
+
+impl Hash for Scope {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_bytes().hash(state);
     }
 }
 
@@ -147,7 +218,7 @@ impl TryFrom<&str> for Scope {
 
 impl From<Scope> for String {
     fn from(scope: Scope) -> String {
-        scope.0.as_ref().to_owned()
+        scope.as_str().to_owned()
     }
 }
 

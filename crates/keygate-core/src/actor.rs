@@ -96,10 +96,11 @@ impl Actor {
         }
     }
 
-    /// Whether keys of this organization are within its walls.
+    /// Whether keys of this organization are within its walls. Those of [`system`](OrganizationId::system) are within no
+    /// tenant's, whatever it is called.
     #[must_use]
     pub fn reaches(&self, organization: &OrganizationId) -> bool {
-        self.organization().is_none_or(|own| own == organization)
+        self.organization().is_none_or(|own| own == organization && !own.is_system())
     }
 
     /// What it may hand out: `None` is anything.

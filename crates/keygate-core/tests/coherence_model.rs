@@ -261,7 +261,7 @@ impl World {
         match write {
             Write::Revoke(key) => drop(at_once(self.other.revoke(&operator(), self.keys[key].key.id, None))),
             Write::Deactivate(key) => drop(at_once(self.other.deactivate(&operator(), self.keys[key].key.id, None))),
-            Write::Activate(key) => drop(at_once(self.other.activate(&operator(), self.keys[key].key.id))),
+            Write::Activate(key) => drop(at_once(self.other.activate(&operator(), self.keys[key].key.id, None))),
             Write::Delete(key) => {
                 if let Some(record) = at_once(self.server.record(self.keys[key].key.id)).unwrap() {
                     let key = &record.key;

@@ -128,7 +128,7 @@ async fn every_change_reaches_every_instance_before_it_is_answered() {
         both(Ok(())).await;
         manager.deactivate(&by, id, None).await.unwrap();
         both(Err(DenialReason::KeyInactive)).await;
-        manager.activate(&by, id).await.unwrap();
+        manager.activate(&by, id, None).await.unwrap();
         both(Ok(())).await;
         organization(ParentStatus::Suspended).await;
         both(Err(DenialReason::OrganizationSuspended)).await;

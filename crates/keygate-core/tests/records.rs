@@ -7,6 +7,7 @@ mod support;
 use chrono::{DateTime, Utc};
 use keygate_core::key::KeyId;
 use keygate_core::limits::Limits;
+use keygate_core::manager::KeyPage;
 use keygate_core::names::{
     Description, Environment, KeyName, OrganizationId, PrincipalId, ProjectId, Reason, Tag, UserId,
 };
@@ -218,6 +219,38 @@ fn a_cut_or_lengthened_record_is_refused() {
     assert!(KeyRecord::decode(&vec![1; MAX_RECORD_BYTES + 1]).is_err());
 }
 
+/// What is shown may come from a newer version; what is asked for may not.
+#[test]
+fn fields_of_a_newer_version_are_passed_over_in_what_is_shown() {
+    let shown = |path: &str| {
+        let mut shown = serde_json::to_value(full().key).unwrap();
+        shown.pointer_mut(path).unwrap()["of_a_newer_version"] = json!({ "n": [1] });
+        shown
+    };
+    for path in ["", "/limits", "/rotation", "/lineage"] {
+        assert_eq!(serde_json::from_value::<Key>(shown(path)).unwrap(), full().key, "{path}");
+    }
+    assert!(serde_json::from_value::<Limits>(shown("/limits")["limits"].clone()).is_err());
+    assert!(serde_json::from_value::<RotationSchedule>(shown("/rotation")["rotation"].clone()).is_err());
+}
+
+#[test]
+fn what_is_shown_holds_to_the_rules_of_what_is_made() {
+    for (field, value) in [
+        ("key_id", json!("0198F3C2-6A41-7D20-9C1E-5B7A90D1C3F4")),
+        ("organization_id", json!("a b")),
+        ("name", json!("a\u{1b}[31m")),
+        ("status", json!("expired")),
+        ("limits", json!({ "per_minute": -1 })),
+        ("scopes", json!(["a::b"])),
+        ("created_at", json!("yesterday")),
+    ] {
+        let mut shown = serde_json::to_value(full().key).unwrap();
+        shown[field] = value;
+        assert!(serde_json::from_value::<Key>(shown).is_err(), "{field}");
+    }
+}
+
 #[test]
 fn metadata_that_could_not_be_read_back_is_refused_when_it_is_made() {
     let nested = |depth: usize| {
@@ -225,6 +258,12 @@ fn metadata_that_could_not_be_read_back_is_refused_when_it_is_made() {
         Metadata::new(Map::from_iter([("nested".to_owned(), value)]))
     };
     assert!(nested(1_000).is_err());
+    // A list that one key's metadata made unreadable would hide all the others.
+    let deepest = (100..128).rev().find_map(|depth| nested(depth).ok()).unwrap();
+    let mut deep = plain().key;
+    deep.metadata = deepest;
+    let shown = json!({ "keys": [deep], "next_cursor": null }).to_string();
+    assert_eq!(serde_json::from_str::<KeyPage>(&shown).unwrap().keys, [deep]);
     let mut record = plain();
     record.key.metadata = nested(100).unwrap();
     assert_eq!(KeyRecord::decode(&record.encode().unwrap()).unwrap(), record);
@@ -376,6 +415,15 @@ proptest! {
         prop_assert!(bytes.len() <= MAX_RECORD_BYTES);
         prop_assert_eq!(&KeyRecord::decode(&bytes).unwrap(), &record);
         prop_assert_eq!(KeyRecord::decode(&bytes).unwrap().encode().unwrap(), bytes);
+    }
+
+    /// Through a management API and back.
+    #[test]
+    fn every_key_comes_back_from_json_as_it_was(key in keys()) {
+        let text = serde_json::to_string(&key).unwrap();
+        let read: Key = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(&read, &key);
+        prop_assert_eq!(serde_json::to_string(&read).unwrap(), text);
     }
 
     #[test]

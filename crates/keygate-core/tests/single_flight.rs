@@ -276,7 +276,7 @@ async fn answers_are_never_mixed_however_many_keys_share_however_little_room() {
     // One of them is stopped and started all the while.
     for _ in 0..50 {
         instance.manager.deactivate(&operator(), keys[0].key.id, None).await.unwrap();
-        instance.manager.activate(&operator(), keys[0].key.id).await.unwrap();
+        instance.manager.activate(&operator(), keys[0].key.id, None).await.unwrap();
         yield_now().await;
     }
     for task in tasks {

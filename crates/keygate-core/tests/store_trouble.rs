@@ -103,7 +103,7 @@ async fn every_management_call_says_that_the_store_failed() {
         ("list", manager.list(&operator(), &org("acme"), &KeyFilter::default(), 10, None).await.map(drop)),
         ("update", manager.update(&operator(), id, &update, None).await.map(drop)),
         ("deactivate", manager.deactivate(&operator(), id, None).await.map(drop)),
-        ("activate", manager.activate(&operator(), id).await.map(drop)),
+        ("activate", manager.activate(&operator(), id, None).await.map(drop)),
         ("revoke", manager.revoke(&operator(), id, None).await.map(drop)),
         ("delete", manager.delete(&operator(), id).await),
         ("organization", manager.organization(&operator(), &org("acme")).await.map(drop)),

@@ -26,7 +26,7 @@ async fn calls(manager: &ApiKeyManager, actor: &Actor, id: KeyId) -> Vec<(&'stat
         ("get", manager.get(actor, id).await.map(drop)),
         ("update", manager.update(actor, id, &update, None).await.map(drop)),
         ("deactivate", manager.deactivate(actor, id, reason.clone()).await.map(drop)),
-        ("activate", manager.activate(actor, id).await.map(drop)),
+        ("activate", manager.activate(actor, id, None).await.map(drop)),
         ("revoke", manager.revoke(actor, id, reason).await.map(drop)),
         ("delete", manager.delete(actor, id).await),
     ]
@@ -184,7 +184,7 @@ async fn a_key_stronger_than_the_actor_may_grant_is_not_given_more() {
         let refusal = instance.manager.update(&admin, strong.id, &update, None).await.unwrap_err();
         assert_eq!(word(&refusal), "not grantable");
     }
-    assert_eq!(word(&instance.manager.activate(&admin, strong.id).await.unwrap_err()), "not grantable");
+    assert_eq!(word(&instance.manager.activate(&admin, strong.id, None).await.unwrap_err()), "not grantable");
     assert_eq!(instance.record(strong.id).await, before);
 
     // To weaken it is always allowed.

@@ -180,7 +180,7 @@ async fn a_deactivated_key_is_refused_until_it_is_activated() {
         assert_eq!(key.revision, Revision(2), "the second time changes nothing");
     }
     assert_eq!(instance.refusal(text).await, DenialReason::KeyInactive);
-    let key = instance.manager.activate(&operator(), id).await.unwrap();
+    let key = instance.manager.activate(&operator(), id, None).await.unwrap();
     assert_eq!((key.status.status, key.status.reason, key.revision), (KeyStatus::Active, None, Revision(3)));
     assert!(instance.validate(text).await.is_ok());
 }
@@ -199,7 +199,7 @@ async fn revocation_is_final_and_can_be_repeated() {
     let again = instance.manager.revoke(&operator(), id, reason("another reason")).await.unwrap();
     assert_eq!((again.revoked_at, again.key_id), (first.revoked_at, id));
     for refusal in [
-        instance.manager.activate(&operator(), id).await.map(drop),
+        instance.manager.activate(&operator(), id, None).await.map(drop),
         instance.manager.deactivate(&operator(), id, None).await.map(drop),
         instance.manager.update(&operator(), id, &described("x"), None).await.map(drop),
         instance.manager.update(&operator(), id, &described("x"), Some(after.key.revision)).await.map(drop),

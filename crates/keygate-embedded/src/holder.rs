@@ -43,12 +43,13 @@ impl fmt::Display for Holder {
             }
             Self::Process { id, program, since } => write!(
                 f,
-                "held by process {id} ({program}) since {since}; stop that process first, or point this one at another \
-                 file"
+                "held by process {id} ({program}) since {since}; go through that process if it is a keygate server \
+                 (KEYGATE_SERVER), stop it first, or point this one at another file"
             ),
-            Self::Unknown => {
-                f.write_str("held by another process; stop that process first, or point this one at another file")
-            }
+            Self::Unknown => f.write_str(
+                "held by another process; go through that process if it is a keygate server (KEYGATE_SERVER), stop it \
+                 first, or point this one at another file",
+            ),
         }
     }
 }

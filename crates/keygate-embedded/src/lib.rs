@@ -29,9 +29,11 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod examine;
 mod file;
 mod holder;
 mod listing;
+mod memos;
 mod open;
 mod parents;
 mod quota;
@@ -41,6 +43,7 @@ mod tables;
 mod verify;
 
 pub use error::OpenError;
+pub use examine::examine_file;
 pub use holder::Holder;
 pub use store::EmbeddedStore;
 pub use verify::Verification;

@@ -120,7 +120,7 @@ fn damaged(path: &Path, problem: String) -> OpenError {
     OpenError::Damaged { path: path.into(), problem }
 }
 
-fn directory_of(path: &Path) -> PathBuf {
+pub(crate) fn directory_of(path: &Path) -> PathBuf {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent.into(),
         _ => ".".into(),

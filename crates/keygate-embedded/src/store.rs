@@ -17,7 +17,8 @@ use keygate_core::record::{
 };
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Listing, QuotaUse, RecordPage, Store, StoreError, WriteRefusal, Written,
+    Acknowledgement, CreateRefusal, Deployment, Depth, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
+    StoreError, WriteRefusal, Written, check_memo,
 };
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
@@ -26,7 +27,7 @@ use crate::file::File;
 use crate::holder::HolderFile;
 use crate::tables::{KeyTables, META, RECORDS, decode, reading, record_of};
 use crate::verify::Verification;
-use crate::{listing, open, parents, quota, verify};
+use crate::{listing, memos, open, parents, quota, verify};
 
 /// The keys created in one transaction: enough that syncing it costs little a key, few enough that others who write
 /// do not wait for seconds.
@@ -59,7 +60,7 @@ impl EmbeddedStore {
         Self::open_with_clock(path, SystemClock)
     }
 
-    /// The same, with the time, by which keys stop counting against quotas, read from `clock`.
+    /// The same, with the time, by which keys stop counting against quotas and memos are over, read from `clock`.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -87,7 +88,10 @@ impl EmbeddedStore {
     /// Reads on this thread. A record out of a page in memory takes 2.3 us among 100,000 keys and 5.6 us among a million;
     /// handing the work to another thread and back took 31 us. Reads never wait for writes. A page that is only on the
     /// disk holds the thread up for as long as the disk takes, once.
-    fn read_short<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(crate) fn read_short<T>(
+        &self,
+        read: impl FnOnce(&ReadTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         self.file.read(|transaction, _| read(transaction))
     }
 
@@ -278,6 +282,20 @@ impl Store for EmbeddedStore {
         Ok(SYNCED)
     }
 
+    async fn remember(&self, name: &MemoName, value: &[u8], ttl: Duration) -> Result<Option<Vec<u8>>, StoreError> {
+        check_memo(value)?;
+        // Who comes later writes nothing.
+        if let Some(held) = self.recall(name).await? {
+            return Ok(Some(held));
+        }
+        let (name, value) = (*name, value.to_vec());
+        self.write(Vec::new(), move |write, now| memos::remember(write, &name, &value, ttl, now)).await
+    }
+
+    async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError> {
+        self.file.read(|read, now| memos::recall(read, name, now))
+    }
+
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
         self.read_long(|read, now| {
             let mut usage = BTreeMap::new();
@@ -294,5 +312,9 @@ impl Store for EmbeddedStore {
             Ok(usage)
         })
         .await
+    }
+
+    async fn examine(&self, depth: Depth) -> Vec<Finding> {
+        self.look_over(depth).await
     }
 }

@@ -10,6 +10,8 @@
 //! | `user_counts` | organization, user | how many of its keys count |
 //! | `organizations` | organization | its record, JSON |
 //! | `projects` | organization, project | its record, JSON |
+//! | `memos` | a memo's name | its end, its value |
+//! | `memo_ends` | end, a memo's name | |
 //! | `meta` | a word | `format`: the version of all this; `deployment`: the marker |
 //!
 //! Key ids begin with the time they were made at, so an index read backwards is a list with the newest key first.
@@ -24,6 +26,8 @@ use crate::error::storage;
 
 /// The bytes of a key id.
 pub(crate) type Id = &'static [u8; 16];
+/// The bytes of a memo's name.
+pub(crate) type Name = &'static [u8; 32];
 
 pub(crate) const RECORDS: TableDefinition<'_, Id, &[u8]> = TableDefinition::new("records");
 pub(crate) const BY_ORGANIZATION: TableDefinition<'_, (&str, Id), ()> = TableDefinition::new("by_organization");
@@ -33,6 +37,8 @@ pub(crate) const ORGANIZATION_COUNTS: TableDefinition<'_, &str, u64> = TableDefi
 pub(crate) const USER_COUNTS: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("user_counts");
 pub(crate) const ORGANIZATIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("organizations");
 pub(crate) const PROJECTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("projects");
+pub(crate) const MEMOS: TableDefinition<'_, Name, (i64, &[u8])> = TableDefinition::new("memos");
+pub(crate) const MEMO_ENDS: TableDefinition<'_, (i64, Name), ()> = TableDefinition::new("memo_ends");
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 /// The version of the file that is written.
@@ -43,6 +49,9 @@ pub(crate) const DEPLOYMENT_WORD: &str = "deployment";
 /// The first and the last of all key ids.
 pub(crate) const FIRST_ID: Id = &[0; 16];
 pub(crate) const LAST_ID: Id = &[0xff; 16];
+/// The first and the last of all memos' names.
+pub(crate) const FIRST_NAME: Name = &[0; 32];
+pub(crate) const LAST_NAME: Name = &[0xff; 32];
 
 /// All tables that keys are in, in one write transaction.
 pub(crate) struct KeyTables<'t> {
@@ -77,6 +86,8 @@ pub(crate) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::Tab
     transaction.open_table(USER_COUNTS)?;
     transaction.open_table(ORGANIZATIONS)?;
     transaction.open_table(PROJECTS)?;
+    transaction.open_table(MEMOS)?;
+    transaction.open_table(MEMO_ENDS)?;
     transaction.open_table(META)?;
     Ok(())
 }

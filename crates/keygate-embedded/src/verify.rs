@@ -9,6 +9,7 @@ use keygate_core::store::StoreError;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use crate::error::storage;
+use crate::memos;
 use crate::tables::{BY_ORGANIZATION, BY_USER, ENDS, Id, ORGANIZATION_COUNTS, RECORDS, USER_COUNTS, decode, reading};
 
 /// The most problems that are told of.
@@ -82,6 +83,9 @@ pub(crate) fn verify(transaction: &ReadTransaction, now: DateTime<Utc>) -> Resul
         found.problem(format!("{length} keys are kept as ending, and {} end", counted.ends));
     }
     compare_counts(transaction, &counted, &mut found)?;
+    if let Some(problem) = memos::disagreement(transaction)? {
+        found.problem(problem);
+    }
     Ok(found)
 }
 

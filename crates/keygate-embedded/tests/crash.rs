@@ -91,7 +91,7 @@ fn the_process_that_holds_a_file_is_named() {
     assert!(matches!(&error, OpenError::Held { holder: Holder::Process { id, .. }, .. } if *id == child.id()));
     let message = error.to_string();
     assert!(message.starts_with(&format!("the store file {} is held by process {} (", path.display(), child.id())));
-    assert!(message.ends_with("stop that process first, or point this one at another file"), "{message}");
+    assert!(message.ends_with("(KEYGATE_SERVER), stop it first, or point this one at another file"), "{message}");
 
     child.kill().unwrap();
     child.wait().unwrap();

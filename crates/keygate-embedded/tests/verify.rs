@@ -7,7 +7,7 @@ use std::path::Path;
 use keygate_core::key::KeyId;
 use keygate_core::names::OrganizationId;
 use keygate_core::record::{KeyStatus, Quota};
-use keygate_core::store::{Listing, Store, StoreError};
+use keygate_core::store::{Depth, Finding, Listing, Store, StoreError, Verdict};
 use keygate_embedded::EmbeddedStore;
 use keygate_testkit::sample;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
@@ -122,4 +122,25 @@ async fn a_record_under_another_keys_id_is_damage() {
     assert!(problems.await.contains("it is the record of another key"));
     let read = EmbeddedStore::open(&path).unwrap().record(id).await;
     assert!(matches!(read, Err(StoreError::Damaged { .. })), "{read:?}");
+}
+
+async fn integrity(path: &Path) -> Finding {
+    let findings = EmbeddedStore::open(path).unwrap().examine(Depth::Quick).await;
+    findings.into_iter().find(|finding| finding.check == "integrity").unwrap()
+}
+
+#[tokio::test]
+async fn an_examination_finds_what_does_not_agree() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.redb");
+    let (organization, [id, _]) = two_keys(&path).await;
+    assert_eq!(integrity(&path).await.verdict, Verdict::Ok);
+    let problems = problems_after(&path, |transaction| {
+        let table: TableDefinition<'_, (&str, Id), ()> = TableDefinition::new("by_organization");
+        transaction.open_table(table).unwrap().remove((organization.as_str(), id.as_bytes())).unwrap();
+    });
+    assert!(!problems.await.is_empty());
+    let finding = integrity(&path).await;
+    assert_eq!(finding.verdict, Verdict::Failure);
+    assert!(finding.observed.contains(&id.to_string()), "{finding:?}");
 }

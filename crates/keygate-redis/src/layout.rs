@@ -1,7 +1,7 @@
 //! The names of everything kept in Redis, `<namespace>:<kind>:{bNNNN}:<id>`.
 //!
 //! The part in braces is the hash tag: what shares it shares a slot of a Cluster. A key's own entries are in the bucket
-//! of its id, an organization's in the bucket of its name. No id contains a colon or a brace, so no two things share a
+//! of its id, an organization's in the bucket of its name, a memo in that of its digest. No id contains a colon or a brace, so no two things share a
 //! name.
 
 use std::fmt::{self, Display};
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use keygate_core::coherence::Change;
 use keygate_core::key::{Bucket, KeyId};
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
+use keygate_core::store::MemoName;
 use sha2::{Digest, Sha256};
 
 /// The first part of every name: `[A-Za-z0-9._-]{1,32}`, `kg` by default. Deployments that share a Redis differ in it.
@@ -79,9 +80,7 @@ impl Layout {
     /// [`BUCKETS`](keygate_core::key::BUCKETS).
     #[must_use]
     pub fn organization_bucket(organization: &OrganizationId) -> Bucket {
-        let digest: [u8; 32] = Sha256::digest(organization.as_str()).into();
-        let [a, b, c, d, e, f, g, h, ..] = digest;
-        Bucket::of(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+        bucket_of(&Sha256::digest(organization.as_str()).into())
     }
 
     fn of_key(&self, kind: &str, id: KeyId) -> String {
@@ -185,10 +184,23 @@ impl Layout {
         format!("{}:instances:{{{registry}}}:beats", self.namespace)
     }
 
+    /// What is remembered under a name for a while: a string with a time to live. Its bucket is that of the name's first
+    /// eight bytes.
+    #[must_use]
+    pub fn memo(&self, name: &MemoName) -> String {
+        format!("{}:memo:{{{}}}:{name}", self.namespace, bucket_of(name.as_bytes()))
+    }
+
     /// The deployment marker: JSON.
     #[must_use]
     pub fn deployment(&self) -> String {
         format!("{}:deployment", self.namespace)
+    }
+
+    /// What an examination writes for a moment, to see whether instances are told: under a prefix that they are told of, and
+    /// no key's id, so that nobody acts on it.
+    pub(crate) fn canary(&self, bucket: Bucket, nonce: u64) -> String {
+        format!("{}:revoked:{{{bucket}}}:doctor-{nonce:016x}", self.namespace)
     }
 
     /// What the names begin with of which instances are told. None is the beginning of another.
@@ -224,6 +236,12 @@ impl Layout {
     }
 }
 
+/// The bucket of a digest: its first eight bytes, taken modulo the number of buckets.
+fn bucket_of(digest: &[u8; 32]) -> Bucket {
+    let [a, b, c, d, e, f, g, h, ..] = *digest;
+    Bucket::of(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,6 +261,12 @@ mod tests {
         assert_eq!(layout.deployment(), "kg:deployment");
         assert!(layout.record(id).starts_with(&layout.record_prefix()));
         assert_eq!(layout.revoked(id), "kg:revoked:{b0607}:01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f");
+        let memo = MemoName::from_bytes(std::array::from_fn(|place| place as u8));
+        // 0x0001020304050607 modulo 1024.
+        assert_eq!(
+            layout.memo(&memo),
+            "kg:memo:{b0519}:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+        );
         assert_eq!(layout.instances_until(Bucket::of(0)), "kg:instances:{b0000}:until");
         assert_eq!(layout.instances_beats(Bucket::of(7)), "kg:instances:{b0007}:beats");
     }
@@ -262,7 +286,9 @@ mod tests {
         }
         // What is of no concern, of another deployment, or no name of ours.
         for name in [
+            &layout.canary(id.bucket(), 7),
             &layout.fence(id),
+            &layout.memo(&MemoName::from_bytes([7; 32])),
             &layout.keys(&acme),
             &layout.deployment(),
             &Layout::default().record(id),

@@ -19,16 +19,18 @@
 //! ZCOUNT, ZSCORE, ZMSCORE, ZRANGE and ZRANGEBYSCORE, HGET, HSET, HDEL, SADD, SISMEMBER, PEXPIRE, TIME, EVAL, EVALSHA,
 //! SCAN, behind Sentinels ROLE and, in a Cluster, CLUSTER. Who watches a store is told of changes if the user
 //! may also CLIENT|TRACKING and the server speaks RESP3 (HELLO, which needs no permission); else what was read is believed
-//! for the length of the [lease](RedisSettings::with_lease), whatever changes.
+//! for the length of the [lease](RedisSettings::with_lease), whatever changes. An
+//! [examination](keygate_core::store::Store::examine) also asks INFO and CONFIG|GET, and says so where it may not.
 //!
 //! Over a Cluster, a store that is watched has one connection more to each primary, at the address that CLUSTER SLOTS gives.
 //! What is read of a primary is believed under a lease of its own, so losing one disturbs the others no more than the Cluster
 //! does itself; `cluster-require-full-coverage no` keeps it from that. While a slot moves, what is read of its two primaries
 //! is read anew with each change, and what is on the way is not kept.
 //!
-//! Its `maxmemory-policy` must be `noeviction`, which is the default, or one of the `volatile-` kind: a server that evicts
-//! entries without an end forgets keys, and with an organization's record that it is suspended. In a Cluster the clocks of
-//! the primaries must agree within the [reservation](RedisStore::with_reservation), 30 s by default.
+//! Its `maxmemory-policy` must be `noeviction`, which is the default: a server that evicts forgets keys, and with an
+//! organization's record that it is suspended; one that evicts only what has an end forgets the word that keys were revoked
+//! and what keeps late writes from landing. In a Cluster the clocks of the primaries must agree within the
+//! [reservation](RedisStore::with_reservation), 30 s by default.
 //!
 //! Redis acknowledges a write before its replicas have it, so a failover can lose the last moments' writes, and a
 //! primary that was cut off takes writes until it learns that it is none. `min-replicas-to-write 1` bounds the second; a
@@ -39,6 +41,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod coherence;
+mod examine;
 mod layout;
 mod link;
 mod pending;

@@ -44,7 +44,7 @@ async fn a_primary_that_is_killed_and_restarted_disturbs_no_other() {
     scene.cluster.nodes_mut()[1].restart_empty().await.unwrap();
     coherent(&scene.store, Coherence::Live).await;
     assert!(others.iter().all(is_live) && !is_live(&lost));
-    eventually("it is told that a primary is reached anew", || scene.heard.reached() == 1).await;
+    eventually("it is told that a primary is reached anew", || scene.heard.reached() >= 1).await;
     // It tells again.
     let records = records_on_all(&scene.cluster, &scene.writer()).await;
     for record in &records {
@@ -81,7 +81,7 @@ async fn a_replica_that_takes_over_is_followed_and_the_leases_of_the_others_go_o
     coherent(&scene.store, Coherence::Live).await;
     // All say that the Cluster is down until the replica has taken over; nobody was lost but the one.
     assert!(others.iter().all(is_live) && !is_live(&lost));
-    eventually("it is told that a primary is reached anew", || scene.heard.reached() == 1).await;
+    eventually("it is told that a primary is reached anew", || scene.heard.reached() >= 1).await;
     let (id, organization) = (record.key.id, &record.key.organization);
     assert!(is_live(&lease_of(&scene.store, id).await));
     scene.heard.forget();

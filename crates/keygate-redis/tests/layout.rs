@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{namespace, server, store_at, watch};
 use keygate_core::coherence::Coherence;
 use keygate_core::record::{KeyStatus, OrganizationRecord, ProjectRecord, Quota, Revision};
-use keygate_core::store::{Listing, Store, StoreError, WriteRefusal};
+use keygate_core::store::{Listing, MemoName, Store, StoreError, WriteRefusal};
 use keygate_testkit::{RedisServer, sample};
 
 const AMPLE: Quota = Quota { per_organization: 1000, per_user: 1000 };
@@ -25,6 +25,8 @@ async fn every_entry_has_a_documented_name() {
     let project = ProjectRecord::new(organization.clone(), sample::project("website"));
     store.put_project(&project, None).await.unwrap();
     store.put_deployment(None, &sample::deployment()).await.unwrap();
+    let memo = MemoName::from_bytes(sample::random());
+    store.remember(&memo, b"value", Duration::from_secs(60)).await.unwrap();
     let layout = store.layout();
     let mut expected = [
         layout.record(record.key.id),
@@ -34,6 +36,7 @@ async fn every_entry_has_a_documented_name() {
         layout.organization(&organization),
         layout.project(&organization, &project.id),
         layout.deployment(),
+        layout.memo(&memo),
     ];
     expected.sort();
     let mut names: Vec<String> = server.command(["KEYS", "*"]).await.unwrap();
@@ -41,6 +44,8 @@ async fn every_entry_has_a_documented_name() {
     assert_eq!(names, expected);
     let held: Vec<u8> = server.command(["GET", &layout.record(record.key.id)]).await.unwrap();
     assert_eq!(held, record.encode().unwrap());
+    let left: i64 = server.command(["PTTL", &layout.memo(&memo)]).await.unwrap();
+    assert!((1..=60_000).contains(&left), "a memo ends by itself, in {left} ms");
 }
 
 #[tokio::test]
@@ -145,6 +150,9 @@ async fn what_the_crate_docs_name_is_all_that_an_acl_must_allow() {
     );
     assert_eq!(store.quota_use(&organization, &user).await.unwrap().user, 69);
     assert!(!store.ring_usage().await.unwrap().is_empty());
+    let memo = MemoName::from_bytes(sample::random());
+    store.remember(&memo, b"value", Duration::from_secs(60)).await.unwrap();
+    assert_eq!(store.recall(&memo).await.unwrap().as_deref(), Some(&b"value"[..]));
     assert_eq!(store.coherence(), Coherence::Live);
     assert!(store.told_everywhere().await.unwrap());
 }

@@ -20,6 +20,7 @@ pub(crate) enum Fault {
     Cut,
     SwallowAll,
     SwallowReplies,
+    SwallowPushes,
     Delay(Duration),
 }
 

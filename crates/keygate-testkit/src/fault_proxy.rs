@@ -109,6 +109,12 @@ impl FaultProxy {
         self.shared.set_fault(Fault::SwallowReplies);
     }
 
+    /// Passes everything on but what the server says unasked: a proxy that answers `OK` to `CLIENT TRACKING` and tells
+    /// nobody of anything.
+    pub fn swallow_pushes(&self) {
+        self.shared.set_fault(Fault::SwallowPushes);
+    }
+
     /// Passes everything on, what the server sends only after `delay`: the round trip takes that much
     /// longer, and the throughput stays the same.
     pub fn delay(&self, delay: Duration) {

@@ -12,8 +12,8 @@ use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Depth, Finding, Listing, QuotaUse, RecordPage, Store, StoreError,
-    WriteRefusal, Written,
+    Acknowledgement, CreateRefusal, Deployment, Depth, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
+    StoreError, WriteRefusal, Written,
 };
 use tokio::sync::watch;
 
@@ -75,6 +75,8 @@ pub struct StoreCalls {
     pub quota_use: u64,
     pub put_organization: u64,
     pub put_project: u64,
+    pub remember: u64,
+    pub recall: u64,
     pub ring_usage: u64,
     pub examine: u64,
 }
@@ -85,10 +87,11 @@ impl StoreCalls {
     pub fn total(&self) -> u64 {
         let Self { deployment, put_deployment, record, parents, create, replace, set_status, .. } = self;
         let Self { delete, list, quota_use, put_organization, put_project, ring_usage, .. } = self;
-        let Self { load_record, load_parents, told_everywhere, examine, .. } = self;
+        let Self { load_record, load_parents, told_everywhere, remember, recall, examine, .. } = self;
         let written = create + replace + set_status + delete + put_organization + put_project + put_deployment;
         let loaded = load_record + load_parents + told_everywhere;
-        deployment + record + parents + list + quota_use + ring_usage + examine + written + loaded
+        let memos = remember + recall;
+        deployment + record + parents + list + quota_use + ring_usage + examine + written + loaded + memos
     }
 }
 
@@ -316,6 +319,16 @@ impl Store for FaultyStore {
     ) -> Result<Acknowledgement, WriteRefusal> {
         let lost = self.enter(|calls| calls.put_project += 1).await?;
         answer(lost, self.inner.put_project(record, expected).await)
+    }
+
+    async fn remember(&self, name: &MemoName, value: &[u8], ttl: Duration) -> Result<Option<Vec<u8>>, StoreError> {
+        let lost = self.enter(|calls| calls.remember += 1).await?;
+        answer(lost, self.inner.remember(name, value, ttl).await)
+    }
+
+    async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError> {
+        let lost = self.enter(|calls| calls.recall += 1).await?;
+        answer(lost, self.inner.recall(name).await)
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

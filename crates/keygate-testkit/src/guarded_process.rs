@@ -20,20 +20,24 @@ const WATCHDOG: &str = r#"read -r pid || exit 0; read -r done && exit 0; kill -9
 /// A child process, killed and waited for on drop, and killed by a watchdog if this process is itself
 /// killed. Both run in process groups of their own, so a Ctrl-C in the terminal reaches only the owner.
 #[derive(Debug)]
-pub(crate) struct GuardedProcess {
+pub struct GuardedProcess {
     child: Child,
     /// Dropped after `child` was waited for in our own `Drop`.
     _watchdog: Watchdog,
 }
 
 impl GuardedProcess {
-    /// Starts `program`, which writes to `output` and keeps its files in `scratch`. There is no moment at which it runs unguarded: the watchdog knows its pid
-    /// before it is let through the gate.
-    pub(crate) fn spawn(program: &Path, arguments: &[&str], output: File, scratch: &Path) -> io::Result<Self> {
+    /// Starts `program`, which writes to `output` and keeps its files in `scratch`. There is no moment at which it runs
+    /// unguarded: the watchdog knows its pid before it is let through the gate. Only the process itself is guarded: a
+    /// program that starts others must be told not to.
+    ///
+    /// # Errors
+    /// When the shell cannot be started, which starts the program.
+    pub fn spawn(program: &Path, arguments: &[&str], output: File, scratch: &Path) -> io::Result<Self> {
         let mut watchdog = Watchdog::spawn(scratch)?;
         let mut gate = shell(GATE);
         gate.stdout(output.try_clone()?).stderr(output);
-        gate.arg("redis").arg(program).args(arguments);
+        gate.arg("gate").arg(program).args(arguments);
         let mut child = gate.spawn()?;
         let opened = watchdog
             .guard(child.id())
@@ -43,17 +47,21 @@ impl GuardedProcess {
     }
 
     /// The process id.
-    pub(crate) fn pid(&self) -> u32 {
+    #[must_use]
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Whether the process has ended by itself.
-    pub(crate) fn has_ended(&mut self) -> bool {
+    pub fn has_ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)) | Err(_))
     }
 
     /// Sends a signal by name, such as `STOP`.
-    pub(crate) fn signal(&self, name: &str) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When there is no such process any more.
+    pub fn signal(&self, name: &str) -> io::Result<()> {
         // The shell's own `kill`, because a small system has no other.
         let status = shell(r#"kill -s "$1" "$2""#)
             .args(["kill", name, &self.pid().to_string()])
@@ -63,7 +71,10 @@ impl GuardedProcess {
     }
 
     /// Asks the process to end and waits; after `patience` it is killed.
-    pub(crate) fn terminate(mut self, patience: Duration) -> io::Result<Option<ExitStatus>> {
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn terminate(mut self, patience: Duration) -> io::Result<Option<ExitStatus>> {
         // A stopped process acts on nothing but a kill, so it is continued first.
         self.signal("CONT")?;
         self.signal("TERM")?;

@@ -51,6 +51,7 @@ mod waiting;
 pub use error::TestkitError;
 pub use fault_proxy::{FaultProxy, ProxyCounts};
 pub use faulty_store::{FaultyStore, StoreCalls};
+pub use guarded_process::GuardedProcess;
 pub use held_clock::HeldClock;
 pub use port::PortLease;
 pub use redis_cluster::{RedisCluster, RedisClusterBuilder};

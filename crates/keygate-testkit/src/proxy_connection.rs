@@ -112,7 +112,9 @@ impl<'a> Connection<'a> {
             Fault::Cut => true,
             Fault::SwallowAll => false,
             Fault::SwallowReplies => self.has_lost_requests.load(SeqCst),
-            Fault::None | Fault::Delay(_) => self.has_lost_requests.load(SeqCst) || self.has_lost_replies.load(SeqCst),
+            Fault::None | Fault::SwallowPushes | Fault::Delay(_) => {
+                self.has_lost_requests.load(SeqCst) || self.has_lost_replies.load(SeqCst)
+            }
         }
     }
 
@@ -210,6 +212,9 @@ impl<'a> Connection<'a> {
             }
             if self.has_lost_replies.load(SeqCst) {
                 return Err(closed());
+            }
+            if self.shared.fault() == Fault::SwallowPushes && is_push(&message) {
+                continue;
             }
             client.write_all(&message).await?;
             self.shared.bytes_to_client.fetch_add(message.len() as u64, SeqCst);

@@ -217,6 +217,25 @@ async fn pushes_are_passed_on_and_not_taken_for_replies() -> TestResult {
 }
 
 #[tokio::test]
+async fn pushes_alone_can_be_swallowed() -> TestResult {
+    let (server, proxy) = behind_proxy().await?;
+    let mut raw = TcpStream::connect(proxy.address()).await?;
+    let hello = b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n";
+    let tracking = b"*4\r\n$6\r\nCLIENT\r\n$8\r\nTRACKING\r\n$2\r\nON\r\n$5\r\nBCAST\r\n";
+    proxy.swallow_pushes();
+    raw.write_all(&[&hello[..], &tracking[..]].concat()).await?;
+    read_until(&mut raw, "+OK\r\n").await?;
+    server.command::<()>(["SET", "swallowed", "1"]).await?;
+    raw.write_all(b"*1\r\n$4\r\nPING\r\n").await?;
+    let mut reply = [0; 7];
+    timeout(SOON, raw.read_exact(&mut reply)).await??;
+    assert_eq!(reply.escape_ascii().to_string(), "+PONG\\r\\n", "the push came before it");
+    proxy.pass();
+    server.command::<()>(["SET", "told", "1"]).await?;
+    read_until(&mut raw, "$4\r\ntold\r\n").await
+}
+
+#[tokio::test]
 async fn other_protocols_pass_and_can_lose_a_reply() -> TestResult {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let proxy = FaultProxy::start(listener.local_addr()?)?;

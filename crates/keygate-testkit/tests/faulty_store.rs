@@ -9,7 +9,7 @@ use keygate_core::clock::Tick;
 use keygate_core::coherence::{Change, Coherence, Lease, Watcher};
 use keygate_core::key::KeyId;
 use keygate_core::record::{KeyRecord, KeyStatus, Quota};
-use keygate_core::store::{MemoryStore, Store};
+use keygate_core::store::{Depth, MemoryStore, Store, Verdict};
 use keygate_testkit::contract::Fresh;
 use keygate_testkit::{FaultyStore, StoreCalls, sample};
 
@@ -204,4 +204,16 @@ async fn a_load_is_under_the_lease_it_was_asked_under() {
     room.store.heal();
     assert!(loading.await.unwrap().unwrap().lease.unwrap().has_ended());
     assert!(is_live(&outer.load_record(room.id()).await.unwrap().lease.unwrap()));
+}
+
+#[tokio::test]
+async fn an_examination_is_passed_on_and_a_fault_is_a_failure() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let verdicts = async || store.examine(Depth::Quick).await.into_iter().map(|one| one.verdict).collect::<Vec<_>>();
+    assert_eq!(verdicts().await, [Verdict::Warning]);
+    store.fail();
+    assert_eq!(verdicts().await, [Verdict::Failure]);
+    store.lose_answers();
+    assert_eq!(verdicts().await, [Verdict::Failure]);
+    assert_eq!(store.calls().examine, 3);
 }

@@ -1,9 +1,11 @@
 //! Writing a key's text and reading one that was presented.
 
 use std::fmt;
+use std::str::FromStr;
 
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::base62::{self, ID_WIDTH, SECRET_WIDTH, TAG_WIDTH};
 use super::id::KeyId;
@@ -22,7 +24,8 @@ pub(crate) const TAG_BYTES: usize = 8;
 #[error("not the text of a key: expected <prefix>_<environment>_ and 76 letters and digits")]
 pub struct Malformed;
 
-/// The whole text of a freshly minted key. It is shown once; the memory is wiped when it is dropped.
+/// The whole text of a key: of a freshly minted one, or as somebody read it where it is shown this once. The memory is
+/// wiped when it is dropped. Whether it is genuine is not known of one that was read.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct KeyText(String);
 
@@ -55,6 +58,39 @@ impl KeyText {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl FromStr for KeyText {
+    type Err = Malformed;
+    /// Takes a text of exactly the form of the [module docs](super).
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        PresentedKey::parse(text.as_bytes())?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = KeyText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the text of a key")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<KeyText, E> {
+                text.parse().map_err(E::custom)
+            }
+
+            fn visit_string<E: de::Error>(self, text: String) -> Result<KeyText, E> {
+                self.visit_str(&Zeroizing::new(text))
+            }
+        }
+
+        deserializer.deserialize_str(Text)
     }
 }
 

@@ -25,7 +25,10 @@ pub enum BulkOperation {
         reason: Option<Reason>,
     },
     /// As [`activate`](ApiKeyManager::activate).
-    Activate,
+    Activate {
+        /// Why, to be kept with each key.
+        reason: Option<Reason>,
+    },
     /// As [`revoke`](ApiKeyManager::revoke).
     Revoke {
         /// Why, to be kept with each key.
@@ -107,7 +110,7 @@ impl ApiKeyManager {
         }
         match operation {
             BulkOperation::Deactivate { reason } => self.deactivate(actor, id, reason.clone()).await.map(drop),
-            BulkOperation::Activate => self.activate(actor, id).await.map(drop),
+            BulkOperation::Activate { reason } => self.activate(actor, id, reason.clone()).await.map(drop),
             BulkOperation::Revoke { reason } => self.revoke(actor, id, reason.clone()).await.map(drop),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{ApiKeyManager, ManageError, SetupError, events};
@@ -143,7 +143,7 @@ impl NewKey {
     }
 
     /// Says which field holds what it must not.
-    fn check(&self) -> Result<(), NameError> {
+    pub(super) fn check(&self) -> Result<(), NameError> {
         check_tags(&self.tags)?;
         self.limits.as_ref().map_or(Ok(()), Limits::check)?;
         self.rotation_schedule.as_ref().map_or(Ok(()), RotationSchedule::check)?;
@@ -182,7 +182,7 @@ pub(super) fn check_strength(actor: &Actor, key: &Key) -> Result<(), ManageError
 }
 
 /// A key that was just made. Its JSON form is that of the management API: the one answer that shows the key.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CreatedKey {
     /// The text to hand to its owner. It is not kept and cannot be shown again.
@@ -231,11 +231,24 @@ impl ApiKeyManager {
     /// others. Where the store failed in the middle ([`ManageError::Store`]), a key may have been made whose text is
     /// lost: it counts against the quota until it is revoked or expires.
     pub async fn create_many(&self, actor: &Actor, new: Vec<NewKey>) -> Vec<Result<CreatedKey, ManageError>> {
+        self.create_all(actor, new.into_iter().map(|new| (new, None)).collect()).await
+    }
+
+    /// Makes one key, under an id that was chosen before.
+    pub(super) async fn create_under(&self, actor: &Actor, new: NewKey, id: KeyId) -> Result<CreatedKey, ManageError> {
+        self.create_all(actor, vec![(new, Some(id))]).await.pop().unwrap_or(Err(ManageError::NotFound))
+    }
+
+    async fn create_all(
+        &self,
+        actor: &Actor,
+        new: Vec<(NewKey, Option<KeyId>)>,
+    ) -> Vec<Result<CreatedKey, ManageError>> {
         let mut outcomes: Vec<Option<Result<CreatedKey, ManageError>>> = Vec::with_capacity(new.len());
         let mut minted: Vec<(usize, KeyText, KeyRecord)> = Vec::new();
-        for (place, new) in new.into_iter().enumerate() {
+        for (place, (new, id)) in new.into_iter().enumerate() {
             outcomes.push(None);
-            match self.mint(actor, new).await {
+            match self.mint(actor, new, id).await {
                 Ok((text, record)) => minted.push((place, text, record)),
                 Err(refusal) => outcomes[place] = Some(Err(refusal)),
             }
@@ -273,8 +286,13 @@ impl ApiKeyManager {
         Ok(self.inner.store.create(&organization, quota, records).await?)
     }
 
-    /// Makes a key's text and record, without storing them.
-    pub(super) async fn mint(&self, actor: &Actor, new: NewKey) -> Result<(KeyText, KeyRecord), ManageError> {
+    /// Makes a key's text and record, without storing them; under this id, or else a fresh one.
+    pub(super) async fn mint(
+        &self,
+        actor: &Actor,
+        new: NewKey,
+        id: Option<KeyId>,
+    ) -> Result<(KeyText, KeyRecord), ManageError> {
         if !actor.reaches(&new.organization) {
             return Err(ManageError::ParentNotFound);
         }
@@ -294,7 +312,7 @@ impl ApiKeyManager {
         let verifies = new.permissions.covers(&ManagementPermission::KeysVerify.scope());
         let default_limits = if verifies { Limits::UNLIMITED } else { new.security_tier.limits() };
 
-        let id = KeyId::fresh(now, None)?;
+        let id = id.map_or_else(|| KeyId::fresh(now, None), Ok)?;
         let mut secret = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *secret)?;
         let environment = new.environment.unwrap_or(self.inner.environment);

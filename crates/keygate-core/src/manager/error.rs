@@ -48,6 +48,9 @@ pub enum ManageError {
     /// Only a revoked or expired key can be deleted.
     #[error("the key is still in use: revoke it before deleting it")]
     InUse,
+    /// The idempotency key stands for another request already.
+    #[error("the idempotency key was used for another request: send this one with a key of its own")]
+    IdempotencyMismatch,
     /// Too many slow verifiers are being made at once.
     #[error("too many keys of the high security tier are being checked or made at once; try again")]
     Busy,
@@ -76,6 +79,7 @@ impl ManageError {
             Self::Conflict { .. } => "revision_conflict",
             Self::Revoked => "key_revoked",
             Self::InUse => "key_in_use",
+            Self::IdempotencyMismatch => "idempotency_key_reused",
             Self::Busy => "busy",
             Self::Random(_) => "internal",
             Self::Setup(_) | Self::Store(_) => "store_unavailable",

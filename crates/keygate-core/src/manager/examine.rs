@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use super::{ApiKeyManager, Inner};
 use crate::actor::Operator;
 use crate::ring::{EntryId, SecretRing};
-use crate::store::{Deployment, Depth, Finding, Store, StoreError};
+use crate::store::{Deployment, Depth, Finding, Store, StoreError, Verdict};
 
 const DEPLOYMENT: &str = "deployment";
 const SECRETS: &str = "secrets";
 const RETIRED: &str = "retired_secrets";
 
-const RESTORE: &str = "if keys were kept here, restore the store from a backup before anything is written to it; if it is new, it \
-                       is set up by the first key that is made, or by the first service that starts";
+const RESTORE: &str = "if keys were kept here, restore the store from a backup before anything is written to it; if it is \
+                       new, it is set up by the first key that is made, or by the first service that starts";
 const FIT: &str = "set the secret that the store was set up with, or add it to KEYGATE_RETIRED_SECRETS";
 
 impl ApiKeyManager {
@@ -93,9 +93,12 @@ fn fit(deployment: &Deployment, ring: &SecretRing) -> Finding {
         return Finding::warning(SECRETS, observed, format!("{FIT}; --deep tells whether keys need it"));
     }
     if known.contains(&current) {
-        return Finding::ok(SECRETS, format!("{entries} fit the store; new keys are made under {current}"));
+        return Finding::ok(
+            SECRETS,
+            format!("they are {entries}, as the store knows; new keys are made under {current}"),
+        );
     }
-    let observed = format!("{entries} fit the store, which has not seen {current} yet: it will with the next start");
+    let observed = format!("they are {entries}; the store learns of {current} with the next start");
     Finding::ok(SECRETS, observed)
 }
 
@@ -120,17 +123,16 @@ fn needed(usage: Result<BTreeMap<EntryId, u64>, StoreError>, ring: &SecretRing) 
     if idle.is_empty() {
         return finding;
     }
-    let (idle, verdict) = (list(idle.into_iter()), finding.verdict);
-    let drop = format!("no usable key needs {idle}: its secret may be taken out of KEYGATE_RETIRED_SECRETS");
-    finding.with(verdict, drop)
+    let idle = list(idle.into_iter());
+    finding.with(Verdict::Ok, format!("no usable key needs {idle}: take that out of KEYGATE_RETIRED_SECRETS"))
 }
 
 fn counts(usage: &BTreeMap<EntryId, u64>) -> String {
     if usage.is_empty() {
         return "no usable key needs any secret".into();
     }
-    let counts: Vec<String> = usage.iter().map(|(entry, keys)| format!("{keys} usable keys need {entry}")).collect();
-    counts.join(", ")
+    let counts: Vec<String> = usage.iter().map(|(entry, keys)| format!("{entry} {keys}")).collect();
+    format!("usable keys by the ring entry they need: {}", counts.join(", "))
 }
 
 fn list(entries: impl Iterator<Item = EntryId>) -> String {
@@ -147,10 +149,9 @@ mod tests {
 
     use super::*;
     use crate::ring::MasterSecret;
-    use crate::store::Verdict;
 
     fn secret(byte: u8) -> MasterSecret {
-        MasterSecret::from_bytes([byte; 32]).unwrap()
+        MasterSecret::from_bytes(std::array::from_fn(|at| byte + at as u8)).unwrap()
     }
 
     fn set_up_under(secrets: &[u8]) -> Deployment {

@@ -78,7 +78,7 @@ impl FromStr for Cursor {
 }
 
 /// A part of a list, newest key first. Its JSON form is that of the management API.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct KeyPage {
     /// The keys. A filtered page may be short, or empty, and still have a next one.

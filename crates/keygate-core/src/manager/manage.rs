@@ -1,7 +1,7 @@
 //! Looking at keys, stopping them, and taking them away.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::create::check_strength;
 use super::{ApiKeyManager, ManageError, events};
@@ -13,7 +13,7 @@ use crate::record::{Key, KeyRecord, KeyStatus, StatusChange};
 use crate::store::Written;
 
 /// A key was revoked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Revocation {
     /// The key.
@@ -52,9 +52,9 @@ impl ApiKeyManager {
     /// # Errors
     /// When there is no such key within the actor's reach, it can do what the actor may not grant, it is revoked, or the
     /// store fails.
-    pub async fn activate(&self, actor: &Actor, id: KeyId) -> Result<Key, ManageError> {
+    pub async fn activate(&self, actor: &Actor, id: KeyId, reason: Option<Reason>) -> Result<Key, ManageError> {
         check_strength(actor, &self.visible(actor, id).await?.key)?;
-        Ok(self.set_status(actor, id, KeyStatus::Active, None).await?.record.key)
+        Ok(self.set_status(actor, id, KeyStatus::Active, reason).await?.record.key)
     }
 
     /// Stops a key for good. No later write brings it back, whatever revision it was made from. A key that is revoked
@@ -108,6 +108,7 @@ impl ApiKeyManager {
         if key.status.status != KeyStatus::Revoked && !key.is_expired(self.inner.clock.now()) {
             return Err(ManageError::InUse);
         }
+        self.mark_erased(key).await?;
         let deleted = self.inner.store.delete(&key.organization, id, key.revision).await;
         self.inner.cache.changed(&Change::Key(id));
         deleted?;

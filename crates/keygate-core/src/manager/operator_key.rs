@@ -26,7 +26,7 @@ impl ApiKeyManager {
         let actor = Actor::from(operator.clone());
         let mut new = NewKey::new(system.clone(), UserId::new(OWNER)?);
         new.name = Some(KeyName::new("Operator")?);
-        let (text, record) = self.mint(&actor, new).await?;
+        let (text, record) = self.mint(&actor, new, None).await?;
         let key = record.key.clone();
         // Room for one: the store lets one in, whoever else asks at the same moment.
         let room_for_one = Quota { per_organization: 1, per_user: 1 };

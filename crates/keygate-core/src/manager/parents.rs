@@ -3,7 +3,8 @@
 use super::{ApiKeyManager, ManageError};
 use crate::actor::{Actor, Operator};
 use crate::coherence::{Change, Watcher};
-use crate::names::{OrganizationId, ProjectId};
+use crate::limits::MAX_LIMIT;
+use crate::names::{NameError, OrganizationId, ProjectId};
 use crate::record::{Key, OrganizationRecord, ParentStatus, ProjectRecord, Quota, Revision};
 use crate::store::{CreateRefusal, StoreError, WriteRefusal};
 
@@ -23,6 +24,15 @@ pub struct OrganizationUpdate {
 }
 
 impl OrganizationUpdate {
+    fn check(&self) -> Result<(), NameError> {
+        for (field, asked) in [("max_keys", self.max_keys), ("max_keys_per_user", self.max_keys_per_user)] {
+            if asked.flatten().is_some_and(|most| most > MAX_LIMIT) {
+                return Err(NameError::new(field, format!("must be at most {MAX_LIMIT}")));
+            }
+        }
+        Ok(())
+    }
+
     fn apply(&self, record: &mut OrganizationRecord) {
         record.status = self.status.unwrap_or(record.status);
         record.max_keys = self.max_keys.unwrap_or(record.max_keys);
@@ -52,7 +62,7 @@ impl ApiKeyManager {
     /// Sets an organization up that nobody configured yet. Keys it has already go on as they are.
     ///
     /// # Errors
-    /// When somebody configured it, it is the organization `system`, or the store fails.
+    /// When somebody configured it, it is the organization `system`, a quota is above [`MAX_LIMIT`], or the store fails.
     pub async fn create_organization(
         &self,
         operator: &Operator,
@@ -62,6 +72,7 @@ impl ApiKeyManager {
         if organization.is_system() {
             return Err(ManageError::Reserved);
         }
+        settings.check()?;
         self.confirm_current().await?;
         let mut record = OrganizationRecord::new(organization.clone());
         settings.apply(&mut record);
@@ -75,7 +86,8 @@ impl ApiKeyManager {
     /// `expected` the update is applied to whatever is there. With `expected` it is changed only if it still has that revision; one that nobody configured has the revision 0.
     ///
     /// # Errors
-    /// When another change came in between, it is the organization `system`, or the store fails.
+    /// When another change came in between, it is the organization `system`, a quota is above [`MAX_LIMIT`], or the store
+    /// fails.
     pub async fn update_organization(
         &self,
         operator: &Operator,
@@ -86,6 +98,7 @@ impl ApiKeyManager {
         if organization.is_system() {
             return Err(ManageError::Reserved);
         }
+        update.check()?;
         let mut last = None;
         for _ in 0..ATTEMPTS {
             self.confirm_current().await?;
@@ -135,7 +148,8 @@ impl ApiKeyManager {
     /// Suspends a project's keys, or lets them be used again.
     ///
     /// # Errors
-    /// When the organization is not within the actor's reach, another change came in between, or the store fails.
+    /// When the organization is not within the actor's reach or is `system`, another change came in between, or the store
+    /// fails.
     pub async fn set_project_status(
         &self,
         actor: &Actor,
@@ -145,6 +159,9 @@ impl ApiKeyManager {
     ) -> Result<ProjectRecord, ManageError> {
         if !actor.reaches(organization) {
             return Err(ManageError::ParentNotFound);
+        }
+        if organization.is_system() {
+            return Err(ManageError::Reserved);
         }
         self.confirm_current().await?;
         let found = self.inner.store.parents(organization, Some(project)).await?.project;

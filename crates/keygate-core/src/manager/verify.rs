@@ -69,7 +69,12 @@ impl ApiKeyManager {
     /// # Errors
     /// The denial, as of [`validate`](Self::validate).
     pub async fn verify(&self, actor: &Actor, text: &str, context: &RequestContext) -> Result<Admission, Denial> {
-        self.validate(text, &within(actor, context)).await
+        let Some(context) = within(actor, context) else { return Err(Denial::new(DenialReason::InvalidKey)) };
+        self.validate(text, &context).await.map_err(|denial| match denial.reason() {
+            // Not even which key it is, or a key of another organization would be told from one that was deleted.
+            DenialReason::InvalidKey => Denial::new(DenialReason::InvalidKey),
+            _ => denial,
+        })
     }
 
     /// Runs every check of a key to its end, and says what came of each and what would mend it. Nothing is charged and
@@ -79,14 +84,8 @@ impl ApiKeyManager {
     /// A denial of reason [`DenialReason::StoreUnavailable`], when the store cannot be asked.
     pub async fn explain(&self, actor: &Actor, text: &str, context: &RequestContext) -> Result<Explanation, Denial> {
         let inner = &*self.inner;
-        let context = within(actor, context);
         let Ok(presented) = PresentedKey::parse(text.as_bytes()) else {
-            return Ok(Explanation::stopped_at(
-                Check::Format,
-                DenialReason::MalformedKey,
-                "It is not of the form prefix_environment_body, or has characters before or after it.",
-                "Send the key exactly as it was shown when it was made.",
-            ));
+            return Ok(Explanation::malformed());
         };
         let asked = inner.clock.tick();
         self.open().await.map_err(|_| Denial::store_unavailable())?;
@@ -98,8 +97,12 @@ impl ApiKeyManager {
                 "Compare it with the key as it was shown when it was made; see that it is a key of this deployment.",
             ));
         };
-        let found = inner.genuine(&presented, minted_under, asked, &context).await;
-        let Some((entry, parents)) = found.map_err(|_| Denial::store_unavailable())? else {
+        let context = within(actor, context);
+        let found = match &context {
+            Some(context) => inner.genuine(&presented, minted_under, asked, context).await,
+            None => Ok(None),
+        };
+        let (Some((entry, parents)), Some(context)) = (found.map_err(|_| Denial::store_unavailable())?, context) else {
             return Ok(Explanation::stopped_at(
                 Check::Secret,
                 DenialReason::InvalidKey,
@@ -111,12 +114,12 @@ impl ApiKeyManager {
     }
 }
 
-/// The context within the actor's walls.
-fn within(actor: &Actor, context: &RequestContext) -> RequestContext {
-    let context = context.clone();
-    match actor.organization() {
-        Some(organization) => context.within(organization.clone()),
-        None => context,
+/// The context within the actor's walls; `None` where it is about keys outside of them, as which no key is valid.
+fn within(actor: &Actor, context: &RequestContext) -> Option<RequestContext> {
+    match (actor.organization(), &context.organization) {
+        (Some(own), Some(asked)) if own != asked => None,
+        (Some(own), _) => Some(context.clone().within(own.clone())),
+        (None, _) => Some(context.clone()),
     }
 }
 
@@ -150,6 +153,17 @@ impl Explanation {
     #[must_use]
     pub fn is_valid(&self) -> bool {
         self.decision.is_ok()
+    }
+
+    /// Of a text that has not the form of a key, for which nothing need be asked.
+    #[must_use]
+    pub fn malformed() -> Self {
+        Self::stopped_at(
+            Check::Format,
+            DenialReason::MalformedKey,
+            "It is not of the form prefix_environment_body, or has characters before or after it.",
+            "Send the key exactly as it was shown when it was made.",
+        )
     }
 
     fn stopped_at(at: Check, reason: DenialReason, detail: &str, remedy: &str) -> Self {

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::metadata::Metadata;
+use super::shown;
 use super::status::{KeyState, KeyStatus, StatusChange};
 use super::tier::SecurityTier;
 use crate::key::KeyId;
@@ -99,8 +100,9 @@ impl RotationSchedule {
     }
 }
 
-/// All that may be shown of a key. Its JSON form is that of the management API.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// All that may be shown of a key. Its JSON form is that of the management API. It is read with whatever fields a newer
+/// version may have added, in its limits and its schedule too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Key {
     /// The public id.
     #[serde(rename = "key_id")]
@@ -127,6 +129,7 @@ pub struct Key {
     /// What its holder may hand on to keys it creates.
     pub grantable: ScopeSet,
     /// How much may be asked of it.
+    #[serde(deserialize_with = "shown::limits")]
     pub limits: Limits,
     /// When it was made.
     pub created_at: DateTime<Utc>,
@@ -146,7 +149,7 @@ pub struct Key {
     /// Where it may be used.
     pub environment: Environment,
     /// When it is to be rotated.
-    #[serde(rename = "rotation")]
+    #[serde(rename = "rotation", default, deserialize_with = "shown::schedule")]
     pub rotation_schedule: Option<RotationSchedule>,
     /// How carefully it is kept.
     pub security_tier: SecurityTier,

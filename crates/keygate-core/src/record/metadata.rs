@@ -8,6 +8,9 @@ use crate::names::NameError;
 /// The most bytes of a key's metadata, as compact JSON.
 pub const MAX_METADATA_BYTES: usize = 4096;
 
+/// Levels that may be around a key's metadata where it is shown.
+const AROUND: usize = 8;
+
 /// A JSON object of at most [`MAX_METADATA_BYTES`], kept with a key and shown with it. It is not a place for secrets.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Map<String, Value>", into = "Map<String, Value>")]
@@ -24,8 +27,10 @@ impl Metadata {
         if text.len() > MAX_METADATA_BYTES {
             return Err(NameError::new("metadata", format!("must be at most {MAX_METADATA_BYTES} bytes of JSON")));
         }
-        // Readers of JSON stop at a depth. What could not be read back would take its whole record with it.
-        if Self::from_json(&text).is_err() {
+        // Readers of JSON stop at a depth. What could not be read back would take its whole record with it, or the whole
+        // list that it is shown in.
+        let (begin, end) = ("[".repeat(AROUND), "]".repeat(AROUND));
+        if serde_json::from_str::<Value>(&format!("{begin}{text}{end}")).is_err() {
             return Err(NameError::new("metadata", "is nested too deeply"));
         }
         Ok(metadata)

@@ -7,6 +7,7 @@ mod encoding;
 mod key;
 mod metadata;
 mod parent;
+mod shown;
 mod status;
 mod tier;
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::names::{NameError, Reason};
 
 /// The status its keepers give a key. Expiry is not one: it comes by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyStatus {
     /// In use.
@@ -82,7 +82,7 @@ impl FromStr for KeyState {
 }
 
 /// A status, since when a key is in it, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusChange {
     /// The state.
     pub status: KeyStatus,

@@ -9,9 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+use super::memo::Memos;
 use super::{
-    Acknowledgement, CreateRefusal, Deployment, Depth, Finding, Listing, QuotaUse, RecordPage, Store, StoreError,
-    WriteRefusal, Written,
+    Acknowledgement, CreateRefusal, Deployment, Depth, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
+    StoreError, WriteRefusal, Written, check_memo,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::coherence::{Change, Coherence, Lease, Read, Watcher, Watchers};
@@ -40,6 +41,7 @@ struct State {
     by_user: BTreeMap<(OrganizationId, UserId), BTreeSet<KeyId>>,
     organizations: BTreeMap<OrganizationId, OrganizationRecord>,
     projects: BTreeMap<(OrganizationId, ProjectId), ProjectRecord>,
+    memos: Memos,
 }
 
 impl Default for MemoryStore {
@@ -55,7 +57,7 @@ impl MemoryStore {
         Self::with_clock(SystemClock)
     }
 
-    /// An empty store that reads the time, by which keys stop counting against quotas, from `clock`.
+    /// An empty store that reads the time, by which keys stop counting against quotas and memos are over, from `clock`.
     #[must_use]
     pub fn with_clock(clock: impl Clock) -> Self {
         Self { state: Arc::default(), watchers: Arc::default(), clock: Arc::new(clock) }
@@ -337,6 +339,15 @@ impl Store for MemoryStore {
         state.projects.insert(place, record.clone());
         self.watchers.tell(&Change::Project(record.organization.clone(), record.id.clone()));
         Ok(Acknowledgement::default())
+    }
+
+    async fn remember(&self, name: &MemoName, value: &[u8], ttl: Duration) -> Result<Option<Vec<u8>>, StoreError> {
+        check_memo(value)?;
+        Ok(self.state().memos.remember(name, value, ttl, self.clock.now()))
+    }
+
+    async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.state().memos.recall(name, self.clock.now()))
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

@@ -15,6 +15,7 @@
 mod deployment;
 mod error;
 mod examination;
+mod memo;
 mod memory;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use async_trait::async_trait;
 pub use deployment::Deployment;
 pub use error::{CreateRefusal, StoreError, WriteRefusal};
 pub use examination::{Depth, Finding, Verdict, is_healthy};
+pub use memo::{MAX_MEMO_BYTES, MemoName, check_memo, memo_millis};
 pub use memory::MemoryStore;
 
 use crate::clock::Tick;
@@ -197,6 +199,18 @@ pub trait Store: Debug + Send + Sync + 'static {
         record: &ProjectRecord,
         expected: Option<Revision>,
     ) -> Result<Acknowledgement, WriteRefusal>;
+
+    /// Remembers `value`, of at most [`MAX_MEMO_BYTES`], under a name for as long as `ttl`, unless something is remembered
+    /// under it already. `None` says that it is remembered now; else the answer is what is remembered, and neither that
+    /// nor its time is changed. Of however many at once, one is remembered, and all of them learn which.
+    ///
+    /// A call that is sent again on its way, because its answer was lost, may be answered with the caller's own value.
+    /// Whoever must not take that for another's puts something in it that is in no other. Times are kept to the
+    /// millisecond ([`memo_millis`]).
+    async fn remember(&self, name: &MemoName, value: &[u8], ttl: Duration) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// What is remembered under a name now.
+    async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// How many records that can still be used name each ring entry. It reads every record of the store.
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError>;

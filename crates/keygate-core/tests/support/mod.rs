@@ -3,6 +3,7 @@
 // Each file of tests is a crate of its own and uses its own part.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod fateful_store;
 pub mod simulated_store;
 pub mod still_clock;
 pub mod yielding_store;

@@ -21,8 +21,8 @@ use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Listing, MemoryStore, QuotaUse, RecordPage, Store, StoreError,
-    WriteRefusal, Written,
+    Acknowledgement, CreateRefusal, Deployment, Listing, MemoName, MemoryStore, QuotaUse, RecordPage, Store,
+    StoreError, WriteRefusal, Written,
 };
 use tokio::sync::oneshot;
 
@@ -414,6 +414,14 @@ impl Store for SimulatedStore {
         expected: Option<Revision>,
     ) -> Result<Acknowledgement, WriteRefusal> {
         self.aside().await?.put_project(record, expected).await
+    }
+
+    async fn remember(&self, name: &MemoName, value: &[u8], ttl: Duration) -> Result<Option<Vec<u8>>, StoreError> {
+        self.aside().await?.remember(name, value, ttl).await
+    }
+
+    async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError> {
+        self.aside().await?.recall(name).await
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

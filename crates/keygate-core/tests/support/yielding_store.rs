@@ -11,8 +11,8 @@ use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Listing, MemoryStore, QuotaUse, RecordPage, Store, StoreError,
-    WriteRefusal, Written,
+    Acknowledgement, CreateRefusal, Deployment, Listing, MemoName, MemoryStore, QuotaUse, RecordPage, Store,
+    StoreError, WriteRefusal, Written,
 };
 use tokio::task::yield_now;
 
@@ -68,5 +68,7 @@ yielding! {
         -> Result<Acknowledgement, WriteRefusal>;
     async fn put_project(&self, record: &ProjectRecord, expected: Option<Revision>)
         -> Result<Acknowledgement, WriteRefusal>;
+    async fn remember(&self, name: &MemoName, value: &[u8], ttl: Duration) -> Result<Option<Vec<u8>>, StoreError>;
+    async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError>;
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError>;
 }

@@ -5,6 +5,7 @@
 //! [`StoreError::Unavailable`](keygate_core::store::StoreError::Unavailable) in the store.
 
 mod attempts;
+mod bare;
 mod call;
 mod cluster;
 mod connection;
@@ -27,10 +28,13 @@ use keygate_core::coherence::{Coherence, Read};
 use keygate_core::key::Bucket;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value};
 
+pub(crate) use bare::{Bare, Server};
 pub(crate) use call::{Call, Script};
+pub(crate) use cluster::map::{Range, Share, read as read_slots, shares, uncovered};
 use cluster::{Cluster, all_buckets};
 use pooled::Pooled;
 pub(crate) use primaries::Primary;
+pub(crate) use reach::{in_time, is_refusal};
 use reconnecting::Reconnecting;
 
 use crate::coherence::Audience;

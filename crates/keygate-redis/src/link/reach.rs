@@ -160,7 +160,7 @@ pub(super) fn is_redirection(error: &RedisError) -> bool {
     matches!(error.kind(), ErrorKind::Server(Moved | Ask | TryAgain))
 }
 
-pub(super) async fn in_time<T>(
+pub(crate) async fn in_time<T>(
     patience: Duration,
     step: impl Future<Output = Result<T, RedisError>>,
 ) -> Result<T, RedisError> {
@@ -186,13 +186,13 @@ async fn check_role(connection: &mut MultiplexedConnection) -> Result<(), RedisE
 }
 
 /// Whether a connection was made, and closed at once.
-fn was_closed(error: &RedisError) -> bool {
+pub(super) fn was_closed(error: &RedisError) -> bool {
     error.is_connection_dropped() && !error.is_connection_refusal()
 }
 
 /// Whether an answer to `HELLO 3` or `CLIENT TRACKING` says that there is no such thing here. Other trouble, such as a server
 /// that has too many clients, passes.
-fn is_refusal(error: &RedisError) -> bool {
+pub(crate) fn is_refusal(error: &RedisError) -> bool {
     match error.kind() {
         ErrorKind::RESP3NotSupported | ErrorKind::Server(ServerErrorKind::NoPerm) => true,
         ErrorKind::Server(ServerErrorKind::ResponseError) => {

@@ -40,6 +40,10 @@ script!(/// Counts what is used of the quotas.
 script!(/// Writes an organization's or a project's record.
     PUT_PARENT, "put_parent.lua");
 
+// In the slot of a memo.
+script!(/// Remembers a value for a while, unless something is remembered already.
+    REMEMBER, "remember.lua");
+
 // In the slot of a registry of instances.
 script!(/// Says that an instance is there, and for how long it may believe.
     BEAT, "beat.lua");
@@ -49,3 +53,5 @@ script!(/// Reads which instances are there.
 // Anywhere.
 script!(/// Compares and sets a whole value.
     SWAP, "swap.lua");
+script!(/// Writes something that ends by itself.
+    CANARY, "canary.lua");

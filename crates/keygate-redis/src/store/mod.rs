@@ -16,6 +16,7 @@ mod create;
 mod delete;
 mod list;
 mod markers;
+mod memo;
 mod reap;
 mod records;
 mod replace;
@@ -40,10 +41,12 @@ use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Listing, QuotaUse, RecordPage, Store, StoreError, WriteRefusal, Written,
+    Acknowledgement, CreateRefusal, Deployment, Depth, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
+    StoreError, WriteRefusal, Written,
 };
 
 use crate::coherence::{Audience, told_everywhere};
+use crate::examine::examine;
 use crate::layout::{Layout, Namespace};
 use crate::link::Link;
 use crate::settings::{RedisSettings, SettingsError, Terms};
@@ -60,6 +63,8 @@ const RESERVATION: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct RedisStore {
     link: Link,
+    /// None over a pool. For an examination, which makes connections of its own.
+    settings: Option<RedisSettings>,
     audience: Arc<Audience>,
     layout: Layout,
     reservation: Duration,
@@ -71,7 +76,8 @@ impl RedisStore {
     #[must_use]
     pub fn connect(settings: RedisSettings) -> Self {
         let audience = audience(settings.namespace.clone(), settings.terms);
-        Self::over(Link::new(settings, Arc::clone(&audience)), audience)
+        let link = Link::new(settings.clone(), Arc::clone(&audience));
+        Self::over(link, Some(settings), audience)
     }
 
     /// A store that uses a pool that is already there. Its address and time limits are the pool's own, except that no
@@ -84,12 +90,12 @@ impl RedisStore {
     #[must_use]
     pub fn from_pool(pool: Pool, namespace: Namespace) -> Self {
         let audience = audience(namespace, Terms::default());
-        Self::over(Link::pooled(pool, Arc::clone(&audience)), audience)
+        Self::over(Link::pooled(pool, Arc::clone(&audience)), None, audience)
     }
 
-    fn over(link: Link, audience: Arc<Audience>) -> Self {
+    fn over(link: Link, settings: Option<RedisSettings>, audience: Arc<Audience>) -> Self {
         let layout = audience.layout.clone();
-        Self { link, audience, layout, reservation: RESERVATION, unsettled: Unsettled::default() }
+        Self { link, settings, audience, layout, reservation: RESERVATION, unsettled: Unsettled::default() }
     }
 
     /// The lease H, as [`RedisSettings::with_lease`] sets it: for stores over a pool.
@@ -234,7 +240,19 @@ impl Store for RedisStore {
         self.write_project(record, expected).await
     }
 
+    async fn remember(&self, name: &MemoName, value: &[u8], ttl: Duration) -> Result<Option<Vec<u8>>, StoreError> {
+        self.remember_memo(name, value, ttl).await
+    }
+
+    async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError> {
+        self.recall_memo(name).await
+    }
+
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
         self.count_ring_usage().await
+    }
+
+    async fn examine(&self, _: Depth) -> Vec<Finding> {
+        examine(&self.link, self.settings.as_ref(), &self.audience).await
     }
 }

@@ -15,8 +15,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! Every promise uses organizations and ring entries that no other has, and real time only (ends of keys are a day ago
-//! or years ahead), so a store may be shared and may have a clock of its own. The crate needs tokio with its macros
+//! Every promise uses organizations, memos and ring entries that no other has, and real time only (ends of keys are a
+//! day ago or years ahead, and what is soon over is waited for), so a store may be shared and may have a clock of its own. The crate needs tokio with its macros
 //! and its multi-threaded runtime among the dependencies of its tests.
 
 // A broken promise ends its test, with the reason.
@@ -27,6 +27,7 @@ mod creation;
 mod deletion;
 mod ear;
 mod listing;
+mod memo;
 mod model;
 mod parents;
 mod quota;
@@ -48,6 +49,7 @@ pub use coherence::*;
 pub use creation::*;
 pub use deletion::*;
 pub use listing::*;
+pub use memo::*;
 pub use model::*;
 pub use parents::*;
 pub use quota::*;
@@ -148,6 +150,11 @@ macro_rules! store_contract {
                 projects_belong_to_one_organization,
                 the_deployment_marker_is_compare_and_set,
                 one_of_concurrent_set_ups_wins,
+                the_first_to_remember_wins,
+                concurrent_rememberers_agree_on_one,
+                a_memo_is_over_when_its_time_has_passed,
+                memos_of_other_names_are_apart,
+                a_large_memo_is_refused,
                 ring_usage_counts_usable_keys_per_entry,
                 a_watcher_is_told_of_every_write_of_a_key,
                 a_watcher_is_told_of_every_key_of_a_batch,

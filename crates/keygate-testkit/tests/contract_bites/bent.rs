@@ -14,8 +14,8 @@ use keygate_core::record::{
 };
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Listing, MemoryStore, QuotaUse, RecordPage, Store, StoreError,
-    WriteRefusal, Written,
+    Acknowledgement, CreateRefusal, Deployment, Listing, MAX_MEMO_BYTES, MemoName, MemoryStore, QuotaUse, RecordPage,
+    Store, StoreError, WriteRefusal, Written,
 };
 
 use crate::crier::Criers;
@@ -51,6 +51,12 @@ pub(crate) enum Bend {
     LoadsWithoutTheProject,
     SaysItAskedLater,
     NeverKnowsWhoWasTold,
+    RemembersTheLast,
+    LooksBeforeItRemembers,
+    RemembersForEver,
+    GivesMemosMoreTime,
+    RemembersByHalfTheName,
+    RemembersWhatIsLarge,
 }
 
 #[derive(Debug)]
@@ -60,10 +66,25 @@ struct Bent {
     criers: Criers,
     /// What was loaded first of each key.
     loaded: Mutex<BTreeMap<KeyId, Option<KeyRecord>>>,
+    /// What is remembered in the place of the memory store, and without an end.
+    memos: Mutex<BTreeMap<MemoName, Vec<u8>>>,
 }
 
 pub(crate) fn bent(bend: Bend) -> Arc<dyn Store> {
-    Arc::new(Bent { inner: MemoryStore::new(), bend, criers: Criers::new(bend), loaded: Mutex::default() })
+    Arc::new(Bent {
+        inner: MemoryStore::new(),
+        bend,
+        criers: Criers::new(bend),
+        loaded: Mutex::default(),
+        memos: Mutex::default(),
+    })
+}
+
+/// The first half of a name.
+fn half(name: &MemoName) -> MemoName {
+    let mut bytes = *name.as_bytes();
+    bytes[16..].fill(0);
+    MemoName::from_bytes(bytes)
 }
 
 impl Bent {
@@ -255,6 +276,44 @@ impl Store for Bent {
         expected: Option<Revision>,
     ) -> Result<Acknowledgement, WriteRefusal> {
         self.inner.put_project(record, expected).await
+    }
+
+    async fn remember(&self, name: &MemoName, value: &[u8], ttl: Duration) -> Result<Option<Vec<u8>>, StoreError> {
+        let memos = || self.memos.lock().unwrap();
+        match self.bend {
+            Bend::RemembersTheLast => Ok(memos().insert(*name, value.to_vec())),
+            Bend::LooksBeforeItRemembers => {
+                let held = memos().get(name).cloned();
+                tokio::task::yield_now().await;
+                if held.is_none() {
+                    memos().insert(*name, value.to_vec());
+                }
+                Ok(held)
+            }
+            Bend::GivesMemosMoreTime => {
+                let held = self.inner.remember(name, value, ttl).await?;
+                if let Some(held) = &held {
+                    memos().insert(*name, held.clone());
+                }
+                Ok(held)
+            }
+            Bend::RemembersForEver => self.inner.remember(name, value, Duration::MAX).await,
+            Bend::RemembersByHalfTheName => self.inner.remember(&half(name), value, ttl).await,
+            Bend::RemembersWhatIsLarge => {
+                let value = &value[..value.len().min(MAX_MEMO_BYTES)];
+                self.inner.remember(name, value, ttl).await
+            }
+            _ => self.inner.remember(name, value, ttl).await,
+        }
+    }
+
+    async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError> {
+        let held = self.memos.lock().unwrap().get(name).cloned();
+        match held {
+            Some(held) => Ok(Some(held)),
+            None if self.is(Bend::RemembersByHalfTheName) => self.inner.recall(&half(name)).await,
+            None => self.inner.recall(name).await,
+        }
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

@@ -50,6 +50,11 @@ bites! {
     a_users_list_holds_that_users_keys_alone: ListsTheWholeOrganization,
     the_deployment_marker_is_compare_and_set: SetsUpTwice,
     one_of_concurrent_set_ups_wins: SetsUpTwice,
+    the_first_to_remember_wins: RemembersTheLast,
+    concurrent_rememberers_agree_on_one: RemembersTheLast | LooksBeforeItRemembers,
+    a_memo_is_over_when_its_time_has_passed: RemembersForEver | GivesMemosMoreTime,
+    memos_of_other_names_are_apart: RemembersByHalfTheName,
+    a_large_memo_is_refused: RemembersWhatIsLarge,
 }
 
 // What never comes is waited for in no time.

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use keygate_core::key::Bucket;
 use redis::{ErrorKind, RedisError, Value};
 
-use super::slots::{all_buckets, has, slot_of};
+use super::slots::{Ranges, SLOTS, all_buckets, has, slot_of};
 use super::view::NodeId;
 use crate::settings::Host;
 
@@ -57,6 +58,31 @@ pub(super) fn primaries(ranges: Vec<Range>, answered_at: &str) -> BTreeMap<NodeI
         .collect()
 }
 
+/// A primary, and the buckets it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub(crate) host: Host,
+    pub(crate) buckets: Vec<Bucket>,
+}
+
+/// All primaries that have any slot, as one that answered at this host names them.
+pub(crate) fn shares(ranges: &[Range], answered_at: &str) -> Vec<Share> {
+    let mut ends: BTreeMap<&NodeId, (Host, Ranges)> = BTreeMap::new();
+    for range in ranges {
+        let name = range.host.clone().unwrap_or_else(|| answered_at.to_owned());
+        let (_, slots) = ends.entry(&range.id).or_insert_with(|| (Host { name, port: range.port }, Ranges::new()));
+        slots.push((range.first, range.last));
+    }
+    let buckets = |slots: &Ranges| all_buckets().filter(|bucket| has(slots, slot_of(*bucket))).collect();
+    ends.into_values().map(|(host, slots)| Share { host, buckets: buckets(&slots) }).collect()
+}
+
+/// The slots that nobody has.
+pub(crate) fn uncovered(ranges: &[Range]) -> Vec<u16> {
+    let slots: Ranges = ranges.iter().map(|range| (range.first, range.last)).collect();
+    (0..SLOTS).filter(|slot| !has(&slots, *slot)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +109,23 @@ mod tests {
         let expected = expected.map(|(id, name)| (NodeId::from(id), Host { name: name.into(), port: 7000 }));
         assert_eq!(found, BTreeMap::from(expected));
         assert!(read(Value::Array(vec![Value::Array(vec![Value::Int(0)])])).is_err());
+    }
+
+    #[test]
+    fn what_nobody_has_is_told_and_who_has_what() {
+        let host = |name: &str| Value::BulkString(name.as_bytes().to_vec());
+        let answer = Value::Array(vec![
+            entry(0, 99, host("redis-1"), "aa"),
+            entry(102, 8000, Value::Nil, "bb"),
+            entry(8001, 16_383, host("redis-1"), "aa"),
+        ]);
+        let ranges = read(answer).unwrap();
+        assert_eq!(uncovered(&ranges), [100, 101]);
+        let shares = shares(&ranges, "10.0.0.1");
+        let hosts: Vec<&str> = shares.iter().map(|share| share.host.name.as_str()).collect();
+        assert_eq!(hosts, ["redis-1", "10.0.0.1"]);
+        let known: usize = shares.iter().map(|share| share.buckets.len()).sum();
+        let missing = all_buckets().filter(|bucket| (100..=101).contains(&slot_of(*bucket))).count();
+        assert_eq!(known + missing, all_buckets().count());
     }
 }

@@ -5,7 +5,8 @@ use keygate_core::key::{BUCKETS, Bucket};
 /// First slot and last slot of each.
 pub(super) type Ranges = Vec<(u16, u16)>;
 
-const SLOTS: u16 = 16_384;
+/// How many there are.
+pub(super) const SLOTS: u16 = 16_384;
 
 /// By the bucket's number.
 static SLOT_OF: [u16; BUCKETS as usize] = {

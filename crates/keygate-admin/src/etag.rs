@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue, header};
 use keygate_core::manager::ManageError;
 use keygate_core::record::Revision;
 use serde::Serialize;
+use utoipa::IntoParams;
 
 use crate::problem::Problem;
 
@@ -26,6 +27,16 @@ impl<T: Serialize> IntoResponse for Tagged<T> {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
+}
+
+/// How the document describes the condition of a change.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code)]
+pub(crate) struct IfMatchHeader {
+    /// Do it only if what is named still has this `ETag`, or `*`.
+    #[param(rename = "If-Match", example = "\"3\"")]
+    if_match: Option<String>,
 }
 
 /// The revisions a change may be made to: what `If-Match` says.
@@ -68,9 +79,9 @@ impl IfMatch {
             return Err(Problem::invalid("If-Match must be * or one entity tag in quotes, as ETag gave it"));
         };
         // A tag that no revision has is one that nothing has: the change is not made.
-        tag.parse()
-            .map(|number| Self::Exactly(Revision(number)))
-            .map_err(|_| Problem::precondition_failed("what is to be changed does not have the entity tag in If-Match"))
+        let revision = tag.parse().ok().map(Revision).filter(|revision| revision.to_string() == tag);
+        let changed = || Problem::precondition_failed("what is to be changed does not have the entity tag in If-Match");
+        revision.map(Self::Exactly).ok_or_else(changed)
     }
 }
 

@@ -21,19 +21,34 @@
 //! |---|---|
 //! | `admin` | what is an instance of the API made of, and what is it allowed? |
 //! | `caller` | who calls, and may they? |
-//! | `body`, `etag`, `problem` | how do requests and answers read? |
-//! | `schema` | what shapes does the document name? |
-//! | `routes` | one file for each group of calls |
+//! | `cost` | what may a request cost? |
+//! | `body`, `fields`, `etag`, `idempotency`, `location`, `problem` | how do requests and answers read? |
+//! | `openapi`, `schema` | how are the calls and their shapes described? |
+//! | `middleware` | what does every request pass: its line in the log, its limits |
+//! | `probe`, `ending`, `metrics` | can keys be checked here, and how does it go? |
+//! | `routes` | one file for each group of calls, and for the pages |
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod admin;
 mod body;
 mod caller;
+mod cost;
+mod ending;
 mod etag;
+mod fields;
+mod idempotency;
+mod location;
+mod metrics;
+mod middleware;
+mod openapi;
+mod probe;
 mod problem;
 mod routes;
 mod schema;
 
 pub use admin::Admin;
+pub use ending::Ending;
 pub use problem::Problem;
 
 /// The management API over a manager, with the default settings: see [`Admin`].

@@ -80,6 +80,7 @@ impl From<ManageError> for Problem {
             ManageError::Conflict { .. } => (StatusCode::CONFLICT, "Changed meanwhile"),
             ManageError::Revoked => (StatusCode::CONFLICT, "The key is revoked"),
             ManageError::InUse => (StatusCode::CONFLICT, "The key is in use"),
+            ManageError::IdempotencyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key reused"),
             ManageError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Busy"),
             ManageError::Setup(_) | ManageError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "Store unavailable"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
@@ -90,9 +91,20 @@ impl From<ManageError> for Problem {
                 tracing::error!(%error, "a management call failed");
                 "The store does not answer as it should at the moment; try again shortly.".to_owned()
             }
+            ManageError::Invalid(error) => named_as_sent(error),
             error => error.to_string(),
         };
         Self::new(status, error.reason(), title, detail)
+    }
+}
+
+/// What is wrong with a field, under the name it is sent by.
+fn named_as_sent(error: &NameError) -> String {
+    match error.field().split_once(' ') {
+        Some(("limit", limit)) => format!("limits.{limit}: {error}"),
+        Some(("rotation", part)) => format!("rotation.{part}: {error}"),
+        _ if error.field() == "expiry" => format!("expires_at: {error}"),
+        _ => error.to_string(),
     }
 }
 

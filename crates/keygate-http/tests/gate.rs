@@ -1,10 +1,10 @@
 //! What becomes of a request at a gate, and of what a gate let in at a requirement.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::net::IpAddr;
 
 use keygate_core::actor::Operator;
-use keygate_core::context::Admission;
+use keygate_core::context::{Admission, RequestContext};
 use keygate_core::denial::{Denial, DenialReason};
 use keygate_core::manager::{ApiKeyManager, Attempt, NewKey};
 use keygate_core::network::{Cidr, CidrSet};
@@ -152,4 +152,33 @@ async fn a_refusal_names_the_realm() {
     for answer in [gate.refuse(&denial), requirement.refuse(&denial)] {
         assert_eq!(answer.header("www-authenticate"), Some("Bearer realm=\"reports\""));
     }
+}
+
+#[tokio::test]
+async fn what_one_request_needs_stands_in_the_place_of_what_all_do() {
+    let manager = manager().await;
+    let reader = key(&manager, |new| {
+        new.scopes = Some(ScopeSet::parse(["reports:read"]).unwrap());
+        new.allowed_ips = CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap();
+    })
+    .await;
+    let gate = Gate::new(manager).require_scope(Scope::new("reports:write").unwrap());
+    let request = [("X-API-Key", reader.as_str())];
+    let client = Some("192.0.2.7".parse().unwrap());
+    let judge = async |context: &RequestContext, peer: Option<IpAddr>| {
+        match gate.judge_for(context, "GET", &request[..], None, peer) {
+            Verdict::Attempt(Attempt::Decided(decision)) => decision,
+            Verdict::Attempt(Attempt::Pending(pending)) => pending.resolve().await,
+            Verdict::Pass(why) => panic!("{why:?}"),
+        }
+        .map_err(|denial| denial.reason())
+    };
+    let reading = RequestContext::new().needing_scope(Scope::new("reports:read").unwrap());
+    assert!(judge(&reading, client).await.is_ok());
+    assert!(judge(&RequestContext::new(), client).await.is_ok());
+    let writing = RequestContext::new().needing_scope(Scope::new("reports:write").unwrap());
+    assert_eq!(judge(&writing, client).await.unwrap_err(), DenialReason::ScopeNotAuthorized);
+    // The address is the request's, whatever the context says.
+    let claimed = reading.from_address("192.0.2.7".parse().unwrap());
+    assert_eq!(judge(&claimed, None).await.unwrap_err(), DenialReason::IpNotAllowed);
 }

@@ -10,7 +10,7 @@
 //! 3. tonic's connection information, over TCP with or without TLS (feature `tonic`).
 //!
 //! Where nothing is found, keys that are bound to networks are refused, and the log says so. What forwarding headers
-//! are worth is the business of [`TrustedProxies`](keygate_http::client_address::TrustedProxies).
+//! are worth is the business of [`TrustedProxies`].
 //!
 //! # Example
 //!
@@ -25,11 +25,23 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::Extensions;
+use http::{Extensions, Request};
+use keygate_http::client_address::TrustedProxies;
+
+use crate::header_lines::HeaderLines;
 
 /// The address at the other end of the connection, as an extension of a request. See the [module docs](self).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PeerAddress(pub SocketAddr);
+
+/// The address of a request's client, as the layers of this crate see it: the peer's, or whom the trusted proxies name.
+/// `None` where the peer's address is not known. The request's extensions are left as they were.
+#[must_use]
+pub fn client_address<B>(request: &mut Request<B>, proxies: &TrustedProxies) -> Option<IpAddr> {
+    let peer = peer_address(request.extensions_mut());
+    let headers = HeaderLines { headers: request.headers(), credentials: &[].into_iter().collect() };
+    keygate_http::client_address::client_address(peer, &headers, proxies)
+}
 
 /// The extensions are left as they were; tonic wants them handed over to be asked.
 pub(crate) fn peer_address(extensions: &mut Extensions) -> Option<IpAddr> {
@@ -67,7 +79,19 @@ fn from_tonic(_: &mut Extensions) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use keygate_core::network::{Cidr, CidrSet};
+
     use super::*;
+
+    #[test]
+    fn a_client_behind_a_trusted_proxy_is_the_one_it_names() {
+        let proxies = TrustedProxies::new(CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap());
+        let mut request = Request::builder().header("X-Forwarded-For", "203.0.113.7").body(()).unwrap();
+        assert_eq!(client_address(&mut request, &proxies), None);
+        request.extensions_mut().insert(PeerAddress(SocketAddr::from(([192, 0, 2, 1], 1))));
+        assert_eq!(client_address(&mut request, &proxies), Some(IpAddr::from([203, 0, 113, 7])));
+        assert_eq!(client_address(&mut request, &TrustedProxies::none()), Some(IpAddr::from([192, 0, 2, 1])));
+    }
 
     #[test]
     fn what_was_put_there_on_purpose_comes_first() {

@@ -4,10 +4,10 @@ use axum::extract::State as StateOf;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use keygate_core::actor::ManagementPermission;
-use keygate_core::manager::OrganizationUpdate;
+use keygate_core::manager::{OrganizationOnce, OrganizationUpdate};
 use keygate_core::names::OrganizationId;
-use keygate_core::record::ParentStatus;
-use serde::{Deserialize, Deserializer};
+use keygate_core::record::{OrganizationRecord, ParentStatus};
+use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -16,9 +16,12 @@ use super::guarded;
 use crate::admin::State;
 use crate::body::{Json, Path};
 use crate::caller::{Caller, OperatorCaller};
-use crate::etag::{IfMatch, Tagged};
+use crate::etag::{IfMatch, IfMatchHeader, Tagged};
+use crate::fields::{Word, given, named};
+use crate::idempotency::{Idempotency, IdempotencyHeader, replayed};
+use crate::location::Mount;
 use crate::problem::Problem;
-use crate::schema::{OrganizationShape, ParentStatusShape};
+use crate::schema::{OrganizationIdShape, OrganizationShape, ParentStatusShape};
 
 pub(super) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new()
@@ -32,11 +35,13 @@ pub(super) fn routes() -> OpenApiRouter<State> {
 #[serde(deny_unknown_fields)]
 struct NewOrganization {
     /// Its id.
-    #[schema(value_type = String, example = "acme", pattern = "^[A-Za-z0-9._-]{1,128}$")]
+    #[schema(value_type = OrganizationIdShape)]
     organization_id: OrganizationId,
     /// How many keys it may have; null or none is the server's default.
+    #[schema(maximum = 1_000_000_000_000_u64)]
     max_keys: Option<u64>,
     /// How many keys each of its users may have; null or none is the server's default.
+    #[schema(maximum = 1_000_000_000_000_u64)]
     max_keys_per_user: Option<u64>,
 }
 
@@ -45,53 +50,70 @@ struct NewOrganization {
 #[serde(deny_unknown_fields)]
 struct OrganizationChange {
     /// Whether its keys may be used.
-    #[schema(value_type = Option<ParentStatusShape>)]
-    status: Option<ParentStatus>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = ParentStatusShape, required = false)]
+    status: Option<Word<ParentStatus>>,
     /// How many keys it may have; null goes back to the server's default.
     #[serde(default, deserialize_with = "named")]
-    #[schema(value_type = Option<u64>)]
+    #[schema(value_type = Option<u64>, maximum = 1_000_000_000_000_u64)]
     max_keys: Option<Option<u64>>,
     /// How many keys each of its users may have; null goes back to the server's default.
     #[serde(default, deserialize_with = "named")]
-    #[schema(value_type = Option<u64>)]
+    #[schema(value_type = Option<u64>, maximum = 1_000_000_000_000_u64)]
     max_keys_per_user: Option<Option<u64>>,
-}
-
-/// A field that may be null: `None` only where it is not there.
-fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 /// Set an organization up
 ///
 /// An organization that nobody has set up exists with the defaults, so this is for those that are to have quotas of
-/// their own. The operator's alone.
+/// their own. The operator's alone. With `Idempotency-Key` a request may be sent again when its answer was lost.
 #[utoipa::path(
     post, path = "/v1/organizations", tag = "organizations", operation_id = "createOrganization",
+    params(
+        IdempotencyHeader,
+    ),
+    request_body(content = NewOrganization),
     responses(
-        (status = 201, description = "It is set up.", body = OrganizationShape),
-        (status = 409, description = "It was set up before.", body = Problem, content_type = "application/problem+json"),
+        (status = 201, description = "It is set up.", body = OrganizationShape, headers(
+            ("Location" = String, description = "Where it is shown."),
+            ("ETag" = String, description = "Its revision."),
+            ("Idempotent-Replayed" = String, description = "`true` where an earlier request had set it up."),
+        )),
+        (status = 409, description = "It was set up before (`already_exists`), or is the operator's own (`reserved`)."),
+        (status = 422, description = "A field is unknown, missing, or holds what it must not (`invalid_field`); or the \
+            `Idempotency-Key` was used for another request (`idempotency_key_reused`)."),
     ),
 )]
 async fn create(
     StateOf(state): StateOf<State>,
     OperatorCaller(operator): OperatorCaller,
+    mount: Mount,
+    Idempotency(idempotency): Idempotency,
     Json(new): Json<NewOrganization>,
 ) -> Result<Response, Problem> {
     let mut settings = OrganizationUpdate::default();
     settings.max_keys = Some(new.max_keys);
     settings.max_keys_per_user = Some(new.max_keys_per_user);
-    let record = state.manager().create_organization(&operator, &new.organization_id, &settings).await?;
-    Ok((StatusCode::CREATED, Tagged { revision: record.revision, body: record }).into_response())
+    let (manager, id) = (state.manager(), &new.organization_id);
+    let outcome = match &idempotency {
+        None => OrganizationOnce::Now(manager.create_organization(&operator, id, &settings).await?),
+        Some(key) => manager.create_organization_once(&operator, id, &settings, key).await?,
+    };
+    let answer = |record: OrganizationRecord| {
+        (StatusCode::CREATED, mount.organization(id), Tagged { revision: record.revision, body: record })
+    };
+    Ok(match outcome {
+        OrganizationOnce::Now(record) => answer(record).into_response(),
+        OrganizationOnce::Before(record) => replayed(answer(record)),
+    })
 }
 
 /// Show an organization
 #[utoipa::path(
     get, path = "/v1/organizations/{org}", tag = "organizations", operation_id = "showOrganization",
-    params(("org" = String, Path, description = "The organization's id.")),
+    params(("org" = OrganizationIdShape, Path, description = "The organization's id.")),
     responses(
-        (status = 200, description = "The organization.", body = OrganizationShape),
-        (status = 404, description = "There is none within the caller's reach.", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The organization.", body = OrganizationShape, headers(("ETag" = String, description = "Its revision."))),
     ),
 )]
 async fn show(
@@ -109,13 +131,14 @@ async fn show(
 #[utoipa::path(
     patch, path = "/v1/organizations/{org}", tag = "organizations", operation_id = "updateOrganization",
     params(
-        ("org" = String, Path, description = "The organization's id."),
-        ("If-Match" = Option<String>, Header, description = "Change it only if it still has this ETag."),
+        ("org" = OrganizationIdShape, Path, description = "The organization's id."),
+        IfMatchHeader,
     ),
+    request_body(content = OrganizationChange),
     responses(
-        (status = 200, description = "The organization as it now is.", body = OrganizationShape),
-        (status = 409, description = "It is reserved, or keeps changing.", body = Problem, content_type = "application/problem+json"),
-        (status = 412, description = "It has changed since.", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "The organization as it now is.", body = OrganizationShape, headers(("ETag" = String, description = "Its revision."))),
+        (status = 409, description = "It is the operator's own (`reserved`), or keeps changing (`revision_conflict`)."),
+        (status = 412, description = "It has changed since: `revision_conflict`."),
     ),
 )]
 async fn update(
@@ -126,7 +149,7 @@ async fn update(
     Json(change): Json<OrganizationChange>,
 ) -> Result<Response, Problem> {
     let mut update = OrganizationUpdate::default();
-    update.status = change.status;
+    update.status = change.status.map(|Word(status)| status);
     update.max_keys = change.max_keys;
     update.max_keys_per_user = change.max_keys_per_user;
     let updated = state.manager().update_organization(&operator, &organization, &update, if_match.expected()).await;

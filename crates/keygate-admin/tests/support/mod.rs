@@ -2,16 +2,19 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use keygate_admin::Admin;
 use keygate_core::actor::{Actor, Operator};
+use keygate_core::clock::{Clock, SystemClock};
 use keygate_core::manager::{ApiKeyManager, NewKey};
 use keygate_core::ring::{MasterSecret, SecretRing};
 use keygate_core::scope::ScopeSet;
-use keygate_core::store::MemoryStore;
+use keygate_core::store::{MemoryStore, Store};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -29,6 +32,8 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: http::HeaderMap,
     pub body: Value,
+    /// The body as it was sent.
+    pub text: String,
 }
 
 impl Answer {
@@ -42,6 +47,17 @@ impl Answer {
     }
 }
 
+/// That it was not done for this reason, which names this word, and is said in the form of all problems.
+#[track_caller]
+pub fn assert_problem(answer: &Answer, status: u16, reason: &str, word: &str) {
+    assert_eq!((answer.status.as_u16(), answer.reason()), (status, reason), "{answer:?}");
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!(answer.body["status"], status);
+    assert_eq!(answer.body["type"], format!("urn:keygate:problem:{reason}"));
+    assert!(answer.body["detail"].as_str().unwrap().contains(word), "{word}: {answer:?}");
+}
+
 /// Who acts outside the API.
 pub fn boss() -> Operator {
     Operator::named("tests".parse().unwrap())
@@ -52,12 +68,31 @@ impl Api {
         Self::over(MemoryStore::new()).await
     }
 
-    pub async fn over(store: impl keygate_core::store::Store) -> Self {
+    pub async fn over(store: impl Store) -> Self {
+        Self::with(store, SystemClock).await
+    }
+
+    pub async fn over_shared(store: Arc<dyn Store>) -> Self {
+        Self::begin(store, SystemClock).await
+    }
+
+    pub async fn with(store: impl Store, clock: impl Clock) -> Self {
+        Self::begin(Arc::new(store), clock).await
+    }
+
+    async fn begin(store: Arc<dyn Store>, clock: impl Clock) -> Self {
         let ring = SecretRing::new(&MasterSecret::generate().unwrap());
-        let manager = ApiKeyManager::builder(store, ring).build().unwrap();
+        let manager = ApiKeyManager::builder_shared(store, ring).clock(clock).build().unwrap();
         let operator = manager.ensure_operator_key(&boss()).await.unwrap().unwrap().text.expose().to_owned();
         let router = Admin::new(manager.clone()).router();
         Self { manager, router, operator }
+    }
+
+    /// With settings of the API's own.
+    pub async fn built(store: impl keygate_core::store::Store, settings: impl FnOnce(Admin) -> Admin) -> Self {
+        let api = Self::over(store).await;
+        let router = settings(Admin::new(api.manager.clone())).router();
+        Self { router, ..api }
     }
 
     /// A tenant's key with these permissions, which may hand out what these patterns cover.
@@ -75,6 +110,17 @@ impl Api {
     }
 
     pub async fn send(&self, key: &str, call: &str, headers: &[(&str, &str)], body: Option<Value>) -> Answer {
+        match body {
+            Some(body) => {
+                let headers = [&[("Content-Type", "application/json")], headers].concat();
+                self.raw(key, call, &headers, body.to_string()).await
+            }
+            None => self.raw(key, call, headers, Body::empty()).await,
+        }
+    }
+
+    /// A call with a body of any kind, and no headers but these.
+    pub async fn raw(&self, key: &str, call: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
         let (method, path) = call.split_once(' ').unwrap();
         let mut request = Request::builder().method(method).uri(path);
         if !key.is_empty() {
@@ -83,17 +129,22 @@ impl Api {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let body = match body {
-            Some(body) => {
-                request = request.header("Content-Type", "application/json");
-                Body::from(body.to_string())
-            }
-            None => Body::empty(),
-        };
-        let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
+        let response = self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Answer { status: parts.status, headers: parts.headers, body }
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        }
+    }
+
+    /// Makes a key through the API, and gives the answer's body.
+    pub async fn make(&self, key: &str, organization: &str, asked: Value) -> Value {
+        let made = self.call(key, &format!("POST /v1/organizations/{organization}/keys"), Some(asked)).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        made.body
     }
 }

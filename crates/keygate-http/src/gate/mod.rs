@@ -148,13 +148,27 @@ impl Gate {
         query: Option<&str>,
         peer: Option<IpAddr>,
     ) -> Verdict {
+        self.judge_for(&self.context, method, headers, query, peer)
+    }
+
+    /// [`judge`](Self::judge), for a gate that is told with each request what this one needs: `context` stands in the
+    /// place of the environment, the scopes and the permissions the gate was made with. The client's address is that
+    /// of the request all the same.
+    pub fn judge_for<H: Headers + ?Sized>(
+        &self,
+        context: &RequestContext,
+        method: &str,
+        headers: &H,
+        query: Option<&str>,
+        peer: Option<IpAddr>,
+    ) -> Verdict {
         if self.allow_preflight && is_preflight(method, headers) {
             return Verdict::Pass(WithoutKey::Preflight);
         }
         match self.sources.read(headers, query) {
             Ok(credential) => {
                 let address = client_address(peer, headers, &self.proxies);
-                let context = RequestView::from(&self.context).at_address(address);
+                let context = RequestView::from(context).at_address(address);
                 Verdict::Attempt(self.manager.attempt(credential.as_bytes(), context))
             }
             Err(denial) if self.optional && denial.reason() == DenialReason::MissingKey => {

@@ -66,4 +66,5 @@ mod service;
 
 pub use future::ResponseFuture;
 pub use layer::ApiKeyLayer;
+pub use request::HttpGate;
 pub use service::ApiKeyService;

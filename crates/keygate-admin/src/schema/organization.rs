@@ -1,7 +1,9 @@
-//! Shapes that the document names: those of the core's own types, whose JSON is written there.
+//! What stands above keys.
 
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use super::values::OrganizationIdShape;
 
 /// Whether the keys of an organization or a project may be used.
 #[derive(Debug, Serialize, ToSchema)]
@@ -19,17 +21,15 @@ pub(crate) enum ParentStatusShape {
 #[schema(as = Organization)]
 pub(crate) struct OrganizationShape {
     /// Its id.
-    #[schema(example = "acme", pattern = "^[A-Za-z0-9._-]{1,128}$")]
-    organization_id: String,
+    organization_id: OrganizationIdShape,
     /// Counts its writes; 0 for one that nobody configured.
     revision: u64,
     /// Whether its keys may be used.
-    #[schema(inline = false)]
     status: ParentStatusShape,
     /// How many keys it may have; null is the server's default.
-    #[schema(required)]
+    #[schema(required, maximum = 1_000_000_000_000_u64)]
     max_keys: Option<u64>,
     /// How many keys each of its users may have; null is the server's default.
-    #[schema(required)]
+    #[schema(required, maximum = 1_000_000_000_000_u64)]
     max_keys_per_user: Option<u64>,
 }

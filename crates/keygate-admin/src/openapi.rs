@@ -1,0 +1,212 @@
+//! The document of the API (OpenAPI 3.1). What all calls have in common is said here, once.
+
+use http::StatusCode;
+use utoipa::OpenApi;
+use utoipa::openapi::header::{Header, HeaderBuilder};
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Content, Ref, RefOr, ServerBuilder};
+
+use crate::problem::Problem;
+
+/// Where the calls are that need a key.
+const GUARDED: &str = "/v1/";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "keygate",
+        description = "API keys: make them, check them, stop them.\n\n\
+                       Every call under `/v1` needs a key, in `Authorization: Bearer` or `X-API-Key`: an operator's, of \
+                       the organization `system`, or one of the organization whose keys it is to manage. Bodies are \
+                       JSON, times are those of RFC 3339 in UTC. Fields that are not described here are refused. What \
+                       is not done is answered with a problem (RFC 9457), whose `reason` is a stable word.",
+    ),
+    tags(
+        (name = "organizations", description = "Tenants: their status and their quotas."),
+        (name = "keys", description = "The keys of an organization."),
+        (name = "self", description = "The key a call is made with."),
+        (name = "server", description = "What this server is up to. These calls need no key."),
+        (name = "checking", description = "Whether a request may go on, for services that do not run keygate themselves."),
+    ),
+    security(("bearer" = []), ("header" = [])),
+    components(schemas(Problem)),
+)]
+struct Document;
+
+/// The document before any call is in it.
+pub(crate) fn begun() -> utoipa::openapi::OpenApi {
+    let mut document = Document::openapi();
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("API key").build();
+    let header = ApiKey::Header(ApiKeyValue::new("X-API-Key"));
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    components.add_security_scheme("header", SecurityScheme::ApiKey(header));
+    components.responses.extend(COMMON.iter().map(|common| (common.name.to_owned(), common.response().into())));
+    document
+}
+
+/// The document with all calls in it, and with what each of them may be answered beside what it says itself.
+pub(crate) fn finished(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    for (path, item) in &mut document.paths.paths {
+        for operation in operations(item).filter(|_| path.starts_with(GUARDED)) {
+            add_problems(path, operation);
+        }
+    }
+    document
+}
+
+/// The document of an API that begins at this path.
+pub(crate) fn mounted(document: &utoipa::openapi::OpenApi, begin: &str) -> utoipa::openapi::OpenApi {
+    let server = ServerBuilder::new().url(begin).description(Some("This server.")).build();
+    let mut document = document.clone();
+    document.servers = Some(vec![server]);
+    document
+}
+
+/// All operations of a path.
+pub(crate) fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem { get, put, post, delete, patch, .. } = item;
+    [get, put, post, delete, patch].into_iter().filter_map(Option::as_mut)
+}
+
+/// A problem that many calls may be answered with.
+struct Common {
+    status: StatusCode,
+    name: &'static str,
+    description: &'static str,
+    /// The header that comes with it, and what it says.
+    header: Option<(&'static str, &'static str)>,
+    /// Whether a call with this path may be answered with it.
+    applies: fn(&str, &Operation) -> bool,
+}
+
+const RETRY_AFTER: Option<(&str, &str)> = Some(("Retry-After", "In how many seconds to try again."));
+
+/// Whether an operation takes something that could be wrong.
+fn takes_values(_: &str, operation: &Operation) -> bool {
+    operation.request_body.is_some() || operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty())
+}
+
+fn takes_body(_: &str, operation: &Operation) -> bool {
+    operation.request_body.is_some()
+}
+
+fn always(_: &str, _: &Operation) -> bool {
+    true
+}
+
+const COMMON: [Common; 10] = [
+    Common {
+        status: StatusCode::BAD_REQUEST,
+        name: "Malformed",
+        description: "The request has more than one credential (`multiple_credentials`), or its body is not JSON \
+                      (`malformed_body`).",
+        header: None,
+        applies: always,
+    },
+    Common {
+        status: StatusCode::UNAUTHORIZED,
+        name: "KeyRefused",
+        description: "The key is missing, or may not be used: `missing_key`, `malformed_key`, `invalid_key`, \
+                      `key_inactive`, `key_revoked`, `key_expired`, `key_not_yet_valid`.",
+        header: Some(("WWW-Authenticate", "What to send (RFC 6750).")),
+        applies: always,
+    },
+    Common {
+        status: StatusCode::FORBIDDEN,
+        name: "Forbidden",
+        description: "The key is valid and may not do this: `permission_denied`, `not_grantable`, `ip_not_allowed`, \
+                      `organization_suspended`, `project_suspended`.",
+        header: None,
+        applies: always,
+    },
+    Common {
+        status: StatusCode::NOT_FOUND,
+        name: "NotFound",
+        description: "What the path names does not exist, or is not within the key's reach: `not_found`.",
+        header: None,
+        applies: |path, _| path.contains('{'),
+    },
+    Common {
+        status: StatusCode::PAYLOAD_TOO_LARGE,
+        name: "BodyTooLarge",
+        description: "The body is too large: `body_too_large`.",
+        header: None,
+        applies: takes_body,
+    },
+    Common {
+        status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        name: "UnsupportedMediaType",
+        description: "The body is not sent as `application/json`: `unsupported_media_type`.",
+        header: None,
+        applies: takes_body,
+    },
+    Common {
+        status: StatusCode::UNPROCESSABLE_ENTITY,
+        name: "InvalidField",
+        description: "A field or a parameter is unknown, missing, or holds what it must not; `detail` names it: \
+                      `invalid_field`.",
+        header: None,
+        applies: takes_values,
+    },
+    Common {
+        status: StatusCode::TOO_MANY_REQUESTS,
+        name: "TooManyRequests",
+        description: "A limit of the key is used up: `rate_limit_exceeded`.",
+        header: RETRY_AFTER,
+        applies: always,
+    },
+    Common {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        name: "Unavailable",
+        description: "The store cannot be asked at the moment (`store_unavailable`), or too much is asked at once \
+                      (`busy`).",
+        header: RETRY_AFTER,
+        applies: always,
+    },
+    Common {
+        status: StatusCode::GATEWAY_TIMEOUT,
+        name: "TimedOut",
+        description: "It was not done in time, and a change may have been made all the same: `timed_out`.",
+        header: None,
+        applies: always,
+    },
+];
+
+impl Common {
+    fn response(&self) -> Response {
+        let mut response = ResponseBuilder::new().description(self.description).build();
+        if let Some((name, description)) = self.header {
+            response.headers.insert(name.to_owned(), header(description).into());
+        }
+        be_problem(&mut response);
+        response
+    }
+}
+
+fn header(description: &str) -> Header {
+    HeaderBuilder::new().schema(Header::default().schema).description(Some(description)).build()
+}
+
+fn be_problem(response: &mut Response) {
+    let content = Content::new(Some(Ref::from_schema_name("Problem")));
+    response.content.insert("application/problem+json".to_owned(), content.into());
+}
+
+/// Adds what a call may be answered with where it is not done. What it says of a status itself stands.
+fn add_problems(path: &str, operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && status.as_str() >= "400"
+            && response.content.is_empty()
+        {
+            be_problem(response);
+        }
+    }
+    for common in COMMON.iter().filter(|common| (common.applies)(path, operation)).collect::<Vec<_>>() {
+        let reference = || RefOr::Ref(Ref::from_response_name(common.name));
+        operation.responses.responses.entry(common.status.as_str().to_owned()).or_insert_with(reference);
+    }
+}

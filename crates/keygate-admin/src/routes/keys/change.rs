@@ -1,0 +1,175 @@
+//! Showing a key, changing it, erasing it.
+
+use axum::extract::State as StateOf;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use keygate_core::actor::ManagementPermission;
+use keygate_core::key::KeyId;
+use keygate_core::limits::Limits;
+use keygate_core::manager::{KeyUpdate, ManageError};
+use keygate_core::names::{Description, KeyName, Tag};
+use keygate_core::network::CidrSet;
+use keygate_core::record::{Metadata, RotationSchedule};
+use keygate_core::scope::ScopeSet;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::expiry::expiry;
+use crate::admin::State;
+use crate::body::{Json, Path};
+use crate::caller::Caller;
+use crate::etag::{IfMatch, IfMatchHeader, Tagged};
+use crate::fields::{Object, Time, given, named};
+use crate::problem::Problem;
+use crate::routes::guarded;
+use crate::schema::{KeyIdShape, KeyShape, NetworkShape, NewLimitsShape, NewRotationShape, ScopeShape, TagShape};
+
+pub(super) fn routes() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(guarded(routes!(show), ManagementPermission::KeysRead))
+        .routes(guarded(routes!(update), ManagementPermission::KeysWrite))
+        .routes(guarded(routes!(erase), ManagementPermission::KeysWrite))
+}
+
+/// What is to change of a key. What is not named stays as it is; whose it is and where it may be used never changes.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = KeyChange)]
+struct Asked {
+    /// What people call it: no control or invisible characters.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 100)]
+    name: Option<KeyName>,
+    /// What it is for: no control or invisible characters.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false, max_length = 500)]
+    description: Option<Description>,
+    /// Words it is found by, all of them.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<TagShape>, required = false, max_items = 32)]
+    tags: Option<Vec<Tag>>,
+    /// What its holder may do, all of it.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<ScopeShape>, required = false, max_items = 64)]
+    permissions: Option<ScopeSet>,
+    /// What it may be used on, all of it.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<ScopeShape>, required = false, max_items = 64)]
+    scopes: Option<ScopeSet>,
+    /// How much may be asked of it.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = NewLimitsShape, required = false)]
+    limits: Option<Object<Limits>>,
+    /// Networks it may be used from, all of them; empty is anywhere.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<NetworkShape>, required = false, max_items = 64)]
+    allowed_ips: Option<CidrSet>,
+    /// In how many days from now it ends. Goes without `expires_at`.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = u32, required = false, minimum = 1, maximum = 36_500)]
+    expires_in_days: Option<u32>,
+    /// When it ends: a time to come, at most 36,500 days away; null is never.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Option<Time>>,
+    /// Your own fields, all of them, at most 4,096 bytes as compact JSON.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Object, required = false)]
+    metadata: Option<Metadata>,
+    /// When it is to be rotated; null takes the schedule away.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<NewRotationShape>)]
+    rotation: Option<Option<Object<RotationSchedule>>>,
+}
+
+impl Asked {
+    fn update(self) -> Result<KeyUpdate, Problem> {
+        let mut update = KeyUpdate::new();
+        update.name = self.name;
+        update.description = self.description;
+        update.tags = self.tags;
+        update.permissions = self.permissions;
+        update.scopes = self.scopes;
+        update.limits = self.limits.map(|Object(limits)| limits);
+        update.allowed_ips = self.allowed_ips;
+        update.expiry = expiry(self.expires_in_days, self.expires_at)?;
+        update.metadata = self.metadata;
+        update.rotation_schedule = self.rotation.map(|named| named.map(|Object(schedule)| schedule));
+        Ok(update)
+    }
+}
+
+/// Show a key
+#[utoipa::path(
+    get, path = "/v1/keys/{key_id}", tag = "keys", operation_id = "showKey",
+    params(("key_id" = KeyIdShape, Path, description = "The key's id.")),
+    responses((status = 200, description = "The key.", body = KeyShape, headers(("ETag" = String, description = "Its revision.")))),
+)]
+async fn show(StateOf(state): StateOf<State>, caller: Caller, Path(id): Path<KeyId>) -> Result<Response, Problem> {
+    let key = state.manager().get(&caller.actor, id).await?;
+    Ok(Tagged { revision: key.revision, body: key }.into_response())
+}
+
+/// Change a key
+///
+/// Permissions and scopes must be covered by what the caller's key may grant. So must all that the key holds if it is to be
+/// given another end, other limits or other networks. A change that changes nothing leaves the revision as it is.
+#[utoipa::path(
+    patch, path = "/v1/keys/{key_id}", tag = "keys", operation_id = "updateKey",
+    params(
+        ("key_id" = KeyIdShape, Path, description = "The key's id."),
+        IfMatchHeader,
+    ),
+    request_body(content = Asked),
+    responses(
+        (status = 200, description = "The key as it now is.", body = KeyShape, headers(("ETag" = String, description = "Its revision."))),
+        (status = 409, description = "It is revoked (`key_revoked`), it keeps changing (`revision_conflict`), or an end to \
+            come finds no room in a quota (`quota_reached`)."),
+        (status = 412, description = "It has changed since: `revision_conflict`."),
+    ),
+)]
+async fn update(
+    StateOf(state): StateOf<State>,
+    caller: Caller,
+    Path(id): Path<KeyId>,
+    if_match: IfMatch,
+    Json(asked): Json<Asked>,
+) -> Result<Response, Problem> {
+    let updated = state.manager().update(&caller.actor, id, &asked.update()?, if_match.expected()).await;
+    let key = updated.map_err(|error| if_match.problem(error))?;
+    Ok(Tagged { revision: key.revision, body: key }.into_response())
+}
+
+/// Erase a revoked or expired key
+///
+/// What is erased cannot be brought back. A key that may still be used is to be revoked first.
+#[utoipa::path(
+    delete, path = "/v1/keys/{key_id}", tag = "keys", operation_id = "deleteKey",
+    params(
+        ("key_id" = KeyIdShape, Path, description = "The key's id."),
+        IfMatchHeader,
+    ),
+    responses(
+        (status = 204, description = "It is erased."),
+        (status = 409, description = "It is still in use (`key_in_use`), or was changed at the same moment (`revision_conflict`)."),
+        (status = 412, description = "It has changed since: `revision_conflict`."),
+    ),
+)]
+async fn erase(
+    StateOf(state): StateOf<State>,
+    caller: Caller,
+    Path(id): Path<KeyId>,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    let manager = state.manager();
+    if let Some(expected) = if_match.expected() {
+        let found = manager.get(&caller.actor, id).await?.revision;
+        if found != expected {
+            return Err(if_match.problem(ManageError::Conflict { found }));
+        }
+    }
+    manager.delete(&caller.actor, id).await.map_err(|error| if_match.problem(error))?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,21 @@
+//! Keys: made, listed, shown, changed, stopped, erased.
+
+mod bulk;
+mod change;
+mod create;
+mod expiry;
+mod list;
+mod status;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::admin::State;
+
+pub(super) fn routes() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .merge(create::routes())
+        .merge(list::routes())
+        .merge(bulk::routes())
+        .merge(change::routes())
+        .merge(status::routes())
+}

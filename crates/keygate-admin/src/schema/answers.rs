@@ -1,0 +1,115 @@
+//! What calls answer with beside a key.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::key::{KeyShape, KeyStateShape};
+use super::values::KeyIdShape;
+
+/// A key that was made.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CreatedKey)]
+pub(crate) struct CreatedKeyShape {
+    /// The key itself, for its owner: it is not kept and cannot be shown again. Null in the answer to a request that was
+    /// answered before.
+    #[schema(required)]
+    key: Option<String>,
+    #[serde(flatten)]
+    record: KeyShape,
+}
+
+/// A part of a list of keys, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = KeyPage)]
+pub(crate) struct KeyPageShape {
+    /// The keys. A filtered page may be short, or empty, and still have a next one.
+    keys: Vec<KeyShape>,
+    /// What to send as `cursor` for the next page; null on the last.
+    #[schema(required)]
+    next_cursor: Option<String>,
+}
+
+/// A key was revoked.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Revocation)]
+pub(crate) struct RevocationShape {
+    /// The key.
+    key_id: KeyIdShape,
+    /// Since when it is refused. A second revocation answers with the first one's time.
+    revoked_at: DateTime<Utc>,
+    /// How many replicas of the store had the revocation when it answered.
+    replicas: u32,
+    /// Whether it was on disk; null where the store does not tell.
+    #[schema(required)]
+    fsynced: Option<bool>,
+    /// Whether no instance accepts the key any more. Where it is false the key is revoked all the same: connected
+    /// instances have heard of it within milliseconds, and one that is cut off refuses the key when its lease is over.
+    confirmed: bool,
+}
+
+/// A key to which it was not done.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BulkFailure)]
+pub(crate) struct BulkFailureShape {
+    /// The key.
+    key_id: KeyIdShape,
+    /// The stable word for why, as in a problem.
+    #[schema(example = "not_found")]
+    reason: String,
+    /// A sentence for people.
+    #[schema(example = "there is no such key")]
+    detail: String,
+}
+
+/// What came of it: each key that was named is in one of the two lists, once, in the order they were named.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BulkOutcome)]
+pub(crate) struct BulkOutcomeShape {
+    /// The keys to which it was done.
+    successful: Vec<KeyIdShape>,
+    /// Those to which it was not.
+    failed: Vec<BulkFailureShape>,
+}
+
+/// The key a call was made with.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OwnKey)]
+pub(crate) struct OwnKeyShape {
+    #[serde(flatten)]
+    record: KeyShape,
+    /// What it is now: `active`, since it was let in.
+    state: KeyStateShape,
+    /// What it may do in the management of keys.
+    management: Vec<ManagementPermissionShape>,
+}
+
+/// What a key may be permitted to do in the management of keys.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ManagementPermission)]
+pub(crate) enum ManagementPermissionShape {
+    /// To see keys.
+    #[serde(rename = "keys:read")]
+    KeysRead,
+    /// To make, change, stop and erase keys.
+    #[serde(rename = "keys:write")]
+    KeysWrite,
+    /// To ask whether a key is valid.
+    #[serde(rename = "keys:verify")]
+    KeysVerify,
+    /// To see what keys were used for.
+    #[serde(rename = "usage:read")]
+    UsageRead,
+    /// To see who did what.
+    #[serde(rename = "audit:read")]
+    AuditRead,
+    /// To change one's own organization's settings.
+    #[serde(rename = "organization:settings")]
+    OrganizationSettings,
+    /// To set organizations up, suspend them and set their quotas: the operator's alone.
+    #[serde(rename = "organizations:write")]
+    OrganizationsWrite,
+    /// To bring in keys that were made elsewhere: the operator's alone.
+    #[serde(rename = "keys:import")]
+    KeysImport,
+}

@@ -1,0 +1,213 @@
+//! What is shown of a key.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::values::{
+    EnvironmentShape, KeyIdShape, NetworkShape, OrganizationIdShape, ProjectIdShape, ScopeShape, TagShape, UserIdShape,
+};
+
+/// A key, without its secret.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Key)]
+pub(crate) struct KeyShape {
+    /// Its id.
+    key_id: KeyIdShape,
+    /// Counts its writes. It is the `ETag`, in quotes.
+    #[schema(minimum = 1)]
+    revision: u64,
+    /// The organization it belongs to.
+    organization_id: OrganizationIdShape,
+    /// Its owner.
+    user_id: UserIdShape,
+    /// The project it is for; null is none.
+    #[schema(required)]
+    project_id: Option<ProjectIdShape>,
+    /// What people call it.
+    #[schema(min_length = 1, max_length = 100, example = "nightly report")]
+    name: String,
+    /// What it is for.
+    #[schema(max_length = 500)]
+    description: String,
+    /// What its holder may do.
+    #[schema(max_items = 64)]
+    permissions: Vec<ScopeShape>,
+    /// What it may be used on.
+    #[schema(max_items = 64)]
+    scopes: Vec<ScopeShape>,
+    /// What its holder may hand on to keys of their own making.
+    #[schema(max_items = 64)]
+    grantable: Vec<ScopeShape>,
+    /// How much may be asked of it.
+    limits: LimitsShape,
+    /// When it was made.
+    created_at: DateTime<Utc>,
+    /// Who made it: the id of a key, or a word for the operator.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,128}$")]
+    created_by: String,
+    /// When it ends; null is never.
+    #[schema(required)]
+    expires_at: Option<DateTime<Utc>>,
+    /// Before when it is refused; null is from the beginning.
+    #[schema(required)]
+    not_before: Option<DateTime<Utc>>,
+    /// The status its keepers gave it. A key that has ended keeps it: compare `expires_at`.
+    status: KeyStatusShape,
+    /// Since when it has this status.
+    status_changed_at: DateTime<Utc>,
+    /// Why it has this status, if somebody said.
+    #[schema(required, min_length = 1, max_length = 200)]
+    status_reason: Option<String>,
+    /// Words it is found by.
+    #[schema(max_items = 32)]
+    tags: Vec<TagShape>,
+    /// Networks it may be used from; empty is anywhere.
+    #[schema(max_items = 64)]
+    allowed_ips: Vec<NetworkShape>,
+    /// Where it may be used.
+    environment: EnvironmentShape,
+    /// When it is to be rotated; null is without a schedule.
+    #[schema(required)]
+    rotation: Option<RotationShape>,
+    /// How carefully it is kept.
+    security_tier: SecurityTierShape,
+    /// Its place among rotated keys.
+    lineage: LineageShape,
+    /// Your own fields.
+    #[schema(value_type = Object)]
+    metadata: (),
+}
+
+/// The status that its keepers give a key.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = KeyStatus)]
+pub(crate) enum KeyStatusShape {
+    /// In use.
+    Active,
+    /// Stopped, and may be activated again.
+    Inactive,
+    /// Stopped for good.
+    Revoked,
+}
+
+/// What a key is now: its status, or expired.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = KeyState)]
+pub(crate) enum KeyStateShape {
+    /// May be used.
+    Active,
+    /// Stopped, and may be activated again.
+    Inactive,
+    /// Stopped for good.
+    Revoked,
+    /// Ended by itself.
+    Expired,
+}
+
+/// How carefully a key is kept.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = SecurityTier)]
+pub(crate) enum SecurityTierShape {
+    /// Under a keyed digest.
+    Standard,
+    /// Under a slow hash of the keyed digest.
+    High,
+}
+
+/// How much may be asked of a key, in each window of UTC; null is without limit.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Limits)]
+pub(crate) struct LimitsShape {
+    /// In a minute.
+    #[schema(required, minimum = 1, maximum = 1_000_000_000_000_u64)]
+    per_minute: Option<u64>,
+    /// In an hour.
+    #[schema(required, minimum = 1, maximum = 1_000_000_000_000_u64)]
+    per_hour: Option<u64>,
+    /// In a day.
+    #[schema(required, minimum = 1, maximum = 1_000_000_000_000_u64)]
+    per_day: Option<u64>,
+    /// In a calendar month.
+    #[schema(required, minimum = 1, maximum = 1_000_000_000_000_u64)]
+    per_month: Option<u64>,
+    /// How many requests may come at once before the rate of the minute spaces them out.
+    #[schema(required, minimum = 1, maximum = 1_000_000_000_000_u64)]
+    burst: Option<u64>,
+}
+
+/// Limits that a key is to have, all of them: a window that is not named is without limit.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewLimits)]
+pub(crate) struct NewLimitsShape {
+    /// In a minute.
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
+    per_minute: Option<u64>,
+    /// In an hour.
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
+    per_hour: Option<u64>,
+    /// In a day.
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
+    per_day: Option<u64>,
+    /// In a calendar month.
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
+    per_month: Option<u64>,
+    /// How many requests may come at once before the rate of the minute spaces them out. Needs `per_minute`.
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
+    burst: Option<u64>,
+}
+
+/// When a key is to be rotated.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Rotation)]
+pub(crate) struct RotationShape {
+    /// Days between rotations.
+    #[schema(minimum = 1, maximum = 3650)]
+    interval_days: u32,
+    /// Days of warning before one.
+    #[schema(maximum = 3649)]
+    warning_days: u32,
+    /// Whether it happens by itself.
+    auto_rotate: bool,
+    /// Whether the key's owner is told.
+    notify_users: bool,
+    /// Days the old key stays valid.
+    #[schema(maximum = 365)]
+    overlap_days: u32,
+}
+
+/// When a key is to be rotated from now on.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewRotation)]
+pub(crate) struct NewRotationShape {
+    /// Days between rotations.
+    #[schema(minimum = 1, maximum = 3650)]
+    interval_days: u32,
+    /// Days of warning before one, below `interval_days`.
+    #[schema(required = false, default = 7, maximum = 3649)]
+    warning_days: u32,
+    /// Whether it happens by itself.
+    #[schema(required = false, default = false)]
+    auto_rotate: bool,
+    /// Whether the key's owner is told.
+    #[schema(required = false, default = true)]
+    notify_users: bool,
+    /// Days the old key stays valid.
+    #[schema(required = false, default = 7, maximum = 365)]
+    overlap_days: u32,
+}
+
+/// Which keys follow one another by rotation.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Lineage)]
+pub(crate) struct LineageShape {
+    /// The first key of the line.
+    root: KeyIdShape,
+    /// 0 for the first key, one more for each rotation.
+    generation: u32,
+}

@@ -1,0 +1,216 @@
+//! Whether the API answers what its document says that it answers.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+#[path = "support/documented.rs"]
+mod documented;
+mod support;
+
+use std::collections::BTreeSet;
+
+use documented::Documented;
+use keygate_core::store::MemoryStore;
+use keygate_testkit::FaultyStore;
+use serde_json::{Value, json};
+use support::Api;
+
+const ABSENT: &str = "01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f";
+
+fn names(object: &Value) -> BTreeSet<&str> {
+    object.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+fn texts(list: &Value) -> BTreeSet<&str> {
+    list.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_document_is_whole() {
+    let documented = Documented::of(&Api::new().await).await;
+    let document = &documented.document;
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    assert_eq!(document["info"]["title"], "keygate");
+    let tags: Vec<&Value> = document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
+    let mut ids = BTreeSet::new();
+    for (method, path, operation) in documented.operations() {
+        let id = operation["operationId"].as_str().unwrap();
+        assert!(ids.insert(id), "{id} is there twice");
+        assert!(operation["summary"].is_string(), "{id} has no summary");
+        let own = operation["tags"].as_array().unwrap();
+        assert!(own.len() == 1 && tags.contains(&&own[0]), "{id} has tags {own:?}");
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        for name in path.split('{').skip(1).map(|part| part.split('}').next().unwrap()) {
+            let described = parameters.iter().find(|parameter| parameter["name"] == name && parameter["in"] == "path");
+            assert_eq!(described.unwrap()["required"], true, "{id} {name}");
+        }
+        for parameter in &parameters {
+            assert!(parameter["description"].is_string(), "{id} {parameter}");
+            documented.validator(&parameter["schema"], false);
+        }
+        if !path.starts_with("/v1/") {
+            continue;
+        }
+        for status in ["400", "401", "403", "429", "503"] {
+            let problem = documented.resolved(&operation["responses"][status]);
+            let content = &problem["content"]["application/problem+json"]["schema"]["$ref"];
+            assert_eq!(content, "#/components/schemas/Problem", "{id} {status}");
+        }
+        let has = |status: &str| !operation["responses"][status].is_null();
+        assert_eq!(has("404"), path.contains('{'), "{id}");
+        let body = &operation["requestBody"];
+        assert_eq!((has("413"), has("415")), (body.is_object(), body.is_object()), "{id}");
+        if body.is_object() {
+            let optional = ["deactivateKey", "activateKey", "revokeKey"].contains(&id);
+            assert_eq!(body["required"].as_bool().unwrap_or_default(), !optional, "{id}");
+        }
+        assert!(["get", "post", "patch", "delete"].contains(&method));
+    }
+    check_references(&documented, document);
+}
+
+fn check_references(documented: &Documented, value: &Value) {
+    if value["$ref"].is_string() {
+        documented.resolved(value);
+    }
+    match value {
+        Value::Object(fields) => fields.values().for_each(|value| check_references(documented, value)),
+        Value::Array(values) => values.iter().for_each(|value| check_references(documented, value)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn a_key_has_exactly_the_fields_that_are_described() {
+    let api = Api::new().await;
+    let documented = Documented::of(&api).await;
+    let schemas = &documented.document["components"]["schemas"];
+    let made = api.make(&api.operator, "acme", json!({"user_id": "ada", "rotation": {"interval_days": 30}})).await;
+    let shown = api.call(&api.operator, &format!("GET /v1/keys/{}", made["key_id"].as_str().unwrap()), None).await.body;
+    assert_eq!(names(&shown), names(&schemas["Key"]["properties"]));
+    for (part, name) in [("limits", "Limits"), ("rotation", "Rotation"), ("lineage", "Lineage")] {
+        assert_eq!(names(&shown[part]), names(&schemas[name]["properties"]), "{name}");
+    }
+    // Answers say all they can say: nothing of them is left out where it is null.
+    for name in [
+        "Key",
+        "Limits",
+        "Rotation",
+        "Lineage",
+        "KeyPage",
+        "Revocation",
+        "BulkOutcome",
+        "BulkFailure",
+        "Organization",
+        "Problem",
+    ] {
+        assert_eq!(names(&schemas[name]["properties"]), texts(&schemas[name]["required"]), "{name}");
+    }
+    for name in [
+        "NewKey",
+        "KeyChange",
+        "NewLimits",
+        "NewRotation",
+        "StatusChange",
+        "Bulk",
+        "BulkConfig",
+        "NewOrganization",
+        "OrganizationChange",
+    ] {
+        assert_eq!(schemas[name]["additionalProperties"], false, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn every_call_answers_as_is_described() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let api = Api::over(store.clone()).await;
+    let documented = Documented::of(&api).await;
+    let full = json!({
+        "user_id": "ada", "project_id": "web", "name": "n", "description": "d", "permissions": ["keys:read"],
+        "grantable": ["a:**"], "allowed_ips": ["192.0.2.0/24", "2001:db8::1"], "not_before": "2020-01-01T00:00:00Z",
+        "tags": ["a=b"], "metadata": {"a": null}, "rotation": {"interval_days": 30}, "expires_at": null,
+    });
+    let made = api.make(&api.operator, "acme", full.clone()).await;
+    let (id, text) = (made["key_id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    let stranger = api.tenant("globex", &[], &[]).await;
+    let keys = "/v1/organizations/acme/keys";
+    let one = format!("/v1/keys/{id}");
+    let calls: Vec<(&str, String, Option<Value>, u16)> = vec![
+        ("createOrganization", "POST /v1/organizations".into(), Some(json!({"organization_id": "new"})), 201),
+        ("createOrganization", "POST /v1/organizations".into(), Some(json!({"organization_id": "new"})), 409),
+        ("showOrganization", "GET /v1/organizations/acme".into(), None, 200),
+        ("updateOrganization", "PATCH /v1/organizations/acme".into(), Some(json!({"max_keys": 50})), 200),
+        ("updateOrganization", "PATCH /v1/organizations/system".into(), Some(json!({"max_keys": 5})), 409),
+        ("createKey", format!("POST {keys}"), Some(full), 201),
+        ("createKey", format!("POST {keys}"), Some(json!({"user_id": "bob"})), 201),
+        ("listKeys", format!("GET {keys}?limit=1"), None, 200),
+        ("listKeys", format!("GET {keys}"), None, 200),
+        ("bulkKeys", format!("POST {keys}:bulk"), Some(json!({"operation": "activate", "key_ids": [id, ABSENT]})), 200),
+        ("showSelf", "GET /v1/self".into(), None, 200),
+        ("verifyKey", "POST /v1/verify".into(), Some(json!({"key": text, "explain": true})), 200),
+        ("verifyKey", "POST /v1/verify".into(), Some(json!({"key": "nonsense"})), 200),
+        ("authorize", "GET /v1/authorize".into(), None, 200),
+        ("showKey", format!("GET {one}"), None, 200),
+        ("showKey", format!("GET /v1/keys/{ABSENT}"), None, 404),
+        ("updateKey", format!("PATCH {one}"), Some(json!({"name": "other"})), 200),
+        ("deactivateKey", format!("POST {one}/deactivate"), Some(json!({"reason": "r"})), 200),
+        ("activateKey", format!("POST {one}/activate"), None, 200),
+        ("deleteKey", format!("DELETE {one}"), None, 409),
+        ("revokeKey", format!("POST {one}/revoke"), Some(json!({"reason": "r"})), 200),
+        ("showKey", format!("GET {one}"), None, 200),
+        ("deactivateKey", format!("POST {one}/deactivate"), None, 409),
+        ("activateKey", format!("POST {one}/activate"), None, 409),
+        ("updateKey", format!("PATCH {one}"), Some(json!({"name": "x"})), 409),
+        ("deleteKey", format!("DELETE {one}"), None, 204),
+        ("deleteKey", format!("DELETE {one}"), None, 404),
+    ];
+    for (operation, call, body, status) in &calls {
+        let answer = api.call(&api.operator, call, body.clone()).await;
+        assert_eq!(answer.status, *status, "{call} {answer:?}");
+        documented.check(operation, &answer);
+        documented.check(operation, &api.call("", call, body.clone()).await);
+        if !["showSelf", "authorize"].contains(operation) {
+            let refused = api.call(&stranger, call, body.clone()).await;
+            assert_eq!(refused.status, 403, "{call} {refused:?}");
+            documented.check(operation, &refused);
+        }
+        if body.is_some() {
+            for (headers, text) in [(&[("Content-Type", "application/json")][..], "{"), (&[], "{}")] {
+                documented.check(operation, &api.raw(&api.operator, call, headers, text).await);
+            }
+            documented.check(operation, &api.call(&api.operator, call, Some(json!({"unknown": 1}))).await);
+        }
+    }
+    let replay = [("Idempotency-Key", "one")];
+    for (operation, call, body) in [
+        ("createKey", format!("POST {keys}"), json!({"user_id": "ada"})),
+        ("createOrganization", "POST /v1/organizations".to_owned(), json!({"organization_id": "newer"})),
+    ] {
+        for _ in 0..2 {
+            documented.check(operation, &api.send(&api.operator, &call, &replay, Some(body.clone())).await);
+        }
+    }
+    let stale = [("If-Match", "\"77\"")];
+    let id = api.make(&api.operator, "acme", json!({"user_id": "bob"})).await["key_id"].as_str().unwrap().to_owned();
+    for (operation, call, body) in [
+        ("updateKey", format!("PATCH /v1/keys/{id}"), Some(json!({"name": "x"}))),
+        ("deleteKey", format!("DELETE /v1/keys/{id}"), None),
+        ("updateOrganization", "PATCH /v1/organizations/acme".to_owned(), Some(json!({}))),
+    ] {
+        let answer = api.send(&api.operator, &call, &stale, body).await;
+        assert_eq!(answer.status, 412, "{call} {answer:?}");
+        documented.check(operation, &answer);
+    }
+    store.fail();
+    store.lapse();
+    for (operation, call, body, _) in &calls {
+        documented.check(operation, &api.call(text, call, body.clone()).await);
+    }
+    for (_, path, operation) in documented.operations() {
+        let id = operation["operationId"].as_str().unwrap();
+        for status in operation["responses"].as_object().unwrap().keys().filter(|_| path.starts_with("/v1/")) {
+            let seen = documented.seen.borrow().contains(&(id.to_owned(), status.parse().unwrap()));
+            assert!(seen || status.as_str() >= "400", "{id} was not seen to answer {status}");
+        }
+    }
+}

@@ -31,6 +31,12 @@ pub mod tower {
     pub use keygate_tower::*;
 }
 
+/// The management API, as an axum router.
+#[cfg(feature = "admin")]
+pub mod admin {
+    pub use keygate_admin::*;
+}
+
 /// The middleware for actix-web.
 #[cfg(feature = "actix")]
 pub mod actix {

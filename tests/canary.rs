@@ -21,7 +21,7 @@ use secrecy::SecretString;
 use support::echo::EchoRequest;
 use support::echo::echo_client::EchoClient;
 use support::example::Example;
-use support::{PATIENCE, eventually, forged, master_secret};
+use support::{eventually, forged, http_client, master_secret};
 
 /// The texts a stranger, or an owner by mistake, may send in a key's place.
 fn wrong_keys(key: &str) -> Vec<String> {
@@ -38,7 +38,7 @@ fn wrong_keys(key: &str) -> Vec<String> {
 
 /// Sends a key in every place and mistake there is, and gives all that was answered.
 async fn drive(example: &Example, key: &str) -> String {
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+    let client = http_client();
     let mut answers = String::new();
     for path in ["/open", "/hello", "/reports", "/admin", "/expensive", "/nowhere"] {
         let requests = [

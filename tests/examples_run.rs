@@ -16,17 +16,13 @@ mod wire;
 
 use reqwest::{Method, Response};
 use serde_json::Value;
-use support::PATIENCE;
 use support::example::Example;
+use support::http_client;
 
 const HTTP_EXAMPLES: [&str; 2] = ["axum", "actix"];
 
-fn client() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap()
-}
-
 async fn call(example: &Example, method: Method, path: &str, key: Option<&str>) -> Response {
-    let mut request = client().request(method, example.url(path));
+    let mut request = http_client().request(method, example.url(path));
     if let Some(key) = key {
         request = request.header("X-API-Key", key);
     }

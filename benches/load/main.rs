@@ -14,6 +14,7 @@ mod figures;
 mod forged;
 mod http;
 mod instructions;
+mod management;
 mod memory;
 mod process;
 mod revocation;
@@ -41,8 +42,10 @@ usage: cargo bench --bench load -- MODE [--OPTION VALUE ...]
                  --processes 8  --keys 500  --load 0.5
   bulk         hits while another process makes keys in bulk
                  --keys 65000
+  management   the management API under many connections, and what that does to a guarded service
+                 --connections 200  --seconds 60  --rounds 8
   instructions checks and nothing else, to be counted by scripts/callgrind.sh
-                 --of hit|forged|malformed|digest|get  --count 10000
+                 --of hit|forged|malformed|digest|get  --count 10000  --keys 64
 
 `redis-server` and `redis-benchmark` have to be installed for all but http, threads and instructions.
 ";
@@ -57,12 +60,15 @@ fn main() {
         "forged" => forged::run(&arguments),
         "revocation" => revocation::run(&arguments),
         "bulk" => bulk::run(&arguments),
+        "management" => management::run(&arguments),
         "instructions" => instructions::run(&arguments),
         // What this program starts itself as.
         "serve" => server::run(&arguments),
         "client" => client::run(&arguments),
         "instance" => revocation::instance(&arguments),
         "import" => bulk::import(&arguments),
+        "manage" => management::serve(&arguments),
+        "managers" => management::call(&arguments),
         "rss" => memory::measured(&arguments),
         mode => {
             print!("{HELP}");

@@ -29,6 +29,7 @@
 //! # }
 //! ```
 
+mod examine;
 mod keeping;
 mod open;
 #[cfg(feature = "embedded")]

@@ -93,7 +93,7 @@ impl Settings {
         Ok(Opened { manager, made_secret, unavailable })
     }
 
-    async fn open_store(&self) -> Result<Arc<dyn Store>, OpenError> {
+    pub(super) async fn open_store(&self) -> Result<Arc<dyn Store>, OpenError> {
         match &self.store {
             StoreAddress::Memory => Ok(Arc::new(MemoryStore::new())),
             #[cfg(feature = "embedded")]

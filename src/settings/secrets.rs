@@ -1,6 +1,6 @@
 //! `KEYGATE_SECRET`, `KEYGATE_SECRET_FILE`, `KEYGATE_PASSPHRASE` and `KEYGATE_RETIRED_SECRETS`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keygate_core::manager::prepare_deployment;
 use keygate_core::ring::{MasterSecret, SecretError, SecretRing};
@@ -70,6 +70,19 @@ impl Secrets {
     #[must_use]
     pub fn is_configured(&self) -> bool {
         self.current.is_some()
+    }
+
+    /// The file that holds the current secret, if one was named.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match &self.current {
+            Some(Current::File(path)) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Whether the current secret is derived with the salt that the store keeps.
+    pub(super) fn needs_salt(&self) -> bool {
+        matches!(self.current, Some(Current::Passphrase(_)))
     }
 
     /// The ring of the current secret and the configured retired ones.

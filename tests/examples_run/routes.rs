@@ -9,8 +9,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::example::Example;
-use crate::support::{forged, master_secret};
-use crate::{HTTP_EXAMPLES, call, client, get, reason};
+use crate::support::{forged, http_client, master_secret};
+use crate::{HTTP_EXAMPLES, call, get, reason};
 
 /// Every route of the contract, with the demo key and without one.
 async fn walk_all_routes(example: &Example, key: &str) {
@@ -79,7 +79,7 @@ async fn the_line_to_paste_is_let_in() {
         let line = example.wait_for_line("curl ").await;
         let (header, url) = line.strip_prefix("curl -H '").unwrap().split_once("' ").unwrap();
         let (header, value) = header.split_once(": ").unwrap();
-        assert_eq!(client().get(url).header(header, value).send().await.unwrap().status(), 200);
+        assert_eq!(http_client().get(url).header(header, value).send().await.unwrap().status(), 200);
     }
 }
 
@@ -113,7 +113,7 @@ async fn keys_bound_to_networks_know_the_peer_and_trusted_proxies() {
 
     for name in HTTP_EXAMPLES {
         let forwarded = async |example: &Example, key: &str| {
-            let request = client().get(example.url("/hello")).header("X-API-Key", key);
+            let request = http_client().get(example.url("/hello")).header("X-API-Key", key);
             request.header("X-Forwarded-For", "203.0.113.7").send().await.unwrap()
         };
         let direct = Example::start(name, &variables).await;

@@ -19,6 +19,13 @@ pub(crate) mod echo {
     include!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/tonic/echo.rs"));
 }
 
+/// A client of the servers under test, which speak no TLS.
+pub(crate) fn http_client() -> reqwest::Client {
+    // Somebody may have been here before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().timeout(PATIENCE).tls_certs_only([]).build().unwrap()
+}
+
 /// Asks again until the answer is `wanted`, and gives it; panics with the last other one after [`PATIENCE`].
 pub(crate) async fn eventually<T: Debug>(mut ask: impl AsyncFnMut() -> T, wanted: impl Fn(&T) -> bool) -> T {
     let started = Instant::now();

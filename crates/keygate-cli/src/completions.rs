@@ -1,6 +1,5 @@
 //! `keygate completions`: what a shell needs to complete this command.
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::args::Cli;
@@ -11,7 +10,7 @@ use crate::output;
 pub(crate) fn write(shell: Shell, json: bool) -> Result<(), Failure> {
     // Into memory first: the generator panics when it cannot write.
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "keygate", &mut script);
+    clap_complete::generate(shell, &mut Cli::shown(), "keygate", &mut script);
     let script = String::from_utf8_lossy(&script);
     if json {
         return output::json(&serde_json::json!({ "shell": shell.to_string(), "script": script }));

@@ -1,6 +1,6 @@
 //! How a command ends when it does not do what it was asked: one sentence on standard error, and an exit status.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{ErrorKind, Write, stderr};
 use std::process::ExitCode;
 
@@ -45,6 +45,15 @@ impl Failure {
         };
         say("error", AnsiColor::Red, &sentence);
         ExitCode::from(status)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Usage(sentence) | Self::Refused(sentence) => sentence,
+            Self::Unread => "nobody reads the output",
+        })
     }
 }
 

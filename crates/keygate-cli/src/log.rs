@@ -8,15 +8,18 @@ const VARIABLE: &str = "KEYGATE_LOG";
 /// Warnings, but for those of why a store cannot be used: the command itself ends with that, and once is enough.
 const DEFAULT: &str = "warn,keygate_core::manager::setup=off,keygate_redis::link=off";
 
-/// Begins the log with the filter of the flag, else of the variable, else warnings.
-pub(crate) fn begin(flag: Option<&str>) -> Result<(), Failure> {
+/// What a server logs: what happened to keys, and its requests.
+const SERVERS: &str = "info";
+
+/// Begins the log with the filter of the flag, else of the variable, else warnings, or for a server more than that.
+pub(crate) fn begin(flag: Option<&str>, is_server: bool) -> Result<(), Failure> {
     let filter = match flag {
         Some(text) => parse(text).map_err(|problem| Failure::usage(format!("--log {problem}")))?,
         None => match std::env::var(VARIABLE) {
             Ok(text) if !text.is_empty() => {
                 parse(&text).map_err(|problem| Failure::refused(format!("{VARIABLE} {problem}")))?
             }
-            Ok(_) | Err(std::env::VarError::NotPresent) => EnvFilter::new(DEFAULT),
+            Ok(_) | Err(std::env::VarError::NotPresent) => EnvFilter::new(if is_server { SERVERS } else { DEFAULT }),
             Err(std::env::VarError::NotUnicode(_)) => {
                 return Err(Failure::refused(format!("{VARIABLE} is not valid UTF-8")));
             }

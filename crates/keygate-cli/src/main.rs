@@ -1,8 +1,11 @@
-//! The `keygate` command: makes, shows, stops and checks API keys on the store they are kept in.
+//! The `keygate` command: makes, shows, stops and checks API keys, on the store they are kept in or through a server; and
+//! that server.
 
 mod args;
 mod completions;
 mod confirm;
+mod desk;
+mod doctor;
 mod failure;
 mod keys;
 mod log;
@@ -11,11 +14,12 @@ mod organizations;
 mod output;
 mod pasted;
 mod ring;
+mod secret_line;
+mod serve;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use tokio::runtime::Builder;
 
 use crate::args::{Cli, Command};
@@ -33,7 +37,7 @@ fn main() -> ExitCode {
 
 /// Reads the command line. What is wrong with it is told without a key that was pasted into it.
 fn parse() -> Result<Cli, Failure> {
-    Cli::try_parse().or_else(|error| {
+    Cli::read().or_else(|error| {
         if pasted::repeats_key(&error.to_string(), std::env::args_os()) {
             return Err(Failure::usage(
                 "there is a key where none belongs, and it is not repeated here: keygate keys verify checks a key it \
@@ -45,20 +49,24 @@ fn parse() -> Result<Cli, Failure> {
 }
 
 fn run(cli: &Cli) -> Result<(), Failure> {
-    log::begin(cli.settings.log.as_deref())?;
+    let is_server = matches!(cli.command, Command::Serve(_));
+    log::begin(cli.settings.log.as_deref(), is_server)?;
     if let Command::Completions { shell } = &cli.command {
         return completions::write(*shell, cli.settings.json);
     }
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(keys::IN_FLIGHT)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::refused(format!("the command cannot start: {error}")))?;
+    let mut runtime = Builder::new_multi_thread();
+    if !is_server {
+        runtime.worker_threads(desk::THREADS);
+    }
+    let runtime =
+        runtime.enable_all().build().map_err(|error| Failure::refused(format!("the command cannot start: {error}")))?;
     let outcome = runtime.block_on(async {
         match &cli.command {
             Command::Keys(command) => keys::run(command, &cli.settings).await,
             Command::Organizations(command) => organizations::run(command, &cli.settings).await,
             Command::Ring(command) => ring::run(command, &cli.settings).await,
+            Command::Serve(args) => serve::run(args, &cli.settings).await,
+            Command::Doctor(args) => doctor::run(args, &cli.settings).await,
             Command::Completions { .. } => Ok(()),
         }
     });

@@ -1,28 +1,29 @@
-//! From flags and environment to the manager.
+//! From flags and environment to the manager of a store.
 
 use std::path::{Path, PathBuf};
 
 use keygate::actor::{Actor, Operator};
 use keygate::manager::{ApiKeyManager, SetupError};
 use keygate::names::PrincipalId;
-use keygate::settings::{OpenError, SettingError, Settings, StoreAddress};
+use keygate::settings::{OpenError, Opened, SettingError, Settings, StoreAddress};
 
 use crate::args::SettingArgs;
+use crate::desk::only_on_a_store;
 use crate::failure::{Failure, note, warn};
 
 /// Where keys are kept if nobody says.
 const DEFAULT_STORE: &str = "./keygate.redb";
 
-/// What a command works with: the manager, and who it acts as.
-#[derive(Debug)]
-pub(crate) struct Desk {
+/// What a command works with on a store: the manager, and who it acts as.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreDesk {
     /// The manager.
     pub(crate) manager: ApiKeyManager,
     /// Whoever has the store and its secret at hand runs the deployment.
     pub(crate) operator: Operator,
 }
 
-impl Desk {
+impl StoreDesk {
     /// The operator, as whoever acts on keys.
     pub(crate) fn actor(&self) -> Actor {
         self.operator.clone().into()
@@ -38,24 +39,25 @@ pub(crate) enum Absent {
     Refused,
 }
 
-/// Names a running server that commands are to go through.
-const SERVER: &str = "KEYGATE_SERVER";
-
 /// Reads the settings without touching the store.
 pub(crate) fn read_settings(args: &SettingArgs) -> Result<Settings, Failure> {
-    // Whoever means a server's keys must not be shown those of some local store, let alone be made one.
-    if std::env::var_os(SERVER).is_some_and(|server| !server.is_empty()) {
-        return Err(Failure::refused(format!(
-            "{SERVER} is set, and this version of the command works on the store alone: unset it, and name the store \
-             with --store (KEYGATE_STORE)"
-        )));
-    }
-    let default = StoreAddress::File(PathBuf::from(DEFAULT_STORE));
-    let settings = Settings::from_flags_and_env(default, |name| args.flag(name).map(|(_, value)| value.to_owned()));
-    let mut settings = settings.map_err(|error| blame(&error, args))?;
+    let mut settings = read_all_settings(args)?;
     // A command asks about each thing once. Without a cache it is no instance either that others would wait for.
     settings.keeping.capacity = 0;
     Ok(settings)
+}
+
+/// The same, as a service would read them.
+pub(crate) fn read_all_settings(args: &SettingArgs) -> Result<Settings, Failure> {
+    only_on_a_store(args)?;
+    read_settings_of_server(args)
+}
+
+/// The same, for the server itself: a server that others are to go through is none of its business.
+pub(crate) fn read_settings_of_server(args: &SettingArgs) -> Result<Settings, Failure> {
+    let default = StoreAddress::File(PathBuf::from(DEFAULT_STORE));
+    let settings = Settings::from_flags_and_env(default, |name| args.flag(name).map(|(_, value)| value.to_owned()));
+    settings.map_err(|error| blame(&error, args))
 }
 
 /// A wrong flag is named as the flag it is, and is a matter of usage.
@@ -68,36 +70,61 @@ fn blame(error: &SettingError, args: &SettingArgs) -> Failure {
 }
 
 /// Opens the store.
-pub(crate) async fn open(settings: &Settings, absent: Absent) -> Result<Desk, Failure> {
-    let new_file = match &settings.store {
-        StoreAddress::File(path) if matches!(path.try_exists(), Ok(false)) => Some(path),
-        _ => None,
-    };
+pub(crate) async fn open(settings: &Settings, absent: Absent) -> Result<StoreDesk, Failure> {
+    let new_file = new_file_of(settings);
     if let (Some(path), Absent::Refused) = (new_file, absent) {
         return Err(Failure::refused(format!(
             "there is no store at {}: point --store (KEYGATE_STORE) at yours, or make a first key with keygate keys create",
             path.display()
         )));
     }
-    // Each store has its own patience; a limit here would also cut off a passphrase that is being stretched, and a file
-    // that is being put right after a crash.
-    let opened = settings.open().await.map_err(|error| match error {
-        OpenError::Unavailable(_) | OpenError::Setup(SetupError::Store(_)) => {
-            Failure::refused(format!("--store (KEYGATE_STORE): {error}"))
-        }
-        error => Failure::refused(error),
-    })?;
+    let opened = open_any(settings).await?;
     if let Some(error) = opened.unavailable {
         return Err(Failure::refused(format!("{}: {error}", opened.manager.describe_store())));
     }
-    if let Some(secret) = opened.made_secret {
-        tell_of_secret(new_file, &secret);
+    if let Some(secret) = &opened.made_secret {
+        tell_of_secret(new_file, secret);
     }
     if matches!(settings.store, StoreAddress::Memory) {
         warn("the store memory: keeps nothing once this command has ended");
     }
     let operator = Operator::named(PrincipalId::new("cli").map_err(Failure::refused)?);
-    Ok(Desk { manager: opened.manager, operator })
+    Ok(StoreDesk { manager: opened.manager, operator })
+}
+
+/// Opens the store for the server. One that does not answer is no reason to stop: the manager finds it when it comes.
+pub(crate) async fn open_to_serve(settings: &Settings) -> Result<Opened, Failure> {
+    let new_file = new_file_of(settings).cloned();
+    let opened = open_any(settings).await?;
+    if let Some(secret) = &opened.made_secret {
+        tell_of_secret(new_file.as_ref(), secret);
+    }
+    if matches!(settings.store, StoreAddress::Memory) {
+        warn("the store memory: keeps nothing once this server has ended");
+    }
+    if let Some(error) = &opened.unavailable {
+        warn(format!("{}: {error}; until it answers no key can be checked", opened.manager.describe_store()));
+    }
+    Ok(opened)
+}
+
+/// Where a store file is to be that is not there.
+fn new_file_of(settings: &Settings) -> Option<&PathBuf> {
+    match &settings.store {
+        StoreAddress::File(path) if matches!(path.try_exists(), Ok(false)) => Some(path),
+        _ => None,
+    }
+}
+
+/// Each store has its own patience; a limit here would also cut off a passphrase that is being stretched, and a file that
+/// is being put right after a crash.
+async fn open_any(settings: &Settings) -> Result<Opened, Failure> {
+    settings.open().await.map_err(|error| match error {
+        OpenError::Unavailable(_) | OpenError::Setup(SetupError::Store(_)) => {
+            Failure::refused(format!("--store (KEYGATE_STORE): {error}"))
+        }
+        error => Failure::refused(error),
+    })
 }
 
 fn tell_of_secret(new_file: Option<&PathBuf>, secret: &Path) {

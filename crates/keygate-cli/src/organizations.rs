@@ -1,13 +1,14 @@
 //! `keygate organizations`: what stands above keys.
 
 use comfy_table::{Cell, Color, ColumnConstraint};
-use keygate::manager::{KeyFilter, ManageError, OrganizationUpdate};
+use keygate::manager::{KeyFilter, OrganizationUpdate};
 use keygate::names::OrganizationId;
 use keygate::record::{OrganizationRecord, ParentStatus, Quota};
 
 use crate::args::{OrganizationsCommand, QuotaArgs, SettingArgs};
+use crate::desk::Desk;
 use crate::failure::{Failure, note};
-use crate::open::{Absent, Desk, open, read_settings};
+use crate::open::Absent;
 use crate::output;
 use crate::output::table::{Stream, bare, render};
 
@@ -17,27 +18,23 @@ pub(crate) async fn run(command: &OrganizationsCommand, settings: &SettingArgs) 
         OrganizationsCommand::Create { .. } => Absent::Made,
         _ => Absent::Refused,
     };
-    let desk = open(&read_settings(settings)?, absent).await?;
+    let desk = Desk::open(settings, absent).await?;
     match command {
         OrganizationsCommand::Create { organization, quotas } => {
             show(&create(&desk, &organization.id, quotas).await?, settings)
         }
-        OrganizationsCommand::Show { organization } => show(&find(&desk, &organization.id).await?, settings),
+        OrganizationsCommand::Show { organization } => show(&desk.organization(&organization.id).await?, settings),
         OrganizationsCommand::Suspend { organization } => suspend(&desk, &organization.id, settings).await,
         OrganizationsCommand::Resume { organization } => resume(&desk, &organization.id, settings).await,
     }
 }
 
-async fn find(desk: &Desk, id: &OrganizationId) -> Result<OrganizationRecord, Failure> {
-    desk.manager.organization(&desk.actor(), id).await.map_err(Failure::refused)
-}
-
 async fn create(desk: &Desk, id: &OrganizationId, quotas: &QuotaArgs) -> Result<OrganizationRecord, Failure> {
-    let exists =
-        || Failure::refused(format!("the organization {id} exists already: keygate organizations show {id} shows it"));
-    match desk.manager.create_organization(&desk.operator, id, &quotas_of(quotas)).await {
-        Err(ManageError::AlreadyExists) => Err(exists()),
-        outcome => outcome.map_err(Failure::refused),
+    match desk.create_organization(id, &quotas_of(quotas)).await {
+        Err(error) if error.is("already_exists") => Err(Failure::refused(format!(
+            "the organization {id} exists already: keygate organizations show {id} shows it"
+        ))),
+        outcome => Ok(outcome?),
     }
 }
 
@@ -51,7 +48,7 @@ fn quotas_of(quotas: &QuotaArgs) -> OrganizationUpdate {
 async fn suspend(desk: &Desk, id: &OrganizationId, settings: &SettingArgs) -> Result<(), Failure> {
     let record = set_status(desk, id, ParentStatus::Suspended).await?;
     // A mistyped id must not look like a stopped organization. The suspension stands, whatever comes of this.
-    let keys = desk.manager.list(&desk.actor(), id, &KeyFilter::default(), 1, None).await;
+    let keys = desk.list(id, &KeyFilter::default(), 1, None).await;
     if keys.is_ok_and(|page| page.keys.is_empty() && page.next_cursor.is_none()) {
         note(format!("{id} has no keys"));
     }
@@ -66,7 +63,7 @@ async fn resume(desk: &Desk, id: &OrganizationId, settings: &SettingArgs) -> Res
 async fn set_status(desk: &Desk, id: &OrganizationId, status: ParentStatus) -> Result<OrganizationRecord, Failure> {
     let mut update = OrganizationUpdate::default();
     update.status = Some(status);
-    desk.manager.update_organization(&desk.operator, id, &update, None).await.map_err(Failure::refused)
+    Ok(desk.update_organization(id, &update).await?)
 }
 
 fn tell(record: &OrganizationRecord, settings: &SettingArgs, what: &str) -> Result<(), Failure> {

@@ -1,18 +1,22 @@
 //! The command line: its commands, their flags, and what their help says.
 
 mod create;
+mod doctor;
 mod keys;
 mod organizations;
+mod serve;
 mod settings;
 mod values;
 mod verify;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use create::CreateArgs;
+pub(crate) use doctor::DoctorArgs;
 pub(crate) use keys::{DeleteArgs, FinalArgs, KeysCommand, ListArgs, StatusArgs};
 pub(crate) use organizations::{OrganizationsCommand, QuotaArgs};
+pub(crate) use serve::ServeArgs;
 pub(crate) use settings::SettingArgs;
 pub(crate) use verify::VerifyArgs;
 
@@ -22,7 +26,9 @@ Examples:
   keygate keys list --org acme
   keygate keys revoke 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f --reason leaked
   keygate organizations suspend acme
+  keygate serve --listen 127.0.0.1:8080
   keygate --store redis://127.0.0.1:6379 keys list --org acme --json
+  keygate --server https://keys.example.org keys list --org acme
 
 Secrets are never flags, which other users of the machine can see, but
 variables of the environment:
@@ -31,12 +37,16 @@ variables of the environment:
   KEYGATE_PASSPHRASE      a passphrase of at least 15 characters in its place
   KEYGATE_RETIRED_SECRETS earlier secrets, separated by commas
 A store in a file makes its own secret, in a file beside it, if none is set.
+Through a server no store and no secret is needed, but a key:
+  KEYGATE_ADMIN_KEY       the key of an operator or of an organization's administrator
+  KEYGATE_ADMIN_KEY_FILE  a file that holds it
 
 Exit status: 0 done, 1 refused or failed (standard error says why), 2 usage.";
 
 /// API keys: make them, show them, stop them, check them
 ///
-/// It works on the store the keys are kept in, as the operator of the deployment.
+/// It works on the store the keys are kept in, as the operator of the deployment; or through a running server, as whoever
+/// the admin key is of.
 #[derive(Debug, Parser)]
 #[command(name = "keygate", version, after_help = EXAMPLES, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -46,9 +56,29 @@ pub(crate) struct Cli {
     pub(crate) settings: SettingArgs,
 }
 
+impl Cli {
+    /// The command line, as it is read and as the help tells it.
+    pub(crate) fn shown() -> clap::Command {
+        let command = Self::command();
+        let shown = SettingArgs::shown_to_serve(&command);
+        command.mut_subcommand("serve", |serve| serve.args(shown))
+    }
+
+    /// Reads the command line of this process.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        let matches = Self::shown().try_get_matches()?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::shown()))
+    }
+}
+
 /// What the command works on.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Serve the management API over HTTP, until it is told to end (SIGTERM, Ctrl-C)
+    ///
+    /// The first start on a store makes the operator's key, and shows it on a terminal or writes it to a file. Once it
+    /// listens, standard output has one line, which says where.
+    Serve(ServeArgs),
     /// Make, show, stop, check and delete keys
     #[command(subcommand, arg_required_else_help = true)]
     Keys(KeysCommand),
@@ -58,6 +88,11 @@ pub(crate) enum Command {
     /// The secrets that keys are made and checked under
     #[command(subcommand, arg_required_else_help = true)]
     Ring(RingCommand),
+    /// Look the deployment over, and say what to do
+    ///
+    /// The store, how it is kept and who would take over; whether changes are told; whether the secrets fit; the clocks,
+    /// the settings and the instances. Nothing is set up or changed; something is written for a moment that is no key.
+    Doctor(DoctorArgs),
     /// Print what a shell needs to complete this command
     #[command(after_help = COMPLETIONS)]
     Completions {
@@ -89,6 +124,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_sound() {
-        <Cli as clap::CommandFactory>::command().debug_assert();
+        Cli::shown().debug_assert();
     }
 }

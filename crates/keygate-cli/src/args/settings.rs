@@ -1,9 +1,13 @@
 //! The settings that are flags of every command. A flag beats its variable.
 
-use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
+use clap::{Arg, Args, Command};
 
-/// Settings, as far as they are no secrets.
+/// What the settings that are of use to a server stand below.
+const SERVERS: &str = "Settings of the server";
+
+/// Settings, as far as they are no secrets. Those of use to a server alone are taken with every command, as their
+/// variables are, and named in the help of [`serve`](Self::shown_to_serve).
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Settings")]
 pub(crate) struct SettingArgs {
@@ -12,8 +16,20 @@ pub(crate) struct SettingArgs {
     /// KEYGATE_STORE] [default: file:./keygate.redb]
     #[arg(long, global = true, value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new())]
     store: Option<String>,
+    /// Go through a running server and not to the store: its URL, with the path it is mounted under if there is one.
+    /// KEYGATE_ADMIN_KEY is the key it is called with [env: KEYGATE_SERVER]
+    #[arg(long, global = true, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
+    server: Option<String>,
+    /// A file of certificates, in PEM, that are trusted for the server in the place of the system's [env:
+    /// KEYGATE_SERVER_CA]
+    #[arg(long, global = true, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
+    server_ca: Option<String>,
+    /// Let keys travel in clear text (http) between machines, to the server or with serve: whoever is on the way can
+    /// read them [env: KEYGATE_ALLOW_CLEAR_TEXT]
+    #[arg(long, global = true)]
+    pub(crate) allow_clear_text: bool,
     /// The environment of new keys, and the one keys are checked for; keys list shows the keys of this one alone if
-    /// the flag is given [env: KEYGATE_ENVIRONMENT, else ENVIRONMENT] [default: dev]
+    /// the flag is given [env: KEYGATE_ENVIRONMENT, else ENVIRONMENT] [default: dev, or the server's own]
     #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) environment: Option<String>,
     /// The first word of every name in a Redis store [env: KEYGATE_NAMESPACE] [default: kg]
@@ -24,22 +40,53 @@ pub(crate) struct SettingArgs {
     #[arg(long, global = true, value_name = "MS", value_parser = NonEmptyStringValueParser::new())]
     max_staleness_ms: Option<String>,
     /// What is logged on standard error: off, error, warn, info, debug, trace or a tracing filter [env: KEYGATE_LOG]
-    /// [default: warn]
+    /// [default: warn; info with serve]
     #[arg(long, global = true, value_name = "FILTER", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) log: Option<String>,
+    /// The address to listen on: an IP address and a port [env: KEYGATE_LISTEN] [default: 127.0.0.1:8080]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new())]
+    listen: Option<String>,
+    /// The networks of proxies whose word for a client's address counts, such as 10.0.0.0/8,::1/128 [env:
+    /// KEYGATE_TRUSTED_PROXIES]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "NETWORKS", value_parser = NonEmptyStringValueParser::new())]
+    trusted_proxies: Option<String>,
+    /// How many keys are kept in memory, some 1.2 kB each; 0 keeps none [env: KEYGATE_CACHE_CAPACITY] [default: 100000]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
+    cache_capacity: Option<String>,
+    /// For how long an instance that is cut off from Redis believes what it kept, in milliseconds [env:
+    /// KEYGATE_LEASE_MS] [default: 1000]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "MS", value_parser = NonEmptyStringValueParser::new())]
+    lease_ms: Option<String>,
+    /// For how long beyond that it goes on while the store fails, in milliseconds [env: KEYGATE_STALE_IF_ERROR_MS]
+    /// [default: 0]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "MS", value_parser = NonEmptyStringValueParser::new())]
+    stale_if_error_ms: Option<String>,
     /// Print one JSON document, of the management API's shape, and nothing else
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
 
 impl SettingArgs {
+    /// The flags that are named in the help of `keygate serve` and nowhere else.
+    pub(super) fn shown_to_serve(command: &Command) -> Vec<Arg> {
+        let arguments = command.get_arguments().filter(|argument| argument.get_help_heading() == Some(SERVERS));
+        arguments.map(|argument| argument.clone().hide(false)).collect()
+    }
+
     /// The flag that stands for a variable, and its value, if it was given.
     pub(crate) fn flag(&self, variable: &str) -> Option<(&'static str, &str)> {
         let (flag, value) = match variable {
             "KEYGATE_STORE" => ("--store", &self.store),
+            "KEYGATE_SERVER" => ("--server", &self.server),
+            "KEYGATE_SERVER_CA" => ("--server-ca", &self.server_ca),
             "KEYGATE_ENVIRONMENT" => ("--environment", &self.environment),
             "KEYGATE_NAMESPACE" => ("--namespace", &self.namespace),
             "KEYGATE_MAX_STALENESS_MS" => ("--max-staleness-ms", &self.max_staleness_ms),
+            "KEYGATE_LISTEN" => ("--listen", &self.listen),
+            "KEYGATE_TRUSTED_PROXIES" => ("--trusted-proxies", &self.trusted_proxies),
+            "KEYGATE_CACHE_CAPACITY" => ("--cache-capacity", &self.cache_capacity),
+            "KEYGATE_LEASE_MS" => ("--lease-ms", &self.lease_ms),
+            "KEYGATE_STALE_IF_ERROR_MS" => ("--stale-if-error-ms", &self.stale_if_error_ms),
             _ => return None,
         };
         value.as_deref().map(|value| (flag, value))

@@ -13,6 +13,7 @@ Examples:
   keygate keys verify < bob.key
   keygate keys verify --scope reports:read --json < bob.key
   keygate keys verify --key-file bob.key --client-ip 192.0.2.7
+  keygate keys verify --explain < bob.key        says what came of every check
 
 A key given as an argument can be seen by other users of this machine in the
 list of processes, and stays in the shell's history. Standard input, the prompt
@@ -37,4 +38,7 @@ pub(crate) struct VerifyArgs {
     /// The address it is used from; a key that may be used from some networks only is refused without it
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) client_ip: Option<IpAddr>,
+    /// Run every check to its end, and say what was compared and what would mend it
+    #[arg(long)]
+    pub(crate) explain: bool,
 }

@@ -5,21 +5,22 @@ use keygate::manager::CreatedKey;
 
 use super::destination::Destination;
 use crate::args::{CreateArgs, SettingArgs};
+use crate::desk::{Desk, NotDone};
 use crate::failure::{Failure, note};
-use crate::open::{Absent, Desk, open, read_settings};
+use crate::open::Absent;
 use crate::output::table::Stream;
 use crate::output::{self, key_lines::key_lines};
 
 /// Makes a key and shows it, this once.
 pub(crate) async fn run(args: &CreateArgs, settings: &SettingArgs) -> Result<(), Failure> {
     let new = args.new_key()?;
-    let desk = open(&read_settings(settings)?, Absent::Made).await?;
+    let desk = Desk::open(settings, Absent::Made).await?;
     let mut destination = Destination::open(args.output.as_deref(), settings)?;
-    let created = match desk.manager.create(&desk.actor(), new).await {
+    let created = match desk.create(new).await {
         Ok(created) => created,
         Err(error) => {
             destination.remove_if_empty();
-            return Err(Failure::refused(error));
+            return Err(not_made(&desk, error).await);
         }
     };
     if !settings.json {
@@ -48,10 +49,13 @@ fn show(created: &CreatedKey, destination: &mut Destination, settings: &SettingA
 
 /// A key that nobody was shown is of use to nobody.
 async fn take_back(desk: &Desk, created: &CreatedKey, error: &std::io::Error) -> Failure {
-    let id = created.key.id;
-    let end = match desk.manager.revoke(&desk.actor(), id, None).await {
-        Ok(_) => "it has been revoked again".to_owned(),
-        Err(trouble) => format!("revoke it with keygate keys revoke {id}, as doing so failed: {trouble}"),
-    };
+    let (id, end) = (created.key.id, desk.take_back(created.key.id).await);
     Failure::refused(format!("the key {id} was made and could not be written: {error}; {end}"))
+}
+
+async fn not_made(desk: &Desk, error: NotDone) -> Failure {
+    match error.lost_key() {
+        Some(id) => Failure::refused(format!("{error}; {}", desk.take_back(id).await)),
+        None => error.into(),
+    }
 }

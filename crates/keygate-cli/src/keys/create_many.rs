@@ -7,28 +7,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{Stream, StreamExt, future, stream};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
-use keygate::actor::Actor;
-use keygate::manager::{ApiKeyManager, CreatedKey, ManageError, NewKey};
+use keygate::manager::{CreatedKey, NewKey};
 use keygate::names::{NameError, UserId};
-use keygate::record::SecurityTier;
 use serde_json::json;
 use tokio::task::JoinError;
 
 use super::destination::Destination;
 use crate::args::{CreateArgs, SettingArgs};
+use crate::desk::{Desk, NotDone, Pace, Wait};
 use crate::failure::{Failure, note};
-use crate::open::{Absent, Desk, open, read_settings};
+use crate::open::Absent;
 use crate::output;
 
-/// Keys of one call: enough that round trips and transactions do not count, and few enough to be made at once.
-const CHUNK: u32 = 1_000;
-/// The same where making a key takes a good part of a second.
-const SLOW_CHUNK: u32 = 4;
-/// Calls under way at once: while one waits for the store, another mints.
-pub(crate) const IN_FLIGHT: usize = 4;
-
 /// What became of a chunk: an error is a thread that broke down.
-type Outcomes = Result<Vec<Result<CreatedKey, ManageError>>, JoinError>;
+type Outcomes = Result<Vec<Result<CreatedKey, NotDone>>, JoinError>;
 
 /// Makes the keys. Whatever ends it early, what was made is in the file.
 pub(crate) async fn run(args: &CreateArgs, settings: &SettingArgs) -> Result<(), Failure> {
@@ -36,7 +28,7 @@ pub(crate) async fn run(args: &CreateArgs, settings: &SettingArgs) -> Result<(),
     let template = args.new_key()?;
     // The longest of the ids, before anything is made.
     numbered(&template.user, count).map_err(Failure::usage)?;
-    let desk = open(&read_settings(settings)?, Absent::Made).await?;
+    let desk = Desk::open(settings, Absent::Made).await?;
     let destination = Destination::open(args.output.as_deref(), settings)?;
 
     let stop = stop_on_signal();
@@ -56,14 +48,13 @@ fn numbered(user: &UserId, number: u32) -> Result<UserId, NameError> {
 
 /// The chunks in order, each made on a thread of its own, until told to stop.
 fn chunks(desk: &Desk, template: NewKey, count: u32, stop: Arc<AtomicBool>) -> impl Stream<Item = Outcomes> {
-    let (manager, actor): (ApiKeyManager, Actor) = (desk.manager.clone(), desk.actor());
-    let size = if template.security_tier == SecurityTier::Standard { CHUNK } else { SLOW_CHUNK };
-    let template = Arc::new(template);
-    stream::iter((0..count).step_by(size as usize))
+    let Pace { at_once, in_flight } = desk.pace(template.security_tier);
+    let (desk, template) = (desk.clone(), Arc::new(template));
+    stream::iter((0..count).step_by(at_once as usize))
         .take_while(move |_| future::ready(!stop.load(Ordering::Relaxed)))
         .map(move |begin| {
-            let (manager, actor, template) = (manager.clone(), actor.clone(), Arc::clone(&template));
-            let users = begin + 1..=count.min(begin.saturating_add(size));
+            let (desk, template) = (desk.clone(), Arc::clone(&template));
+            let users = begin + 1..=count.min(begin.saturating_add(at_once));
             tokio::spawn(async move {
                 let for_user = |number| {
                     let mut new = (*template).clone();
@@ -71,12 +62,12 @@ fn chunks(desk: &Desk, template: NewKey, count: u32, stop: Arc<AtomicBool>) -> i
                     Ok(new)
                 };
                 match users.map(for_user).collect::<Result<Vec<NewKey>, NameError>>() {
-                    Ok(keys) => manager.create_many(&actor, keys).await,
-                    Err(error) => vec![Err(ManageError::Invalid(error))],
+                    Ok(keys) => desk.create_many(keys).await,
+                    Err(error) => vec![Err(NotDone::new(error))],
                 }
             })
         })
-        .buffered(IN_FLIGHT)
+        .buffered(in_flight)
 }
 
 /// What has been made so far, and what went wrong.
@@ -100,10 +91,17 @@ impl Made<'_> {
         for outcome in outcomes {
             match outcome {
                 Ok(key) => keys.push(key),
-                Err(error @ ManageError::Store(_)) => self.fail(format!(
-                    "{error}; it may hold keys of further users that nobody was given, which keys list shows"
-                )),
-                Err(error) => self.fail(error.to_string()),
+                Err(error) => {
+                    let end = match error.lost_key() {
+                        Some(id) => format!("; {}", self.desk.take_back(id).await),
+                        None if error.is_in_doubt() => {
+                            "; there may be keys of further users that nobody was given, which keys list shows"
+                                .to_owned()
+                        }
+                        None => String::new(),
+                    };
+                    self.fail(format!("{error}{end}"));
+                }
             }
         }
         match self.destination.write_lines(keys.iter().map(|key| key.text.expose())) {
@@ -125,7 +123,7 @@ impl Made<'_> {
     async fn take_back(&mut self, keys: &[CreatedKey], error: &io::Error) {
         let mut left = 0;
         for key in keys {
-            left += usize::from(self.desk.manager.revoke(&self.desk.actor(), key.key.id, None).await.is_err());
+            left += usize::from(self.desk.revoke(key.key.id, None, Wait::No).await.is_err());
         }
         let place = self.destination.name().unwrap_or_else(|| "standard output".to_owned());
         let end = if left == 0 { String::new() } else { format!(", and {left} of them could not be revoked again") };

@@ -7,21 +7,16 @@ use serde_json::json;
 use super::existing;
 use crate::args::{DeleteArgs, FinalArgs, SettingArgs};
 use crate::confirm::{can_ask, confirm};
+use crate::desk::{Desk, Wait};
 use crate::failure::Failure;
-use crate::open::Desk;
 use crate::output::{self, time::moment, words::safe};
 
 /// Stops a key for good.
 pub(crate) async fn revoke(args: &FinalArgs, settings: &SettingArgs) -> Result<(), Failure> {
     let desk = existing(settings).await?;
     ask(&desk, args.key.id, args.yes, "Revoke").await?;
-    let (actor, reason) = (desk.actor(), args.reason.clone());
-    let revoked = if args.no_wait {
-        desk.manager.revoke(&actor, args.key.id, reason).await
-    } else {
-        desk.manager.revoke_confirmed(&actor, args.key.id, reason).await
-    };
-    let revoked = revoked.map_err(Failure::refused)?;
+    let wait = if args.no_wait { Wait::No } else { Wait::UntilHeard };
+    let revoked = desk.revoke(args.key.id, args.reason.clone(), wait).await?;
     if settings.json {
         return output::json(&revoked);
     }
@@ -40,7 +35,7 @@ pub(crate) async fn revoke(args: &FinalArgs, settings: &SettingArgs) -> Result<(
 pub(crate) async fn delete(args: &DeleteArgs, settings: &SettingArgs) -> Result<(), Failure> {
     let desk = existing(settings).await?;
     ask(&desk, args.key.id, args.yes, "Delete").await?;
-    desk.manager.delete(&desk.actor(), args.key.id).await.map_err(Failure::refused)?;
+    desk.delete(args.key.id).await?;
     if settings.json {
         return output::json(&json!({ "key_id": args.key.id, "deleted": true }));
     }
@@ -52,7 +47,7 @@ async fn ask(desk: &Desk, id: KeyId, yes: bool, what: &str) -> Result<(), Failur
     if yes || !can_ask() {
         return Ok(());
     }
-    let key = desk.manager.get(&desk.actor(), id).await.map_err(Failure::refused)?;
+    let key = desk.get(id).await?;
     let name = safe(key.name.as_str());
     confirm(&format!("{what} {id} \"{name}\" of {}/{}? This is final.", key.organization, key.user))
 }

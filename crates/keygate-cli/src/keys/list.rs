@@ -7,8 +7,8 @@ use keygate::record::Key;
 
 use super::existing;
 use crate::args::{ListArgs, SettingArgs};
+use crate::desk::Desk;
 use crate::failure::{Failure, note};
-use crate::open::Desk;
 use crate::output::{self, key_table::KeyTable};
 
 /// Lists keys of an organization.
@@ -55,9 +55,10 @@ impl<'a> Pages<'a> {
             return Ok(None);
         }
         let Self { args, filter, desk, left, cursor, .. } = &self;
-        let page = desk.manager.list(&desk.actor(), &args.org, filter, (*left).min(MAX_PAGE), *cursor).await;
-        let KeyPage { keys, next_cursor, .. } = page.map_err(Failure::refused)?;
-        self.left -= keys.len();
+        let page = desk.list(&args.org, filter, (*left).min(MAX_PAGE), *cursor).await?;
+        let KeyPage { keys, next_cursor, .. } = page;
+        // A server may answer with more than it was asked for.
+        self.left = self.left.saturating_sub(keys.len());
         self.cursor = next_cursor;
         self.ended = next_cursor.is_none();
         Ok(Some(keys))

@@ -9,11 +9,10 @@ mod presented;
 mod status;
 mod verify;
 
-pub(crate) use create_many::IN_FLIGHT;
-
 use crate::args::{KeysCommand, SettingArgs};
+use crate::desk::Desk;
 use crate::failure::Failure;
-use crate::open::{Absent, Desk, open, read_settings};
+use crate::open::Absent;
 
 /// Runs a command on keys.
 pub(crate) async fn run(command: &KeysCommand, settings: &SettingArgs) -> Result<(), Failure> {
@@ -30,7 +29,7 @@ pub(crate) async fn run(command: &KeysCommand, settings: &SettingArgs) -> Result
     }
 }
 
-/// Opens a store that has to be there.
+/// Opens what has to be there.
 async fn existing(settings: &SettingArgs) -> Result<Desk, Failure> {
-    open(&read_settings(settings)?, Absent::Refused).await
+    Desk::open(settings, Absent::Refused).await
 }

@@ -2,18 +2,15 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{IsTerminal, Read, stdin};
+use std::io::{IsTerminal, stdin};
 
 use console::Term;
-use keygate::key::MAX_KEY_LENGTH;
 use zeroize::Zeroizing;
 
 use crate::args::VerifyArgs;
 use crate::failure::{Failure, warn};
 use crate::pasted::holds_key;
-
-/// Room for the longest key, its line break, and enough to see that there is more.
-const ROOM: usize = MAX_KEY_LENGTH + 16;
+use crate::secret_line;
 
 /// Reads the key: from the argument, the file, a prompt that does not show it, or standard input.
 pub(crate) fn read(args: &VerifyArgs) -> Result<Zeroizing<Vec<u8>>, Failure> {
@@ -26,25 +23,15 @@ pub(crate) fn read(args: &VerifyArgs) -> Result<Zeroizing<Vec<u8>>, Failure> {
             if holds_key(path.as_os_str()) {
                 return Err(Failure::usage("--key-file takes the name of a file that holds the key, not the key"));
             }
-            let read = File::open(path).and_then(line);
+            let read = File::open(path).and_then(secret_line::read);
             present(read.map_err(|error| Failure::refused(format!("--key-file {}: {error}", path.display())))?)
         }
         _ if stdin().is_terminal() => prompt().and_then(present),
-        _ => present(line(stdin().lock()).map_err(|error| Failure::refused(format!("standard input: {error}")))?),
-    }
-}
-
-/// Reads a text without the one line break at its end. Nothing else is taken off: a key has one spelling.
-fn line(source: impl Read) -> std::io::Result<Zeroizing<Vec<u8>>> {
-    let mut text = Zeroizing::new(Vec::with_capacity(ROOM));
-    source.take(ROOM as u64).read_to_end(&mut text)?;
-    if text.ends_with(b"\n") {
-        text.pop();
-        if text.ends_with(b"\r") {
-            text.pop();
+        _ => {
+            let read = secret_line::read(stdin().lock());
+            present(read.map_err(|error| Failure::refused(format!("standard input: {error}")))?)
         }
     }
-    Ok(text)
 }
 
 fn prompt() -> Result<Zeroizing<Vec<u8>>, Failure> {

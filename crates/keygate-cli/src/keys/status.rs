@@ -13,22 +13,20 @@ use crate::output::{self, key_lines::key_lines};
 /// Shows a key.
 pub(crate) async fn show(id: KeyId, settings: &SettingArgs) -> Result<(), Failure> {
     let desk = existing(settings).await?;
-    let key = desk.manager.get(&desk.actor(), id).await.map_err(Failure::refused)?;
+    let key = desk.get(id).await?;
     if settings.json { output::json(&key) } else { output::text(&key_lines(&key, Utc::now(), Stream::Out)) }
 }
 
 /// Stops a key until it is activated again.
 pub(crate) async fn deactivate(args: &StatusArgs, settings: &SettingArgs) -> Result<(), Failure> {
     let desk = existing(settings).await?;
-    let stopped = desk.manager.deactivate(&desk.actor(), args.key.id, args.reason.clone()).await;
-    tell(&stopped.map_err(Failure::refused)?, settings)
+    tell(&desk.deactivate(args.key.id, args.reason.clone()).await?, settings)
 }
 
 /// Lets a deactivated key be used again.
 pub(crate) async fn activate(id: KeyId, settings: &SettingArgs) -> Result<(), Failure> {
     let desk = existing(settings).await?;
-    let activated = desk.manager.activate(&desk.actor(), id).await;
-    tell(&activated.map_err(Failure::refused)?, settings)
+    tell(&desk.activate(id).await?, settings)
 }
 
 fn tell(key: &Key, settings: &SettingArgs) -> Result<(), Failure> {

@@ -4,6 +4,7 @@ pub(crate) mod key_lines;
 pub(crate) mod key_table;
 pub(crate) mod table;
 pub(crate) mod time;
+pub(crate) mod verdict_lines;
 pub(crate) mod words;
 
 use std::io::{self, Write, stderr, stdout};

@@ -5,11 +5,15 @@
 mod completing;
 mod creating;
 mod creating_many;
+mod doctor;
 mod listing;
 mod on_redis;
 mod organizations;
 mod pasting;
+mod server;
+mod serving;
 mod settings;
 mod stopping;
 mod support;
+mod through_a_server;
 mod verifying;

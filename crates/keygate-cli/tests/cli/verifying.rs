@@ -71,6 +71,36 @@ fn the_verdict_is_a_document_of_the_apis_shape() {
     assert_eq!(plain.stdout, "not valid\n");
 }
 
+/// Not the first failure alone, but each, with what would mend it.
+#[test]
+fn an_explanation_tells_of_every_check() {
+    let home = Home::new();
+    let made = home.create(&["--user", "bob", "--allow-ip", "192.0.2.0/24", "--environment", "prod"]);
+    let text = made["key"].as_str().unwrap();
+    let explain = ["keys", "verify", "--explain", "--scope", "a:b"];
+    let run = home.run_with(text, &[&explain[..], &["--json"]].concat()).ended_with("environment_mismatch");
+    let verdict = run.json();
+    let checks = verdict["checks"].as_array().unwrap();
+    let failed: Vec<_> = checks.iter().filter(|check| check["verdict"] == "failed").collect();
+    let names: Vec<_> = failed.iter().map(|check| check["check"].as_str().unwrap()).collect();
+    assert_eq!((checks.len(), names), (13, vec!["environment", "client_address", "scopes"]), "{verdict}");
+    assert!(checks.iter().all(|check| (check["verdict"] == "failed") == check["remedy"].is_string()), "{verdict}");
+
+    let run = home.run_with(text, &explain).ended_with("environment_mismatch");
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!((lines[0], lines[1]), ("not valid", ""));
+    assert!(lines.iter().any(|line| line.starts_with("passed") && line.contains("not before")), "{run:?}");
+    assert!(lines.iter().any(|line| line.starts_with("failed") && line.contains("client address")), "{run:?}");
+    assert!(run.stdout.contains("-> Use a key that was made for this environment."), "{run:?}");
+
+    let right = ["keys", "verify", "--explain", "--client-ip", "192.0.2.1", "--environment", "prod"];
+    let run = home.run_with(text, &right).done();
+    assert!(run.stdout.starts_with("valid\n") && !run.stdout.contains("failed"), "{run:?}");
+    let run = home.run_with("nonsense", &[&right[..], &["--json"]].concat()).ended_with("malformed_key");
+    assert_eq!(run.json()["checks"][0]["verdict"], "failed");
+    assert_eq!(run.json()["checks"][1]["verdict"], "not_reached");
+}
+
 #[test]
 fn every_check_of_a_request_is_made() {
     let home = Home::new();

@@ -1,0 +1,193 @@
+//! What commands work with: keys and organizations, wherever they are kept. A command does not know which it is.
+//!
+//! | room | answers |
+//! |---|---|
+//! | `place` | is it a store or a server, and which? |
+//! | `store` | how is it done on a store? |
+//! | `server` | how is it done through a server? |
+//! | `not_done` | why was it not done? |
+//! | `verdict` | may a key be used? |
+
+mod not_done;
+mod place;
+mod server;
+mod store;
+mod verdict;
+
+use keygate::key::KeyId;
+use keygate::manager::{CreatedKey, Cursor, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation};
+use keygate::names::{OrganizationId, Reason};
+use keygate::record::{Key, OrganizationRecord, SecurityTier};
+
+pub(crate) use not_done::NotDone;
+pub(crate) use place::{Place, Setting, only_on_a_store};
+pub(crate) use server::is_clear_text_allowed;
+pub(crate) use verdict::{CheckLine, Question, ValidKey, Verdict};
+
+use self::server::ServerDesk;
+use crate::args::SettingArgs;
+use crate::failure::Failure;
+use crate::open::{Absent, StoreDesk};
+
+/// Whether to wait until every instance has heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Until every instance refuses the key, or can no longer believe what it kept.
+    UntilHeard,
+    /// Not at all.
+    No,
+}
+
+/// Threads to work on, for what is under way at once on a store.
+pub(crate) const THREADS: usize = store::IN_FLIGHT;
+
+/// How many keys are made at a time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// Keys of one call.
+    pub(crate) at_once: u32,
+    /// Calls under way at the same time.
+    pub(crate) in_flight: usize,
+}
+
+/// Where keys and organizations are managed. Clones share everything.
+#[derive(Debug, Clone)]
+pub(crate) enum Desk {
+    /// On a store.
+    Store(StoreDesk),
+    /// Through a server.
+    Server(ServerDesk),
+}
+
+impl Desk {
+    /// The one that flags and variables name.
+    pub(crate) async fn open(args: &SettingArgs, absent: Absent) -> Result<Self, Failure> {
+        Place::read(args)?.open(absent).await
+    }
+
+    /// Makes a key.
+    pub(crate) async fn create(&self, new: NewKey) -> Result<CreatedKey, NotDone> {
+        match self {
+            Self::Store(desk) => desk.create(new).await,
+            Self::Server(desk) => desk.create(&new).await,
+        }
+    }
+
+    /// Makes many keys. The outcomes come in the order asked, and one refusal stops none of the others.
+    pub(crate) async fn create_many(&self, new: Vec<NewKey>) -> Vec<Result<CreatedKey, NotDone>> {
+        match self {
+            Self::Store(desk) => desk.create_many(new).await,
+            Self::Server(desk) => desk.create_many(new).await,
+        }
+    }
+
+    /// How many keys of this tier to make at a time.
+    pub(crate) fn pace(&self, tier: SecurityTier) -> Pace {
+        match self {
+            Self::Store(_) => StoreDesk::pace(tier),
+            Self::Server(_) => ServerDesk::PACE,
+        }
+    }
+
+    /// Lists keys of an organization, newest first.
+    pub(crate) async fn list(
+        &self,
+        organization: &OrganizationId,
+        filter: &KeyFilter,
+        limit: usize,
+        cursor: Option<Cursor>,
+    ) -> Result<KeyPage, NotDone> {
+        match self {
+            Self::Store(desk) => desk.list(organization, filter, limit, cursor).await,
+            Self::Server(desk) => desk.list(organization, filter, limit, cursor).await,
+        }
+    }
+
+    /// Shows a key.
+    pub(crate) async fn get(&self, id: KeyId) -> Result<Key, NotDone> {
+        match self {
+            Self::Store(desk) => desk.get(id).await,
+            Self::Server(desk) => desk.get(id).await,
+        }
+    }
+
+    /// Stops a key until it is activated again.
+    pub(crate) async fn deactivate(&self, id: KeyId, reason: Option<Reason>) -> Result<Key, NotDone> {
+        match self {
+            Self::Store(desk) => desk.deactivate(id, reason).await,
+            Self::Server(desk) => desk.deactivate(id, reason).await,
+        }
+    }
+
+    /// Lets a deactivated key be used again.
+    pub(crate) async fn activate(&self, id: KeyId) -> Result<Key, NotDone> {
+        match self {
+            Self::Store(desk) => desk.activate(id).await,
+            Self::Server(desk) => desk.activate(id).await,
+        }
+    }
+
+    /// Stops a key for good.
+    pub(crate) async fn revoke(&self, id: KeyId, reason: Option<Reason>, wait: Wait) -> Result<Revocation, NotDone> {
+        match self {
+            Self::Store(desk) => desk.revoke(id, reason, wait).await,
+            Self::Server(desk) => desk.revoke(id, reason, wait).await,
+        }
+    }
+
+    /// Revokes a key whose text nobody has, which is of use to nobody. Says what became of it.
+    pub(crate) async fn take_back(&self, id: KeyId) -> String {
+        match self.revoke(id, None, Wait::No).await {
+            Ok(_) => "it has been revoked again".to_owned(),
+            Err(trouble) => format!("revoke it with keygate keys revoke {id}, as doing so failed: {trouble}"),
+        }
+    }
+
+    /// Erases a revoked or expired key.
+    pub(crate) async fn delete(&self, id: KeyId) -> Result<(), NotDone> {
+        match self {
+            Self::Store(desk) => desk.delete(id).await,
+            Self::Server(desk) => desk.delete(id).await,
+        }
+    }
+
+    /// Says whether a text is a key that may be used. One that has not the form of a key is not sent anywhere.
+    pub(crate) async fn verify(&self, text: &str, question: &Question) -> Result<Verdict, NotDone> {
+        match self {
+            Self::Store(desk) => desk.verify(text, question).await,
+            Self::Server(desk) => desk.verify(text, question).await,
+        }
+    }
+
+    /// Shows an organization.
+    pub(crate) async fn organization(&self, id: &OrganizationId) -> Result<OrganizationRecord, NotDone> {
+        match self {
+            Self::Store(desk) => desk.organization(id).await,
+            Self::Server(desk) => desk.organization(id).await,
+        }
+    }
+
+    /// Sets an organization up that nobody configured yet.
+    pub(crate) async fn create_organization(
+        &self,
+        id: &OrganizationId,
+        settings: &OrganizationUpdate,
+    ) -> Result<OrganizationRecord, NotDone> {
+        match self {
+            Self::Store(desk) => desk.create_organization(id, settings).await,
+            Self::Server(desk) => desk.create_organization(id, settings).await,
+        }
+    }
+
+    /// Changes an organization.
+    pub(crate) async fn update_organization(
+        &self,
+        id: &OrganizationId,
+        update: &OrganizationUpdate,
+    ) -> Result<OrganizationRecord, NotDone> {
+        match self {
+            Self::Store(desk) => desk.update_organization(id, update).await,
+            Self::Server(desk) => desk.update_organization(id, update).await,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! How it is said what is wanted: the bodies of calls. What is left out has the server's default.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use keygate::limits::Limits;
+use keygate::manager::{Expiry, NewKey, OrganizationUpdate};
+use keygate::names::{Description, Environment, KeyName, OrganizationId, ProjectId, Reason, Tag, UserId};
+use keygate::network::CidrSet;
+use keygate::record::{Metadata, ParentStatus, RotationSchedule, SecurityTier};
+use keygate::scope::{Scope, ScopeSet};
+use serde::Serialize;
+
+use crate::desk::Question;
+
+/// A key that is to be made.
+#[derive(Debug, Serialize)]
+pub(super) struct NewKeyBody<'a> {
+    user_id: &'a UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project_id: Option<&'a ProjectId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a KeyName>,
+    description: &'a Description,
+    permissions: &'a ScopeSet,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes: Option<&'a ScopeSet>,
+    grantable: &'a ScopeSet,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<&'a Limits>,
+    allowed_ips: &'a CidrSet,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environment: Option<Environment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in_days: Option<i64>,
+    /// Null is never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Option<DateTime<Utc>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<DateTime<Utc>>,
+    tags: &'a [Tag],
+    metadata: &'a Metadata,
+    security_tier: SecurityTier,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation: Option<&'a RotationSchedule>,
+}
+
+impl<'a> NewKeyBody<'a> {
+    /// Of this key, in this environment if it has none of its own, asked for `now`.
+    pub(super) fn of(new: &'a NewKey, environment: Option<Environment>, now: DateTime<Utc>) -> Self {
+        let (expires_in_days, expires_at) = match new.expiry {
+            Expiry::Default => (None, None),
+            Expiry::In(life) if TimeDelta::days(life.num_days()) == life => (Some(life.num_days()), None),
+            // The API counts in days, so the rest is reckoned from this machine's clock.
+            Expiry::In(life) => (None, Some(Some(now.checked_add_signed(life).unwrap_or(DateTime::<Utc>::MAX_UTC)))),
+            Expiry::At(at) => (None, Some(Some(at))),
+            Expiry::Never => (None, Some(None)),
+        };
+        Self {
+            user_id: &new.user,
+            project_id: new.project.as_ref(),
+            name: new.name.as_ref(),
+            description: &new.description,
+            permissions: &new.permissions,
+            scopes: new.scopes.as_ref(),
+            grantable: &new.grantable,
+            limits: new.limits.as_ref(),
+            allowed_ips: &new.allowed_ips,
+            environment: new.environment.or(environment),
+            expires_in_days,
+            expires_at,
+            not_before: new.not_before,
+            tags: &new.tags,
+            metadata: &new.metadata,
+            security_tier: new.security_tier,
+            rotation: new.rotation_schedule.as_ref(),
+        }
+    }
+}
+
+/// Why a key is stopped.
+#[derive(Debug, Serialize)]
+pub(super) struct Why {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<Reason>,
+}
+
+/// A key that is to be checked.
+#[derive(Serialize)]
+pub(super) struct Verification<'a> {
+    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environment: Option<Environment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a Scope>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permission: Option<&'a Scope>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_ip: Option<IpAddr>,
+    explain: bool,
+}
+
+impl<'a> Verification<'a> {
+    /// Of this text, in this environment.
+    pub(super) fn of(key: &'a str, question: &'a Question, environment: Option<Environment>) -> Self {
+        let Question { scope, permission, client_ip, explain } = question;
+        let (scope, permission) = (scope.as_ref(), permission.as_ref());
+        Self { key, environment, scope, permission, client_ip: *client_ip, explain: *explain }
+    }
+}
+
+/// An organization that is to be set up.
+#[derive(Debug, Serialize)]
+pub(super) struct NewOrganization<'a> {
+    organization_id: &'a OrganizationId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_keys: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_keys_per_user: Option<u64>,
+}
+
+impl<'a> NewOrganization<'a> {
+    /// With these quotas.
+    pub(super) fn of(organization_id: &'a OrganizationId, settings: &OrganizationUpdate) -> Self {
+        Self {
+            organization_id,
+            max_keys: settings.max_keys.flatten(),
+            max_keys_per_user: settings.max_keys_per_user.flatten(),
+        }
+    }
+}
+
+/// What is to change of an organization. Null goes back to the default.
+#[derive(Debug, Serialize)]
+pub(super) struct OrganizationChange {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<ParentStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_keys: Option<Option<u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_keys_per_user: Option<Option<u64>>,
+}
+
+impl OrganizationChange {
+    /// Of this update.
+    pub(super) fn of(update: &OrganizationUpdate) -> Self {
+        let OrganizationUpdate { status, max_keys, max_keys_per_user, .. } = update;
+        Self { status: *status, max_keys: *max_keys, max_keys_per_user: *max_keys_per_user }
+    }
+}

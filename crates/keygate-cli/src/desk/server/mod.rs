@@ -1,0 +1,196 @@
+//! Through a running server: each thing that is done is a call of its management API.
+//!
+//! | room | answers |
+//! |---|---|
+//! | `address` | where is the server, and may the admin key be sent there? |
+//! | `admin_key` | with which key is it called? |
+//! | `body` | how is it said what is wanted? |
+//! | `link` | how is a call sent, and when again? |
+//! | `answer` | what does an answer mean? |
+//! | `trouble` | what does it mean that there is none? |
+
+mod address;
+mod admin_key;
+mod answer;
+mod body;
+mod link;
+mod trouble;
+
+use std::sync::Arc;
+
+use chrono::{TimeDelta, Utc};
+use futures_util::{StreamExt, stream};
+use keygate::key::{KeyId, PresentedKey};
+use keygate::manager::{CreatedKey, Cursor, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation};
+use keygate::names::{Environment, OrganizationId, Reason};
+use keygate::record::{Key, OrganizationRecord};
+use reqwest::Method;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use self::address::Address;
+pub(crate) use self::address::is_clear_text_allowed;
+use self::link::{Call, Link};
+use super::place::Setting;
+use super::verdict::{CheckLine, Refusal};
+use super::{NotDone, Pace, Question, Verdict, Wait};
+use crate::args::SettingArgs;
+use crate::failure::Failure;
+
+/// Keys that are made at the same time.
+const IN_FLIGHT: usize = 16;
+
+/// A server. Clones share its connections.
+#[derive(Debug, Clone)]
+pub(crate) struct ServerDesk {
+    link: Arc<Link>,
+    /// Of new keys, and the one keys are checked for; the server's own if nobody says.
+    environment: Option<Environment>,
+}
+
+impl ServerDesk {
+    /// One key is one call, and many are under way at the same time.
+    pub(super) const PACE: Pace = Pace { at_once: 1, in_flight: IN_FLIGHT };
+
+    /// The server that is named, with all that it takes to call it. Nothing is sent yet.
+    pub(super) fn read(server: &Setting, args: &SettingArgs) -> Result<Self, Failure> {
+        let address = Address::read(server, args)?;
+        let environment = environment(args)?;
+        let link = Link::new(address, &admin_key::read()?, Setting::read("KEYGATE_SERVER_CA", args)?)?;
+        Ok(Self { link: Arc::new(link), environment })
+    }
+
+    pub(super) async fn create(&self, new: &NewKey) -> Result<CreatedKey, NotDone> {
+        let path = ["organizations", new.organization.as_str(), "keys"];
+        let body = body::NewKeyBody::of(new, self.environment, Utc::now());
+        // However often it is sent, one key is made; and once its text was in an answer, no other answer has it.
+        let answer = self.link.send(&Call::new(Method::POST, &path).saying(&body)?.once(Uuid::now_v7())).await?;
+        match answer.read::<Made>()? {
+            Made { key: None, key_id } => Err(NotDone::with_lost_key(key_id)),
+            Made { key: Some(_), .. } => answer.read(),
+        }
+    }
+
+    pub(super) async fn create_many(&self, new: Vec<NewKey>) -> Vec<Result<CreatedKey, NotDone>> {
+        let calls = stream::iter(new).map(|new| async move { self.create(&new).await });
+        calls.buffered(IN_FLIGHT).collect().await
+    }
+
+    pub(super) async fn list(
+        &self,
+        organization: &OrganizationId,
+        filter: &KeyFilter,
+        limit: usize,
+        cursor: Option<Cursor>,
+    ) -> Result<KeyPage, NotDone> {
+        let mut call = Call::new(Method::GET, &["organizations", organization.as_str(), "keys"])
+            .asking("user_id", filter.user.as_ref())
+            .asking("project_id", filter.project.as_ref())
+            .asking("tag", filter.tag.as_ref())
+            .asking("status", filter.state)
+            .asking("environment", filter.environment)
+            .asking("limit", Some(limit))
+            .asking("cursor", cursor);
+        // The API counts in days, so what ends on the last of them is looked through here.
+        let days = filter.expiring_within.map(whole_days);
+        call = call.asking("expiring_within_days", days);
+        let mut page: KeyPage = self.link.send(&call).await?.read()?;
+        if let Some(within) = filter.expiring_within
+            && days.map(TimeDelta::days) != Some(within)
+        {
+            let now = Utc::now();
+            page.keys.retain(|key| key.expires_at.is_some_and(|end| end - now <= within));
+        }
+        Ok(page)
+    }
+
+    pub(super) async fn get(&self, id: KeyId) -> Result<Key, NotDone> {
+        self.link.send(&Call::new(Method::GET, &["keys", &id.to_string()])).await?.read()
+    }
+
+    pub(super) async fn deactivate(&self, id: KeyId, reason: Option<Reason>) -> Result<Key, NotDone> {
+        let call = Call::new(Method::POST, &["keys", &id.to_string(), "deactivate"]);
+        self.link.send(&call.saying(&body::Why { reason })?).await?.read()
+    }
+
+    pub(super) async fn activate(&self, id: KeyId) -> Result<Key, NotDone> {
+        self.link.send(&Call::new(Method::POST, &["keys", &id.to_string(), "activate"])).await?.read()
+    }
+
+    pub(super) async fn revoke(&self, id: KeyId, reason: Option<Reason>, wait: Wait) -> Result<Revocation, NotDone> {
+        let call = Call::new(Method::POST, &["keys", &id.to_string(), "revoke"]);
+        let call = call.asking("wait", (wait == Wait::No).then_some(false)).saying(&body::Why { reason })?;
+        self.link.send(&call).await?.read()
+    }
+
+    pub(super) async fn delete(&self, id: KeyId) -> Result<(), NotDone> {
+        self.link.send(&Call::new(Method::DELETE, &["keys", &id.to_string()])).await?.is_empty()
+    }
+
+    pub(super) async fn verify(&self, text: &str, question: &Question) -> Result<Verdict, NotDone> {
+        // Whatever else was pasted here by mistake is not sent anywhere.
+        let Ok(presented) = PresentedKey::parse(text.as_bytes()) else { return Verdict::malformed(question.explain) };
+        let body = body::Verification::of(text, question, self.environment);
+        let answer = self.link.send(&Call::new(Method::POST, &["verify"]).saying(&body)?).await?;
+        let Decided { valid, checks } = answer.read()?;
+        let decision = if valid {
+            Ok(Box::new(answer.read()?))
+        } else {
+            Err(answer.read::<Refusal>()?.of_key(Some(presented.id())))
+        };
+        Ok(Verdict { decision, checks })
+    }
+
+    pub(super) async fn organization(&self, id: &OrganizationId) -> Result<OrganizationRecord, NotDone> {
+        self.link.send(&Call::new(Method::GET, &["organizations", id.as_str()])).await?.read()
+    }
+
+    pub(super) async fn create_organization(
+        &self,
+        id: &OrganizationId,
+        settings: &OrganizationUpdate,
+    ) -> Result<OrganizationRecord, NotDone> {
+        let body = body::NewOrganization::of(id, settings);
+        let call = Call::new(Method::POST, &["organizations"]).saying(&body)?.once(Uuid::now_v7());
+        self.link.send(&call).await?.read()
+    }
+
+    pub(super) async fn update_organization(
+        &self,
+        id: &OrganizationId,
+        update: &OrganizationUpdate,
+    ) -> Result<OrganizationRecord, NotDone> {
+        let call = Call::new(Method::PATCH, &["organizations", id.as_str()]);
+        self.link.send(&call.saying(&body::OrganizationChange::of(update))?).await?.read()
+    }
+}
+
+/// What tells a key that was made now from one that was made for the same call before.
+#[derive(Debug, Deserialize)]
+struct Made {
+    key: Option<serde::de::IgnoredAny>,
+    key_id: KeyId,
+}
+
+/// What was decided over a key, before whose it is or why not.
+#[derive(Debug, Deserialize)]
+struct Decided {
+    valid: bool,
+    checks: Option<Vec<CheckLine>>,
+}
+
+/// The environment that was named, by the flag or either variable.
+fn environment(args: &SettingArgs) -> Result<Option<Environment>, Failure> {
+    let named = match Setting::read("KEYGATE_ENVIRONMENT", args)? {
+        Some(own) => Some(own),
+        None => Setting::read("ENVIRONMENT", args)?,
+    };
+    let wrong = |setting: &Setting| setting.wrong("must be 1 to 16 characters out of a-z 0-9");
+    named.map(|setting| Environment::new(&setting.value).map_err(|_| wrong(&setting))).transpose()
+}
+
+/// The days that a time takes, a part of one being one.
+fn whole_days(time: TimeDelta) -> i64 {
+    let days = time.num_days();
+    if TimeDelta::days(days) < time { days + 1 } else { days }
+}

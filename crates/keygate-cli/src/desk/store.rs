@@ -1,0 +1,93 @@
+//! On a store that this process has open.
+
+use keygate::key::{KeyId, PresentedKey};
+use keygate::manager::{CreatedKey, Cursor, Explanation, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation};
+use keygate::names::{OrganizationId, Reason};
+use keygate::record::{Key, OrganizationRecord, SecurityTier};
+
+use super::{NotDone, Pace, Question, Verdict, Wait};
+use crate::open::StoreDesk;
+
+/// Calls under way at once: while one waits for the store, another mints.
+pub(super) const IN_FLIGHT: usize = 4;
+
+impl StoreDesk {
+    /// Enough at a time that round trips and transactions do not count, and few enough to be made at once; fewer where
+    /// making a key takes a good part of a second.
+    pub(super) fn pace(tier: SecurityTier) -> Pace {
+        Pace { at_once: if tier == SecurityTier::Standard { 1_000 } else { 4 }, in_flight: IN_FLIGHT }
+    }
+
+    pub(super) async fn create(&self, new: NewKey) -> Result<CreatedKey, NotDone> {
+        Ok(self.manager.create(&self.actor(), new).await?)
+    }
+
+    pub(super) async fn create_many(&self, new: Vec<NewKey>) -> Vec<Result<CreatedKey, NotDone>> {
+        let outcomes = self.manager.create_many(&self.actor(), new).await;
+        outcomes.into_iter().map(|outcome| outcome.map_err(NotDone::from)).collect()
+    }
+
+    pub(super) async fn list(
+        &self,
+        organization: &OrganizationId,
+        filter: &KeyFilter,
+        limit: usize,
+        cursor: Option<Cursor>,
+    ) -> Result<KeyPage, NotDone> {
+        Ok(self.manager.list(&self.actor(), organization, filter, limit, cursor).await?)
+    }
+
+    pub(super) async fn get(&self, id: KeyId) -> Result<Key, NotDone> {
+        Ok(self.manager.get(&self.actor(), id).await?)
+    }
+
+    pub(super) async fn deactivate(&self, id: KeyId, reason: Option<Reason>) -> Result<Key, NotDone> {
+        Ok(self.manager.deactivate(&self.actor(), id, reason).await?)
+    }
+
+    pub(super) async fn activate(&self, id: KeyId) -> Result<Key, NotDone> {
+        Ok(self.manager.activate(&self.actor(), id, None).await?)
+    }
+
+    pub(super) async fn revoke(&self, id: KeyId, reason: Option<Reason>, wait: Wait) -> Result<Revocation, NotDone> {
+        Ok(match wait {
+            Wait::UntilHeard => self.manager.revoke_confirmed(&self.actor(), id, reason).await?,
+            Wait::No => self.manager.revoke(&self.actor(), id, reason).await?,
+        })
+    }
+
+    pub(super) async fn delete(&self, id: KeyId) -> Result<(), NotDone> {
+        Ok(self.manager.delete(&self.actor(), id).await?)
+    }
+
+    pub(super) async fn verify(&self, text: &str, question: &Question) -> Result<Verdict, NotDone> {
+        let (actor, context) = (self.actor(), question.context());
+        let presented = PresentedKey::parse(text.as_bytes()).ok();
+        let id = presented.map(|presented| presented.id());
+        if question.explain {
+            let Explanation { decision, checks, .. } = self.manager.explain(&actor, text, &context).await?;
+            return Verdict::of(decision.as_deref(), id, Some(&checks));
+        }
+        Verdict::of(self.manager.verify(&actor, text, &context).await.as_deref(), id, None)
+    }
+
+    pub(super) async fn organization(&self, id: &OrganizationId) -> Result<OrganizationRecord, NotDone> {
+        Ok(self.manager.organization(&self.actor(), id).await?)
+    }
+
+    pub(super) async fn create_organization(
+        &self,
+        id: &OrganizationId,
+        settings: &OrganizationUpdate,
+    ) -> Result<OrganizationRecord, NotDone> {
+        Ok(self.manager.create_organization(&self.operator, id, settings).await?)
+    }
+
+    pub(super) async fn update_organization(
+        &self,
+        id: &OrganizationId,
+        update: &OrganizationUpdate,
+    ) -> Result<OrganizationRecord, NotDone> {
+        Ok(self.manager.update_organization(&self.operator, id, update, None).await?)
+    }
+}

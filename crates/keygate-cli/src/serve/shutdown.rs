@@ -1,0 +1,113 @@
+//! How the server ends: first it says so, then it takes nothing new, then it finishes what it has begun.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum_server::Handle;
+use keygate::admin::Ending;
+use tokio::time::sleep;
+
+use super::listen::Serving;
+use crate::args::ServeArgs;
+use crate::desk::Setting;
+use crate::failure::Failure;
+
+/// How long requests under way have to end. A client that never reads its answer must not hold the process.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// For how long the server takes requests though it is not ready any more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Drain(Duration);
+
+impl Drain {
+    pub(super) fn read(args: &ServeArgs) -> Result<Self, Failure> {
+        const NAME: &str = "KEYGATE_DRAIN_MS";
+        let Some(setting) = Setting::of(NAME, args.flag(NAME))? else { return Ok(Self(Duration::from_millis(500))) };
+        let digits = setting.value.bytes().all(|byte| byte.is_ascii_digit());
+        match setting.value.parse::<u64>() {
+            Ok(number @ 0..=300_000) if digits => Ok(Self(Duration::from_millis(number))),
+            _ => Err(setting.wrong("must be a whole number from 0 to 300000")),
+        }
+    }
+}
+
+/// What the process is told from outside. From its making on, none of it ends the process by itself.
+#[derive(Debug)]
+pub(super) struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    pub(super) fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt, hangup: signal(SignalKind::hangup())? })
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn listen() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    /// Told to end: SIGTERM, or SIGINT (Ctrl-C).
+    #[cfg(unix)]
+    pub(super) async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub(super) async fn end(&mut self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
+
+    /// Told to read the certificate again (SIGHUP), which is `true`, or to end.
+    #[cfg(unix)]
+    pub(super) async fn reload_or_end(&mut self) -> bool {
+        tokio::select! {
+            _ = self.hangup.recv() => true,
+            _ = self.terminate.recv() => false,
+            _ = self.interrupt.recv() => false,
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub(super) async fn reload_or_end(&mut self) -> bool {
+        self.end().await;
+        false
+    }
+}
+
+/// Ends the server. Told so again meanwhile, it ends at once.
+pub(super) async fn end(
+    ending: &Ending,
+    drain: Drain,
+    handle: &Handle<SocketAddr>,
+    serving: &mut Serving,
+    signals: &mut Signals,
+) {
+    ending.begin();
+    tracing::info!("told to end: finishing what was begun");
+    let gently = async {
+        sleep(drain.0).await;
+        handle.graceful_shutdown(Some(GRACE));
+        let _ = (&mut *serving).await;
+    };
+    tokio::select! {
+        () = gently => {}
+        () = signals.end() => handle.shutdown(),
+    }
+    match handle.connection_count() {
+        0 => tracing::info!("ended"),
+        cut => tracing::warn!(cut, "ended with connections that were cut"),
+    }
+}

@@ -1,0 +1,186 @@
+//! Servers in this process, on ports of their own: keygate's management API, and others that are not.
+
+use std::future::ready;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use axum_server::tls_rustls::RustlsConfig;
+use keygate::actor::{Actor, Operator};
+use keygate::embedded::EmbeddedStore;
+use keygate::manager::{ApiKeyManager, NewKey};
+use keygate::ring::{MasterSecret, SecretRing};
+use keygate::scope::ScopeSet;
+use keygate::store::{MemoryStore, Store};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::support::{Home, SECRET};
+
+/// A server, which ends with this.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    requests: Arc<AtomicUsize>,
+    _runtime: Runtime,
+}
+
+impl Server {
+    /// Serves these routes.
+    pub(crate) fn of(routes: Router) -> Self {
+        let (listener, address) = listen();
+        let (routes, requests) = counted(routes);
+        let runtime = runtime();
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, routes.into_make_service_with_connect_info::<SocketAddr>()).await
+        });
+        Self { address, requests, _runtime: runtime }
+    }
+
+    /// The same under TLS, with a certificate of this authority's.
+    pub(crate) fn under_tls(routes: Router, authority: &Authority) -> Self {
+        let (listener, address) = listen();
+        let (routes, requests) = counted(routes);
+        let runtime = runtime();
+        let (certificate, key) = authority.certify("localhost");
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        runtime.spawn(async move {
+            let config = RustlsConfig::from_pem(certificate.into_bytes(), key.into_bytes()).await.unwrap();
+            axum_server::from_tcp_rustls(listener, config).unwrap().serve(routes.into_make_service()).await
+        });
+        Self { address, requests, _runtime: runtime }
+    }
+
+    /// Answers everything with this.
+    pub(crate) fn answering(answer: impl Fn() -> Response + Clone + Send + Sync + 'static) -> Self {
+        Self::of(Router::new().fallback(move || ready(answer())))
+    }
+
+    /// How many requests came.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+fn counted(routes: Router) -> (Router, Arc<AtomicUsize>) {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&requests);
+    let count = move |request: Request, next: Next| {
+        counter.fetch_add(1, Ordering::SeqCst);
+        next.run(request)
+    };
+    (routes.layer(from_fn(count)), requests)
+}
+
+/// An authority that no system trusts.
+pub(crate) struct Authority(rcgen::CertifiedIssuer<'static, rcgen::KeyPair>);
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        Self(rcgen::CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    fn certify(&self, name: &str) -> (String, String) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+    }
+}
+
+/// A deployment with its management API.
+pub(crate) struct Deployment {
+    manager: ApiKeyManager,
+    /// The operator's key.
+    pub(crate) operator: String,
+    runtime: Runtime,
+}
+
+impl Deployment {
+    /// In memory.
+    pub(crate) fn new() -> Self {
+        Self::over(MemoryStore::new)
+    }
+
+    /// In this file, under [`SECRET`].
+    pub(crate) fn in_file(path: &Path) -> Self {
+        Self::over(|| EmbeddedStore::open(path).unwrap())
+    }
+
+    fn over<S: Store>(store: impl FnOnce() -> S) -> Self {
+        let runtime = runtime();
+        let (manager, operator) = runtime.block_on(async {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), SECRET).unwrap();
+            let ring = SecretRing::new(&MasterSecret::from_file(file.path()).unwrap());
+            let manager = ApiKeyManager::builder(store(), ring).build().unwrap();
+            manager.open().await.unwrap();
+            let new = NewKey::new("system".parse().unwrap(), "operator".parse().unwrap());
+            let operator = manager.create(&boss(), new).await.unwrap().text.expose().to_owned();
+            (manager, operator)
+        });
+        Self { manager, operator, runtime }
+    }
+
+    /// A key of a tenant's, who may do this.
+    pub(crate) fn tenant(&self, organization: &str, permissions: &[&str], grantable: &[&str]) -> String {
+        let mut new = NewKey::new(organization.parse().unwrap(), "admin".parse().unwrap());
+        new.permissions = ScopeSet::parse(permissions).unwrap();
+        new.grantable = ScopeSet::parse(grantable).unwrap();
+        let created = self.runtime.block_on(self.manager.create(&boss(), new)).unwrap();
+        created.text.expose().to_owned()
+    }
+
+    /// The API.
+    pub(crate) fn router(&self) -> Router {
+        keygate_admin::router(self.manager.clone())
+    }
+
+    /// A server of it.
+    pub(crate) fn serve(&self) -> Server {
+        Server::of(self.router())
+    }
+
+    /// A place to run commands that go to this URL as the operator.
+    pub(crate) fn home(&self, url: &str) -> Home {
+        Home::new().with("KEYGATE_SERVER", url).with("KEYGATE_ADMIN_KEY", &self.operator)
+    }
+}
+
+fn boss() -> Actor {
+    Operator::named("tests".parse().unwrap()).into()
+}
+
+/// Answers the first requests with this, and serves the others.
+pub(crate) fn after_answering(times: usize, routes: Router, answer: fn() -> Response) -> Router {
+    let left = Arc::new(AtomicUsize::new(times));
+    routes.layer(from_fn(move |request: Request, next: Next| {
+        let taken = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        async move { if taken { answer() } else { next.run(request).await } }
+    }))
+}

@@ -38,15 +38,16 @@ as_root() {
 
 install_tools() {
     local venv=$1
-    if [[ -e $venv/installed ]] && cmp -s "$venv/installed" scripts/api/requirements.txt; then
+    # A folder that was moved, or made by another Python, has the tools and cannot run them.
+    if cmp -s "$venv/installed" scripts/api/requirements.txt && "$venv/bin/st" --version >/dev/null 2>&1; then
         return
     fi
-    if ! python3 -m venv "$venv" >/dev/null 2>&1; then
+    if ! python3 -m venv --clear "$venv" >/dev/null 2>&1; then
         say "Python's venv was not found; installing it from the system's packages"
         command -v apt-get >/dev/null || fail "install Python 3 with venv by hand, then run scripts/api.sh again"
         as_root apt-get update -q || true
         as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends python3-venv
-        python3 -m venv "$venv"
+        python3 -m venv --clear "$venv"
     fi
     "$venv/bin/pip" install --quiet --disable-pip-version-check -r scripts/api/requirements.txt
     cp scripts/api/requirements.txt "$venv/installed"
@@ -63,7 +64,7 @@ clean_up() {
 start() {
     local log=$1
     KEYGATE_STORE="file:$work/keygate.redb" KEYGATE_OPERATOR_KEY_FILE="$work/operator.key" KEYGATE_LISTEN=127.0.0.1:0 \
-        KEYGATE_LOG=warn target/debug/keygate serve >"$log" 2>"$work/errors" &
+        KEYGATE_LOG=warn "$CARGO_TARGET_DIR/debug/keygate" serve >"$log" 2>"$work/errors" &
     server=$!
     local tries
     for ((tries = 0; tries < 100; tries++)); do
@@ -86,7 +87,8 @@ main() {
     command -v python3 >/dev/null || fail "python3 was not found: install it first"
     local venv=$PWD/target/api
     install_tools "$venv"
-    cargo build --quiet --locked -p keygate-cli
+    export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+    cargo build --quiet --locked -p keygate-cli --target-dir "$CARGO_TARGET_DIR"
     work=$(mktemp -d)
     trap clean_up EXIT
     start "$work/output"

@@ -104,6 +104,8 @@ pub fn serve(arguments: &Arguments) {
 pub fn call(arguments: &Arguments) {
     let (port, connections): (u16, usize) = (arguments.given("port"), arguments.given("connections"));
     let until = Instant::now() + Duration::from_secs_f64(arguments.given("seconds"));
+    // The command line has reqwest speak TLS, and so it wants a provider for it, used or not.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let mut key = String::new();
     std::io::stdin().read_line(&mut key).unwrap();
     let runtime = runtime(1);

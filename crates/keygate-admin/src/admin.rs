@@ -96,7 +96,8 @@ impl Admin {
     }
 
     /// How many requests are taken on at once; 512 if never called, and 1 at least. What comes beyond is refused with 503
-    /// and not kept waiting. Health and figures are not counted, and always answered.
+    /// and not kept waiting. Forward-auth is counted by itself, and has room for as many; health and figures are not
+    /// counted, and always answered.
     pub fn at_once(mut self, requests: usize) -> Self {
         self.limits.at_once = requests.max(1);
         self
@@ -119,8 +120,11 @@ impl Admin {
         let metrics = Arc::new(Metrics::new());
         let shared = Shared { manager, proxies, ending, metrics: Arc::clone(&metrics), probe: Probe::default() };
         let state = State { shared: Arc::new(shared) };
+        let (managed, authorize) = routes::router(guard, &state);
+        // Forward-auth has room of its own: however much is managed, the services behind a proxy go on.
         limits
-            .before(routes::router(guard, &state), metrics)
+            .before(managed, Arc::clone(&metrics))
+            .merge(limits.before(authorize, metrics))
             .merge(routes::unlimited())
             .layer(CatchPanicLayer::custom(panicked))
             .layer(from_fn(routes::answer_nginx_always))

@@ -85,14 +85,12 @@ impl From<ManageError> for Problem {
             ManageError::Setup(_) | ManageError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "Store unavailable"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
         };
+        if matches!(error, ManageError::Setup(_) | ManageError::Store(_) | ManageError::Random(_)) {
+            tracing::error!(%error, "a management call failed");
+        }
         let detail = match &error {
-            // What a store says of itself may name hosts and files, which are for the log.
-            ManageError::Setup(_) | ManageError::Store(_) | ManageError::Random(_) => {
-                tracing::error!(%error, "a management call failed");
-                "The store does not answer as it should at the moment; try again shortly.".to_owned()
-            }
             ManageError::Invalid(error) => named_as_sent(error),
-            error => error.to_string(),
+            error => error.detail(),
         };
         Self::new(status, error.reason(), title, detail)
     }

@@ -46,7 +46,7 @@ async fn readiness_follows_the_store() {
     assert_eq!(status, READY, "{body}");
     let expected = json!({
         "ready": true,
-        "store": {"reachable": true, "what": api.manager.describe_store()},
+        "store": {"reachable": true, "what": "memory"},
         "deployment": "confirmed",
         "coherence": api.manager.coherence().as_str(),
         "ending": false,

@@ -118,7 +118,7 @@ async fn fastapi_api_key_cve_2026_23996_an_unknown_id_and_a_wrong_secret_are_one
     let instance = Instance::new();
     let (unknown, wrong) = (instance.create(new_key()).await, instance.create(new_key()).await);
     instance.manager.revoke(&operator(), unknown.key.id, None).await.unwrap();
-    instance.manager.delete(&operator(), unknown.key.id).await.unwrap();
+    instance.manager.delete(&operator(), unknown.key.id, None).await.unwrap();
     let mut record = instance.record(wrong.key.id).await;
     let revision = record.key.revision;
     (record.verifier, record.key.revision) = (Verifier::HmacSha256 { digest: [0; 32] }, revision.next());
@@ -207,7 +207,7 @@ async fn unkey_a_removal_touches_its_target_alone() {
     }
     let removed = kept.remove(2);
     instance.manager.revoke(&operator(), removed.key.id, None).await.unwrap();
-    instance.manager.delete(&operator(), removed.key.id).await.unwrap();
+    instance.manager.delete(&operator(), removed.key.id, None).await.unwrap();
     for created in &kept {
         assert_eq!(instance.manager.get(&operator(), created.key.id).await.unwrap(), created.key);
         assert!(instance.validate(created.text.expose()).await.is_ok());

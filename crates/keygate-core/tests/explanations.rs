@@ -222,7 +222,7 @@ async fn whichever_read_fails_the_explanation_does_and_says_no_more() {
         if call == "deployment" {
             // Asked for once more where a genuine key has no record.
             instance.manager.revoke(&operator(), created.key.id, None).await.unwrap();
-            instance.manager.delete(&operator(), created.key.id).await.unwrap();
+            instance.manager.delete(&operator(), created.key.id, None).await.unwrap();
         }
         let store = FatefulStore::new(instance.memory.clone(), move |made| {
             if made.starts_with(call) { Fate::Failed } else { Fate::Answered }

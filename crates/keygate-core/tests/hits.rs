@@ -144,7 +144,7 @@ async fn every_change_reaches_every_instance_before_it_is_answered() {
         both(Err(DenialReason::ScopeNotAuthorized)).await;
         manager.revoke(&by, id, None).await.unwrap();
         both(Err(DenialReason::KeyRevoked)).await;
-        manager.delete(&by, id).await.unwrap();
+        manager.delete(&by, id, None).await.unwrap();
         both(Err(DenialReason::InvalidKey)).await;
     }
 }

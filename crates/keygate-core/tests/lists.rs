@@ -123,7 +123,7 @@ async fn pages_hold_while_keys_come_and_go() {
     let cursor = first.next_cursor.unwrap();
     // The key the cursor stands on goes, and a new one comes.
     instance.manager.revoke(&operator(), ids[8], None).await.unwrap();
-    instance.manager.delete(&operator(), ids[8]).await.unwrap();
+    instance.manager.delete(&operator(), ids[8], None).await.unwrap();
     instance.create(new_key_with(|_| ())).await;
     let reread: Cursor = cursor.to_string().parse().unwrap();
     let rest = page(&instance, &KeyFilter::default(), 100, Some(reread)).await;

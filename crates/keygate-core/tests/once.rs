@@ -69,7 +69,7 @@ async fn keys(store: &MemoryStore) -> Vec<KeyRecord> {
 
 async fn erase(manager: &ApiKeyManager, id: KeyId) {
     manager.revoke(&operator(), id, None).await.unwrap();
-    manager.delete(&operator(), id).await.unwrap();
+    manager.delete(&operator(), id, None).await.unwrap();
 }
 
 #[tokio::test]
@@ -293,7 +293,7 @@ async fn a_key_whose_erasure_failed_is_still_shown() {
     let fails = |call: &str| if call.starts_with("delete") { Fate::Failed } else { Fate::Answered };
     let store = FatefulStore::new(instance.memory.clone(), fails);
     let manager = manager_over(Arc::new(store), ring(&[1]), &instance.clock);
-    assert_eq!(reason(manager.delete(&operator(), created.key.id).await), "store_unavailable");
+    assert_eq!(reason(manager.delete(&operator(), created.key.id, None).await), "store_unavailable");
     assert_eq!(before(create(&manager, new_key()).await).id, created.key.id);
 }
 
@@ -309,11 +309,11 @@ async fn a_young_key_is_erased_only_with_its_mark() {
     let fails = |call: &str| if call.starts_with("remember") { Fate::Failed } else { Fate::Answered };
     let store = FatefulStore::new(instance.memory.clone(), fails);
     let manager = manager_over(Arc::new(store), ring(&[1]), &instance.clock);
-    assert_eq!(reason(manager.delete(&operator(), young).await), "store_unavailable");
+    assert_eq!(reason(manager.delete(&operator(), young, None).await), "store_unavailable");
     assert_eq!(keys(&instance.memory).await.len(), 2);
     // No request still names one that is older.
     instance.clock.advance(HOUR * 25);
-    manager.delete(&operator(), old).await.unwrap();
+    manager.delete(&operator(), old, None).await.unwrap();
 }
 
 /// A call that is on its way while another makes the key, and others erase it: whatever it was about to do, the key does

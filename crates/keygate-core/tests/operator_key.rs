@@ -112,7 +112,7 @@ async fn whoever_asks_later_gets_none_whatever_became_of_it() {
     manager.revoke(&operator(), made.key.id, None).await.unwrap();
     later().await;
     // Erased, it is listed no more.
-    manager.delete(&operator(), made.key.id).await.unwrap();
+    manager.delete(&operator(), made.key.id, None).await.unwrap();
     let again = manager.ensure_operator_key(&the_operator()).await.unwrap().unwrap();
     assert_ne!(again.key.id, made.key.id);
 }

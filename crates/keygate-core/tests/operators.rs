@@ -232,7 +232,7 @@ async fn reaching(manager: &ApiKeyManager, actor: &Actor, root: &Key) -> Vec<(&'
         ("activate", manager.activate(actor, root.id, None).await.map(drop)),
         ("revoke", manager.revoke(actor, root.id, None).await.map(drop)),
         ("revoke_confirmed", manager.revoke_confirmed(actor, root.id, None).await.map(drop)),
-        ("delete", manager.delete(actor, root.id).await),
+        ("delete", manager.delete(actor, root.id, None).await),
         ("create", manager.create(actor, limited(&[], &[])).await.map(drop)),
         ("list", manager.list(actor, &system, &KeyFilter::default(), 10, None).await.map(drop)),
         ("organization", manager.organization(actor, &system).await.map(drop)),

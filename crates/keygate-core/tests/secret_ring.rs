@@ -157,7 +157,7 @@ async fn dropping_a_secret_that_a_usable_key_needs_is_refused_until_the_key_is_n
             _ => drop(old.manager.revoke(&operator(), text.key.id, None).await.unwrap()),
         }
         if end == "deleted" {
-            old.manager.delete(&operator(), text.key.id).await.unwrap();
+            old.manager.delete(&operator(), text.key.id, None).await.unwrap();
         }
         let dropped = old.beside(ring(&[2]));
         dropped.manager.open().await.unwrap();

@@ -197,7 +197,7 @@ async fn a_planted_key_appears_nowhere_in_the_log_and_its_owner_does() {
     let _ = moved.validate(text).await;
     moved.manager.revoke(&operator(), id, Some(Reason::new("leaked").unwrap())).await.unwrap();
     let _ = moved.validate(text).await;
-    moved.manager.delete(&operator(), id).await.unwrap();
+    moved.manager.delete(&operator(), id, None).await.unwrap();
     let _ = moved.validate(text).await;
     let boss = Operator::named(PrincipalId::new("boss").unwrap());
     let mut suspended = OrganizationUpdate::default();

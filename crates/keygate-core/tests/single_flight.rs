@@ -312,7 +312,7 @@ async fn that_a_key_is_absent_is_not_believed_beyond_the_lease() {
     let instance = Instance::new();
     let created = instance.create(new_key()).await;
     instance.manager.revoke(&operator(), created.key.id, None).await.unwrap();
-    instance.manager.delete(&operator(), created.key.id).await.unwrap();
+    instance.manager.delete(&operator(), created.key.id, None).await.unwrap();
     assert_eq!(instance.refusal(created.text.expose()).await, DenialReason::InvalidKey);
     instance.store.renew_lease();
     instance.store.fail();

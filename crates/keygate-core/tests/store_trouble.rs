@@ -105,7 +105,7 @@ async fn every_management_call_says_that_the_store_failed() {
         ("deactivate", manager.deactivate(&operator(), id, None).await.map(drop)),
         ("activate", manager.activate(&operator(), id, None).await.map(drop)),
         ("revoke", manager.revoke(&operator(), id, None).await.map(drop)),
-        ("delete", manager.delete(&operator(), id).await),
+        ("delete", manager.delete(&operator(), id, None).await),
         ("organization", manager.organization(&operator(), &org("acme")).await.map(drop)),
     ] {
         assert_eq!(word(&outcome.unwrap_err()), "store", "{call}");
@@ -137,7 +137,7 @@ async fn an_emptied_store_is_trouble_and_not_a_list_of_invalid_keys() {
     let created = instance.create(new_key()).await;
     let deleted = instance.create(new_key()).await;
     instance.manager.revoke(&operator(), deleted.key.id, None).await.unwrap();
-    instance.manager.delete(&operator(), deleted.key.id).await.unwrap();
+    instance.manager.delete(&operator(), deleted.key.id, None).await.unwrap();
     assert_eq!(instance.refusal(deleted.text.expose()).await, DenialReason::InvalidKey);
 
     instance.wipe();

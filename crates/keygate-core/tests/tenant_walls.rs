@@ -28,7 +28,7 @@ async fn calls(manager: &ApiKeyManager, actor: &Actor, id: KeyId) -> Vec<(&'stat
         ("deactivate", manager.deactivate(actor, id, reason.clone()).await.map(drop)),
         ("activate", manager.activate(actor, id, None).await.map(drop)),
         ("revoke", manager.revoke(actor, id, reason).await.map(drop)),
-        ("delete", manager.delete(actor, id).await),
+        ("delete", manager.delete(actor, id, None).await),
     ]
 }
 

@@ -240,17 +240,17 @@ async fn only_a_revoked_or_expired_key_can_be_erased() {
     for end in ["revoked", "expired"] {
         let created = instance.create(new_key()).await;
         let (id, text) = (created.key.id, created.text.expose());
-        assert_eq!(word(&instance.manager.delete(&operator(), id).await.unwrap_err()), "in use");
+        assert_eq!(word(&instance.manager.delete(&operator(), id, None).await.unwrap_err()), "in use");
         instance.manager.deactivate(&operator(), id, None).await.unwrap();
-        assert_eq!(word(&instance.manager.delete(&operator(), id).await.unwrap_err()), "in use");
+        assert_eq!(word(&instance.manager.delete(&operator(), id, None).await.unwrap_err()), "in use");
         assert_eq!(instance.refusal(text).await, DenialReason::KeyInactive);
         match end {
             "revoked" => drop(instance.manager.revoke(&operator(), id, None).await.unwrap()),
             _ => instance.clock.advance(Duration::from_secs(90 * 86_400)),
         }
-        instance.manager.delete(&operator(), id).await.unwrap();
+        instance.manager.delete(&operator(), id, None).await.unwrap();
         assert_eq!(word(&instance.manager.get(&operator(), id).await.unwrap_err()), "not found");
-        assert_eq!(word(&instance.manager.delete(&operator(), id).await.unwrap_err()), "not found");
+        assert_eq!(word(&instance.manager.delete(&operator(), id, None).await.unwrap_err()), "not found");
         // A genuine text of a key that is gone says no more than any other.
         assert_eq!(instance.refusal(text).await, DenialReason::InvalidKey);
     }

@@ -208,6 +208,9 @@ impl Asked {
         match self.presented {
             Presented::Mangled => vec![(Check::Format, DenialReason::MalformedKey)],
             Presented::WithWrongTag | Presented::OfAnotherDeployment => vec![(Check::Tag, DenialReason::InvalidKey)],
+            // A tenant is not told whether it is another's, nobody's any more, or was never a key.
+            Presented::Deleted if self.by.is_some() => vec![(Check::Tag, DenialReason::InvalidKey)],
+            Presented::Whole if foreign && self.by.is_some() => vec![(Check::Tag, DenialReason::InvalidKey)],
             Presented::Deleted => vec![(Check::Secret, DenialReason::InvalidKey)],
             Presented::Whole if foreign => vec![(Check::Secret, DenialReason::InvalidKey)],
             Presented::Whole => kept.failing(self),
@@ -217,7 +220,7 @@ impl Asked {
 
 async fn delete(instance: &Instance, created: &CreatedKey) {
     instance.manager.revoke(&operator(), created.key.id, None).await.unwrap();
-    instance.manager.delete(&operator(), created.key.id).await.unwrap();
+    instance.manager.delete(&operator(), created.key.id, None).await.unwrap();
 }
 
 /// That an explanation is one: every check once, in order; what is said of each goes with what came of it; and the first

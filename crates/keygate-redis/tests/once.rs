@@ -94,7 +94,7 @@ async fn replicas_make_one_key_and_keep_its_text_nowhere() {
             assert!(matches!(call(manager, tier).await.unwrap(), CreatedOnce::Before(key) if key == created.key));
         }
         replicas[0].revoke(&operator(), created.key.id, None).await.unwrap();
-        replicas[1].delete(&operator(), created.key.id).await.unwrap();
+        replicas[1].delete(&operator(), created.key.id, None).await.unwrap();
         for manager in &replicas {
             assert!(matches!(call(manager, tier).await, Err(ManageError::NotFound)));
         }

@@ -15,9 +15,13 @@ use tower::load_shed::LoadShedLayer;
 use tower::load_shed::error::Overloaded;
 use tower::timeout::TimeoutLayer;
 use tower::timeout::error::Elapsed;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::metrics::Metrics;
 use crate::problem::Problem;
+
+/// How long a body may pause: who says that one comes and sends none is given up before its time.
+const BODY_PAUSE: Duration = Duration::from_secs(5);
 
 /// What requests may take.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +57,10 @@ impl Limits {
             .layer(LoadShedLayer::new())
             .layer(GlobalConcurrencyLimitLayer::new(self.at_once))
             .layer(TimeoutLayer::new(time));
-        routes.layer(DefaultBodyLimit::max(self.body)).layer(limits)
+        routes
+            .layer(DefaultBodyLimit::max(self.body))
+            .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE.min(time)))
+            .layer(limits)
     }
 }
 

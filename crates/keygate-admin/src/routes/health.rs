@@ -77,13 +77,18 @@ async fn ready(StateOf(state): StateOf<State>) -> Response {
     let manager = state.manager();
     let readiness = Readiness {
         ready,
-        store: StoreReadiness { reachable: store.is_reachable(), what: manager.describe_store() },
+        store: StoreReadiness { reachable: store.is_reachable(), what: kind_of(&manager.describe_store()) },
         deployment: store.as_str(),
         coherence: manager.coherence().as_str(),
         ending,
     };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     uncached((status, axum::Json(readiness)))
+}
+
+/// What kind of store it is. Where it is, is nothing for whoever reaches the server.
+fn kind_of(store: &str) -> String {
+    store.split(':').next().unwrap_or_default().to_owned()
 }
 
 fn uncached(answer: impl IntoResponse) -> Response {

@@ -21,7 +21,7 @@ async fn no_such_call() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "no_such_call", "No such call", detail)
 }
 
-pub(super) async fn method_not_allowed(method: Method) -> Problem {
+async fn method_not_allowed(method: Method) -> Problem {
     let detail = format!("This path does not take {method}; the header Allow names the methods it takes.");
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed", detail)
 }

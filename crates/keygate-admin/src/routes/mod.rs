@@ -30,8 +30,8 @@ use crate::location::Mount;
 use crate::middleware::access_log;
 use crate::openapi;
 
-/// All calls.
-pub(crate) fn router(guard: ApiKeyLayer, state: &State) -> Router<State> {
+/// All calls: those that manage, and those of proxies.
+pub(crate) fn router(guard: ApiKeyLayer, state: &State) -> (Router<State>, Router<State>) {
     let guarded = OpenApiRouter::with_openapi(openapi::begun())
         .merge(organizations::routes())
         .merge(keys::routes())
@@ -50,7 +50,7 @@ pub(crate) fn router(guard: ApiKeyLayer, state: &State) -> Router<State> {
         let json = openapi::mounted(&document, mount.begin()).to_json().unwrap_or_default();
         ([(header::CONTENT_TYPE, "application/json")], json)
     });
-    Router::new().merge(guarded).merge(authorize).merge(pages::routes()).route("/openapi.json", document)
+    (Router::new().merge(guarded).merge(pages::routes()).route("/openapi.json", document), authorize)
 }
 
 /// Health and figures: whoever watches over the server is answered however much it has to do.

@@ -3,6 +3,7 @@
 use keygate_core::scope::ScopeSet;
 use serde_json::Value;
 
+use crate::proxy::Proxy;
 use crate::site::{CLIENT, Site, claims, lines};
 use crate::wire::Response;
 use crate::world::{forged, make, networks};
@@ -180,6 +181,22 @@ pub async fn a_key_is_bound_to_its_clients_address(site: &Site) {
     }
 }
 
+/// Paths that are put in order by some, after they have dropped what follows a semicolon.
+const AFTER_A_SEMICOLON: [&str; 12] = [
+    "/open/..;/reports/a",
+    "/open/..;x=1/reports/a",
+    "/open/..%3b/reports/a",
+    "/open/..%3Bx/reports/a",
+    "/open/%2e%2E;/reports/a",
+    "/open/%2e.%3b/reports/a",
+    "/open/a/..;/..;/reports/a",
+    "/open/..;",
+    "/x/..;/reports/a",
+    "/.;/reports/a",
+    "/;/reports/a",
+    "/%3bx/reports/a",
+];
+
 /// A path that two may read as two different ones leads nobody past the guard.
 pub async fn no_path_leads_past_the_guard(site: &Site) {
     site.served();
@@ -197,29 +214,51 @@ pub async fn no_path_leads_past_the_guard(site: &Site) {
         "/reports/.%2e/open/a",
         "//reports/a",
         "/./reports/a",
-        "/open/..;/reports/a",
+        "/open/..#/reports/a",
         "/%72eports/a",
         "/REPORTS/a",
-    ] {
+        "/Reports",
+        "/reports",
+        "/reports;x/a",
+        "/reports;x",
+        "/reports%3bx/a",
+        "/REPORTS%3Bx/a",
+        "/reports\\a",
+        "/\\reports/a",
+        "/OPEN/a",
+    ]
+    .into_iter()
+    .chain(AFTER_A_SEMICOLON)
+    {
         // Neither is a key of any use here that does not have the scope.
         for headers in [String::new(), with(&site.world.plain)] {
             let response = site.ask(&format!("GET {path}"), &headers).await;
             if response.status == 200 {
                 passed.push((path, headers.is_empty(), told(&response)["uri"].as_str().unwrap().to_owned()));
             }
+            // Envoy puts those in order whose semicolon is not encoded, and then there is nothing to refuse.
+            let in_order = site.proxy == Proxy::Envoy && path.contains(';');
+            if AFTER_A_SEMICOLON.contains(&path) && !in_order {
+                assert_eq!(response.status, 400, "{path}");
+            }
         }
     }
     for (path, without_key, seen) in passed {
-        // As the service sees it.
-        let decoded =
-            seen.to_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\").replace("%72", "r");
-        let ambiguous = decoded.contains("/..") && !decoded.contains("..;");
-        assert!(!ambiguous, "{path} is seen as {seen}");
-        assert!(
-            !decoded.replace("//", "/").replace("/./", "/").starts_with("/reports/") || seen.starts_with("/REPORTS"),
-            "{path} as {seen}"
-        );
-        assert!(!without_key || decoded.starts_with("/open/"), "{path} is seen without a key as {seen}");
+        // As the service sees it, which may have no regard to case, nor to what follows a semicolon.
+        let mut decoded = seen.to_lowercase();
+        for (encoded, plain) in [("%2e", "."), ("%2f", "/"), ("%5c", "/"), ("\\", "/"), ("%3b", ";"), ("%72", "r")] {
+            decoded = decoded.replace(encoded, plain);
+        }
+        let segments = decoded.split('/').map(|segment| segment.split(';').next().unwrap());
+        let segments: Vec<_> = segments.filter(|segment| !segment.is_empty() && *segment != ".").collect();
+        assert!(!segments.contains(&".."), "{path} is seen as {seen}");
+        assert_ne!(segments.first(), Some(&"reports"), "{path} is seen as {seen}");
+        assert!(!without_key || seen.starts_with("/open/"), "{path} is seen without a key as {seen}");
+    }
+    // A semicolon is no offence by itself, and what is guarded by another name is there for those who may.
+    assert_eq!(site.ask("GET /open/a;x=1/b..;c", "").await.status, 200);
+    for path in ["/reports", "/REPORTS/a", "/reports;x/a"] {
+        assert_eq!(site.ask(&format!("GET {path}"), &key_of(site)).await.status, 200, "{path}");
     }
 }
 

@@ -86,7 +86,7 @@ impl World {
         manager.revoke(&actor(), revoked.key.id, None).await.unwrap();
         let deleted = make(&manager, |_| {}).await;
         manager.revoke(&actor(), deleted.key.id, None).await.unwrap();
-        manager.delete(&actor(), deleted.key.id).await.unwrap();
+        manager.delete(&actor(), deleted.key.id, None).await.unwrap();
         let inactive = make(&manager, |_| {}).await;
         manager.deactivate(&actor(), inactive.key.id, None).await.unwrap();
 

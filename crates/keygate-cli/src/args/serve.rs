@@ -11,7 +11,8 @@ Examples:
   keygate serve --trusted-proxies 10.0.0.0/8 --operator-key-file operator.key
 
 Signals: SIGTERM and SIGINT end it, once what it has begun is done or 10 s are
-over; a second one ends it at once. SIGHUP reads the certificate again.";
+over; a second one ends it at once. SIGHUP reads the certificate again, and
+ends a server that has none, as SIGTERM does.";
 
 /// `keygate serve`.
 #[derive(Debug, Args)]
@@ -24,8 +25,11 @@ pub(crate) struct ServeArgs {
     /// The file of its private key, in PEM [env: KEYGATE_TLS_KEY]
     #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
     tls_key: Option<String>,
-    /// The file that the operator's key is written to when it is made, also where there is a terminal to show it on
-    /// [env: KEYGATE_OPERATOR_KEY_FILE] [default: keygate-operator.key beside the store, where there is no terminal]
+    /// The file that the operator's key is written to when it is made, also where there is a terminal to show it on. Name
+    /// it in containers: a terminal there makes their logs keep the key [env: KEYGATE_OPERATOR_KEY_FILE] [default: the
+    /// terminal; where there is none, keygate-operator.key beside the store file keygate.redb, NAME.operator.key beside
+    /// one of another NAME, keygate-operator.key in the working directory for Redis, and keygate-operator.memory.key
+    /// there, replaced at each start, for memory:]
     #[arg(long, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
     operator_key_file: Option<String>,
     /// For how long the server goes on taking requests after it was told to end and is not ready any more, in

@@ -57,7 +57,7 @@ impl StoreDesk {
     }
 
     pub(super) async fn delete(&self, id: KeyId) -> Result<(), NotDone> {
-        Ok(self.manager.delete(&self.actor(), id).await?)
+        Ok(self.manager.delete(&self.actor(), id, None).await?)
     }
 
     pub(super) async fn verify(&self, text: &str, question: &Question) -> Result<Verdict, NotDone> {

@@ -49,8 +49,10 @@ impl Place {
     pub(super) fn read(args: &ServeArgs, settings: &SettingArgs, address: SocketAddr) -> Result<Self, Failure> {
         let name = settings.flag("KEYGATE_LISTEN").map_or("KEYGATE_LISTEN", |(flag, _)| flag);
         let tls = Tls::read(args)?;
+        // Checked also where it is of no use.
+        let is_clear_text_allowed = is_clear_text_allowed(settings)?;
         if tls.is_none() && !address.ip().to_canonical().is_loopback() {
-            if !is_clear_text_allowed(settings)? {
+            if !is_clear_text_allowed {
                 return Err(Failure::refused(format!(
                     "{name} is {address}, where keys would come in clear text, for whoever is on the way to read: set a \
                      certificate (--tls-cert and --tls-key), or listen on 127.0.0.1 behind a proxy that speaks TLS, or \
@@ -60,6 +62,11 @@ impl Place {
             warn(format!("keys come to {address} in clear text, and whoever is on the way can read them"));
         }
         Ok(Self { address, name, tls })
+    }
+
+    /// Whether there is a certificate, which may be read again.
+    pub(super) fn has_certificate(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// Takes the address.
@@ -97,7 +104,7 @@ impl Listening {
     /// Reads the certificate again, if there is one.
     pub(super) fn reload(&self) {
         match self.tls.as_ref().map(Tls::reload) {
-            None => tracing::info!("there is no certificate to read again"),
+            None => {}
             Some(Ok(())) => tracing::info!("the certificate was read again"),
             Some(Err(failure)) => tracing::error!("{failure}; the certificate that was read before is used"),
         }

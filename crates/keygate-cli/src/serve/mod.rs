@@ -15,10 +15,9 @@ mod tls;
 use axum_server::Handle;
 use keygate::admin::Admin;
 use serde_json::json;
-use tokio::task::JoinHandle;
 
 use self::listen::{Listening, Place, Serving};
-use self::operator_key::{Destination, Maker, Trouble};
+use self::operator_key::{Destination, Maker, Making, Trouble};
 use self::shutdown::{Drain, Signals};
 use crate::args::{ServeArgs, SettingArgs};
 use crate::failure::{Failure, warn};
@@ -36,8 +35,8 @@ pub(crate) async fn run(args: &ServeArgs, flags: &SettingArgs) -> Result<(), Fai
     let place = Place::read(args, flags, settings.listen)?;
     let destination = Destination::read(args, &settings.store)?;
     let drain = Drain::read(args)?;
-    let mut signals =
-        Signals::listen().map_err(|error| Failure::refused(format!("signals cannot be heard: {error}")))?;
+    let mut signals = Signals::listen(place.has_certificate())
+        .map_err(|error| Failure::refused(format!("signals cannot be heard: {error}")))?;
     // Before anything is made on the store: who cannot listen needs none of it.
     let taken = place.take()?;
 
@@ -47,19 +46,24 @@ pub(crate) async fn run(args: &ServeArgs, flags: &SettingArgs) -> Result<(), Fai
     };
     let maker = Maker::new(opened.manager.clone(), destination)?;
     // To its end, whatever comes: a key must not be made for nobody.
-    let key = make_key(maker, opened.unavailable.is_none()).await?;
+    let mut key = make_key(maker, opened.unavailable.is_none()).await?;
 
     let admin = Admin::new(opened.manager).trusted_proxies(settings.trusted_proxies);
     let (ending, handle) = (admin.ending(), Handle::new());
     let (mut serving, listening) = taken.serve(admin.router(), handle.clone())?;
     announce(&listening, flags.json);
-    let outcome = watch(&listening, &mut serving, key, &mut signals).await;
+    let outcome = watch(&listening, &mut serving, &mut key, &mut signals).await;
+    let key = key.map(Making::stop);
     shutdown::end(&ending, drain, &handle, &mut serving, &mut signals).await;
-    outcome
+    let made = match key {
+        Some(key) => key.done().await,
+        None => Ok(()),
+    };
+    outcome.and(made)
 }
 
 /// The operator's key: made now, or by the task that this gives once the store answers.
-async fn make_key(maker: Maker, is_answering: bool) -> Result<Option<JoinHandle<Result<(), Failure>>>, Failure> {
+async fn make_key(maker: Maker, is_answering: bool) -> Result<Option<Making>, Failure> {
     if is_answering {
         match maker.make().await {
             Ok(()) => return Ok(None),
@@ -68,7 +72,7 @@ async fn make_key(maker: Maker, is_answering: bool) -> Result<Option<JoinHandle<
             Err(Trouble::Store(error)) => warn(format!("there is no operator's key yet: {error}")),
         }
     }
-    Ok(Some(tokio::spawn(async move { maker.make_in_time().await })))
+    Ok(Some(maker.begin()))
 }
 
 /// The one line of standard output. A server whose reader has gone serves on.
@@ -84,13 +88,13 @@ fn announce(listening: &Listening, as_json: bool) {
 async fn watch(
     listening: &Listening,
     serving: &mut Serving,
-    mut key: Option<JoinHandle<Result<(), Failure>>>,
+    key: &mut Option<Making>,
     signals: &mut Signals,
 ) -> Result<(), Failure> {
     loop {
         let making = async {
-            match &mut key {
-                Some(making) => making.await,
+            match key {
+                Some(making) => making.done().await,
                 None => std::future::pending().await,
             }
         };
@@ -102,9 +106,8 @@ async fn watch(
                 listening.reload();
             }
             made = making => {
-                key = None;
-                // A task that panicked has said so in its own way.
-                made.unwrap_or(Ok(()))?;
+                *key = None;
+                made?;
             }
             _ = &mut *serving => return Err(Failure::refused("the server stopped listening by itself")),
         }

@@ -5,14 +5,16 @@ use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind, IsTerminal, Write, stderr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use keygate::actor::{Actor, Operator};
 use keygate::key::KeyId;
 use keygate::manager::{ApiKeyManager, KeyFilter, ManageError};
 use keygate::names::{OrganizationId, PrincipalId};
 use keygate::settings::StoreAddress;
-use tokio::time::{Instant, sleep};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
 
 use crate::args::ServeArgs;
@@ -21,6 +23,8 @@ use crate::failure::{Failure, note, warn};
 
 const VARIABLE: &str = "KEYGATE_OPERATOR_KEY_FILE";
 const FILE: &str = "keygate-operator.key";
+/// The store file whose key has that name. The keys of others are named after them: a directory may hold several.
+const STORE: &str = "keygate.redb";
 /// A store in memory has another key with each start, which must not be taken for that of a store that stays.
 const FILE_OF_MEMORY: &str = "keygate-operator.memory.key";
 
@@ -28,6 +32,8 @@ const FILE_OF_MEMORY: &str = "keygate-operator.memory.key";
 const OTHERS_PATIENCE: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long the end of the server waits for a key that is being made.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where the key goes once it is made.
 #[derive(Debug, Clone)]
@@ -53,11 +59,23 @@ impl Destination {
             return Ok(Self::Terminal);
         }
         let (path, is_passing) = match store {
-            StoreAddress::File(store) => (store.with_file_name(FILE), false),
+            StoreAddress::File(store) => (beside(store), false),
             StoreAddress::Memory => (FILE_OF_MEMORY.into(), true),
             _ => (FILE.into(), false),
         };
         Ok(Self::File { path, is_passing })
+    }
+}
+
+/// The file beside a store's that its key goes into.
+fn beside(store: &Path) -> PathBuf {
+    match store.file_name() {
+        Some(name) if name != STORE => {
+            let mut name = name.to_owned();
+            name.push(".operator.key");
+            store.with_file_name(name)
+        }
+        _ => store.with_file_name(FILE),
     }
 }
 
@@ -96,33 +114,59 @@ impl Maker {
 
     /// Makes the key unless there is one, and hands it out.
     pub(super) async fn make(&self) -> Result<(), Trouble> {
+        if !self.make_unless_there().await? {
+            tracing::info!(
+                "the organization system has a key, so no operator's key is made: keygate keys create --org system \
+                 --user NAME makes another"
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether it was this that made the key.
+    async fn make_unless_there(&self) -> Result<bool, Trouble> {
         if self.is_there().await? {
-            return Ok(());
+            return Ok(false);
         }
         // The place comes first: a key that cannot be kept must not be made.
-        let Some(mut place) = self.place().await? else { return Ok(()) };
+        let Some(mut place) = self.place().await? else { return Ok(false) };
         let created = match self.manager.ensure_operator_key(&self.operator).await {
             Ok(Some(created)) => created,
-            Ok(None) if self.is_there().await? => return Ok(()),
+            Ok(None) if self.is_there().await? => return Ok(false),
             Ok(None) => return Err(Trouble::Contested),
             Err(error) => return Err(error.into()),
         };
         match place.keep(created.text.expose()) {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
             Err(error) => Err(Trouble::Unkept(self.give_up(created.key.id, &place, &error).await)),
         }
     }
 
-    /// Makes the key once the store answers.
-    pub(super) async fn make_in_time(&self) -> Result<(), Failure> {
+    /// The task that makes the key once the store answers.
+    pub(super) fn begin(self) -> Making {
+        let (wanted, unwanted) = oneshot::channel();
+        Making { task: tokio::spawn(async move { self.make_in_time(unwanted).await }), wanted }
+    }
+
+    /// Makes the key once the store answers, unless it is unwanted before.
+    async fn make_in_time(&self, mut unwanted: oneshot::Receiver<()>) -> Result<(), Failure> {
         let (mut pause, mut said) = (FIRST_PAUSE, String::new());
         loop {
-            sleep(pause).await;
+            let answer = async {
+                sleep(pause).await;
+                self.manager.store_state().await.is_confirmed()
+            };
+            let is_answering = tokio::select! {
+                biased;
+                _ = &mut unwanted => return Ok(()),
+                is_answering = answer => is_answering,
+            };
             pause = (pause * 2).min(LONGEST_PAUSE);
             // Quietly, as long as there is nothing to ask.
-            if !self.manager.store_state().await.is_confirmed() {
+            if !is_answering {
                 continue;
             }
+            // To its end, whatever comes: a key must not be made for nobody.
             match self.make().await {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Unkept(failure)) => return Err(failure),
@@ -155,7 +199,7 @@ impl Maker {
     async fn take_away(&self, id: KeyId) -> Result<(), ManageError> {
         let actor = Actor::from(self.operator.clone());
         self.manager.revoke(&actor, id, None).await?;
-        self.manager.delete(&actor, id).await
+        self.manager.delete(&actor, id, None).await
     }
 
     async fn give_up(&self, id: KeyId, place: &Place, error: &io::Error) -> Failure {
@@ -189,20 +233,68 @@ impl Maker {
             match new_file(path) {
                 Ok(file) => return Ok(Some(Place::File(NewFile { path: path.clone(), file, is_kept: false }))),
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(unkept(error)),
-                // Somebody else's that starts beside this one, or one of long ago.
-                Err(_) if Instant::now() < given_up => sleep(FIRST_PAUSE).await,
-                Err(_) => {
-                    return Err(Trouble::Unkept(Failure::refused(format!(
-                        "the operator's key is yet to be made, and {} is there already and is left as it is: move it \
-                         away, or name another file with --operator-key-file ({VARIABLE})",
-                        path.display()
-                    ))));
-                }
+                Err(_) => {}
             }
+            // In this order: another's key is on the store before it is in the file.
+            let may_be_anothers = may_become_a_key(path);
             if self.is_there().await? {
                 return Ok(None);
             }
+            if !may_be_anothers || Instant::now() >= given_up {
+                return Err(Trouble::Unkept(Failure::refused(format!(
+                    "the operator's key is yet to be made, and {} is there already and is left as it is: move it away, \
+                     or name another file with --operator-key-file ({VARIABLE})",
+                    path.display()
+                ))));
+            }
+            sleep(FIRST_PAUSE).await;
         }
+    }
+}
+
+/// Whether what is at this path may be of another server, which starts beside this one and is about to put the key there.
+fn may_become_a_key(path: &Path) -> bool {
+    let Ok(found) = path.symlink_metadata() else { return true };
+    let is_old = |made: SystemTime| made.elapsed().is_ok_and(|age| age >= OTHERS_PATIENCE);
+    found.is_file() && found.len() == 0 && !found.modified().is_ok_and(is_old)
+}
+
+/// The task that makes the key. It begins nothing any more once this is told to end.
+#[derive(Debug)]
+pub(super) struct Making {
+    task: JoinHandle<Result<(), Failure>>,
+    /// As long as it is there.
+    wanted: oneshot::Sender<()>,
+}
+
+impl Making {
+    /// Waits until the key is made. A task that panicked has said so in its own way.
+    pub(super) async fn done(&mut self) -> Result<(), Failure> {
+        (&mut self.task).await.unwrap_or(Ok(()))
+    }
+
+    /// Has no key made, unless that has begun.
+    pub(super) fn stop(self) -> LastMaking {
+        drop(self.wanted);
+        LastMaking(self.task)
+    }
+}
+
+/// The making of a key that has begun, if it has, while the server ends.
+#[derive(Debug)]
+pub(super) struct LastMaking(JoinHandle<Result<(), Failure>>);
+
+impl LastMaking {
+    /// Waits for it, but not for ever.
+    pub(super) async fn done(self) -> Result<(), Failure> {
+        let made = timeout(LAST_PATIENCE, self.0).await.map_err(|_| {
+            Failure::refused(
+                "the server ended while the operator's key was being made, and the key may be there without anybody \
+                 having it: keygate keys list --org system shows it, and keygate keys create --org system --user NAME \
+                 makes another",
+            )
+        })?;
+        made.unwrap_or(Ok(()))
     }
 }
 

@@ -41,28 +41,44 @@ pub(super) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     hangup: tokio::signal::unix::Signal,
+    /// Whether a hangup ends the server, as it does where there is no certificate to read again.
+    #[cfg(unix)]
+    ends_on_hangup: bool,
 }
 
 impl Signals {
     #[cfg(unix)]
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(super) fn listen(has_certificate: bool) -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        Ok(Self { terminate, interrupt, hangup: signal(SignalKind::hangup())? })
+        Ok(Self { terminate, interrupt, hangup: signal(SignalKind::hangup())?, ends_on_hangup: !has_certificate })
     }
 
     #[cfg(not(unix))]
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(super) fn listen(_has_certificate: bool) -> io::Result<Self> {
         Ok(Self {})
     }
 
-    /// Told to end: SIGTERM, or SIGINT (Ctrl-C).
+    /// Told to end: SIGTERM, SIGINT (Ctrl-C), or without a certificate SIGHUP (the terminal was closed).
     #[cfg(unix)]
     pub(super) async fn end(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = self.hangup.recv(), if self.ends_on_hangup => {}
         }
+    }
+
+    /// Told to end by somebody who has said so before. A terminal that is closed may say it twice by itself.
+    #[cfg(unix)]
+    async fn end_at_once(&mut self) {
+        self.ends_on_hangup = false;
+        self.end().await;
+    }
+
+    #[cfg(not(unix))]
+    async fn end_at_once(&mut self) {
+        self.end().await;
     }
 
     #[cfg(not(unix))]
@@ -74,7 +90,7 @@ impl Signals {
     #[cfg(unix)]
     pub(super) async fn reload_or_end(&mut self) -> bool {
         tokio::select! {
-            _ = self.hangup.recv() => true,
+            _ = self.hangup.recv() => !self.ends_on_hangup,
             _ = self.terminate.recv() => false,
             _ = self.interrupt.recv() => false,
         }
@@ -104,7 +120,7 @@ pub(super) async fn end(
     };
     tokio::select! {
         () = gently => {}
-        () = signals.end() => handle.shutdown(),
+        () = signals.end_at_once() => handle.shutdown(),
     }
     match handle.connection_count() {
         0 => tracing::info!("ended"),

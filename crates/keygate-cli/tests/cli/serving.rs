@@ -220,7 +220,7 @@ fn it_serves_the_whole_api_from_the_first_start() {
     let ready = server.get("/readyz");
     let expected = json!({
         "ready": true,
-        "store": {"reachable": true, "what": "file:./keygate.redb"},
+        "store": {"reachable": true, "what": "file"},
         "deployment": "confirmed",
         "coherence": "in_process",
         "ending": false,
@@ -268,7 +268,9 @@ fn the_operators_key_is_in_a_file_of_its_own_and_made_once() {
     // Moved away or not, the next start makes no other.
     let server = Server::start(&home, &[]);
     assert_eq!(operator_key(&home), operator);
-    assert!(!server.stderr().contains("operator's key"), "{}", server.stderr());
+    assert!(!server.stderr().contains("with which everything may be done"), "{}", server.stderr());
+    let told = server.stderr().lines().filter(|line| line.contains("keygate keys create --org system")).count();
+    assert_eq!(told, 1, "{}", server.stderr());
     server.end();
     std::fs::remove_file(&file).unwrap();
     let server = Server::start(&home, &[]);
@@ -284,13 +286,22 @@ fn the_operators_key_goes_where_it_is_told_to() {
     let home = Home::new();
     std::fs::create_dir(home.path("store")).unwrap();
     let server = Server::start(&home, &["--store", "file:store/keys.redb"]);
-    assert!(home.path("store/keygate-operator.key").exists(), "beside the store");
+    let key = std::fs::read_to_string(home.path("store/keys.redb.operator.key")).unwrap();
+    assert_eq!(server.call("GET /v1/self", key.trim_end(), None).status, 200);
+    assert!(!home.path("store/keygate-operator.key").exists());
     server.end();
+    // Stores of one directory are in nobody's way.
+    for (store, file) in [("keygate.redb", "keygate-operator.key"), ("more.redb", "more.redb.operator.key")] {
+        let server = Server::start(&home, &["--store", &format!("file:store/{store}")]);
+        let key = std::fs::read_to_string(home.path(&format!("store/{file}"))).unwrap();
+        assert_eq!(server.call("GET /v1/self", key.trim_end(), None).status, 200);
+        server.end();
+    }
 
     let server = Server::start(&home, &["--store", "file:other.redb", "--operator-key-file", "mine"]);
     let key = std::fs::read_to_string(home.path("mine")).unwrap();
     assert_eq!(server.call("GET /v1/self", key.trim_end(), None).status, 200);
-    assert!(!home.path("keygate-operator.key").exists());
+    assert!(!home.path("keygate-operator.key").exists() && !home.path("other.redb.operator.key").exists());
     server.end();
 
     // One of a store in memory is of this start alone, and in nobody's way.
@@ -308,7 +319,9 @@ fn an_operators_key_that_cannot_be_kept_is_not_made() {
     assert!(run.stderr.contains("no/such/directory"), "{run:?}");
     // Somebody's file is left as it is.
     std::fs::write(home.path("keygate-operator.key"), "precious").unwrap();
+    let begun = Instant::now();
     home.run(&["serve"]).refused("keygate-operator.key is there already and is left as it is");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!(operator_key(&home), "precious");
     std::fs::remove_file(home.path("keygate-operator.key")).unwrap();
     let server = Server::start(&home, &[]);
@@ -365,7 +378,13 @@ fn keys_do_not_come_in_clear_text_from_elsewhere_unless_that_is_allowed_by_name(
         Server::launch(Home::new().command(&["serve", "--listen", address])).end();
     }
     let wrong = Home::new().with("KEYGATE_ALLOW_CLEAR_TEXT", "maybe");
-    wrong.run(&["serve", "--listen", "0.0.0.0:0"]).refused("KEYGATE_ALLOW_CLEAR_TEXT must be");
+    let _ = certify(&wrong, "own");
+    for address in ["0.0.0.0:0", "127.0.0.1:0"] {
+        wrong.run(&["serve", "--listen", address]).refused("KEYGATE_ALLOW_CLEAR_TEXT must be");
+        wrong
+            .run(&["serve", "--listen", address, "--tls-cert", "own.cert", "--tls-key", "own.key"])
+            .refused("KEYGATE_ALLOW_CLEAR_TEXT must be");
+    }
 }
 
 #[test]
@@ -455,6 +474,19 @@ impl Half {
         Self(stream, rest.to_owned())
     }
 
+    /// Goes on a byte at a time, often enough not to be given up, and never to the end.
+    fn trickle(mut self) {
+        std::thread::spawn(move || {
+            for byte in self.1.as_bytes().split_last().map_or(&[][..], |(_, before)| before) {
+                std::thread::sleep(Duration::from_secs(3));
+                // Until the server has cut it off.
+                if self.0.write_all(&[*byte]).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
     fn finish(mut self) -> std::io::Result<Answer> {
         self.0.write_all(self.1.as_bytes())?;
         Answer::read(self.0)
@@ -510,7 +542,7 @@ fn an_idle_connection_holds_nobody_up_and_a_second_signal_ends_at_once() {
 fn a_client_that_never_finishes_is_cut_after_a_while() {
     let home = Home::new();
     let server = Server::start(&home, &["--drain-ms", "0"]);
-    let half = Half::begin(&server, &operator_key(&home));
+    Half::begin(&server, &operator_key(&home)).trickle();
     std::thread::sleep(Duration::from_millis(200));
     let begun = Instant::now();
     server.signal("TERM");
@@ -518,7 +550,6 @@ fn a_client_that_never_finishes_is_cut_after_a_while() {
     assert_eq!(status, Some(0), "{stderr}");
     let took = begun.elapsed();
     assert!((Duration::from_secs(9)..Duration::from_secs(20)).contains(&took), "{took:?}");
-    drop(half);
 }
 
 // TLS.
@@ -608,13 +639,20 @@ fn a_certificate_that_cannot_be_used_is_named_with_what_is_wrong_with_it() {
 }
 
 #[test]
-fn without_a_certificate_a_hangup_changes_nothing() {
+fn without_a_certificate_a_hangup_is_the_end() {
     let home = Home::new();
     let server = Server::start(&home, &[]);
+    let half = Half::begin(&server, &operator_key(&home));
+    std::thread::sleep(Duration::from_millis(200));
     server.signal("HUP");
-    wait_until("a word about it", || server.stderr().contains("there is no certificate to read again"));
-    assert_eq!(server.get("/healthz").status, 200);
-    server.end();
+    wait_until("not being ready", || server.stderr().contains("told to end"));
+    // Said twice, by a shell and by its terminal, it is no more than that.
+    server.signal("HUP");
+    wait_until("taking nothing new", || TcpStream::connect(server.address).is_err());
+    assert_eq!(half.finish().unwrap().status, 201);
+    let (status, rest, stderr) = server.ended();
+    assert_eq!((status, rest.as_str()), (Some(0), ""), "{stderr}");
+    assert!(!home.path("keygate.redb.holder").exists(), "the store was closed");
 }
 
 // On Redis.
@@ -632,7 +670,7 @@ async fn a_server_whose_redis_goes_is_not_ready_until_it_is_back() {
     wait_until("not being ready", || server.get("/readyz").status == 503);
     let ready = server.get("/readyz").json();
     assert_eq!((&ready["store"]["reachable"], &ready["deployment"]), (&json!(false), &json!("unknown")));
-    assert!(ready["store"]["what"].as_str().unwrap().contains(&redis.port().to_string()));
+    assert_eq!(ready["store"]["what"], "redis", "where it is, is nothing for strangers");
     assert_eq!(server.get("/healthz").status, 200);
     wait_until("trouble", || server.call("GET /v1/self", &operator, None).status == 503);
 
@@ -663,6 +701,37 @@ async fn a_server_that_starts_before_its_redis_waits_for_it() {
     server.end();
 }
 
+/// A key that is being made has a place to go to, and goes there before the server ends.
+#[tokio::test]
+async fn a_server_that_is_told_to_end_while_it_makes_the_operators_key_keeps_it() {
+    let redis = RedisServer::start().await.unwrap();
+    let proxy = FaultProxy::start(redis.address()).unwrap();
+    let home = on_redis(&redis);
+    proxy.cut();
+    let server = Server::start(&home, &["--store", &proxy.url(), "--drain-ms", "0"]);
+    proxy.delay(Duration::from_millis(300));
+    wait_until("a place for the key", || home.path("keygate-operator.key").exists());
+    assert_eq!(operator_key(&home), "", "it is yet to be made");
+    server.end();
+    let operator = operator_key(&home);
+    let server = Server::start(&home, &[]);
+    assert_eq!(server.call("GET /v1/self", &operator, None).json()["organization_id"], "system");
+    server.end();
+}
+
+#[tokio::test]
+async fn a_server_that_waits_for_its_store_ends_without_it() {
+    let redis = RedisServer::start().await.unwrap();
+    let proxy = FaultProxy::start(redis.address()).unwrap();
+    let home = on_redis(&redis);
+    proxy.cut();
+    let server = Server::start(&home, &["--store", &proxy.url(), "--drain-ms", "0"]);
+    let begun = Instant::now();
+    server.end();
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(!home.path("keygate-operator.key").exists());
+}
+
 /// Of servers that start at once on one empty Redis, in one directory or in several.
 async fn one_operators_key_of_eight(in_one_directory: bool) {
     let redis = RedisServer::start().await.unwrap();
@@ -683,7 +752,7 @@ async fn one_operators_key_of_eight(in_one_directory: bool) {
     }
     let listed = servers[0].call("GET /v1/organizations/system/keys", operator.trim_end(), None).json();
     assert_eq!(listed["keys"].as_array().unwrap().len(), 1, "{listed}");
-    let told = servers.iter().filter(|server| server.stderr().contains("operator's key")).count();
+    let told = servers.iter().filter(|server| server.stderr().contains("with which everything may be done")).count();
     assert_eq!(told, 1);
     for server in servers {
         server.end();

@@ -336,8 +336,10 @@ fn a_url_that_cannot_be_is_refused_before_anything_is_sent() {
         let run = flag.run(&["--server", url, "keys", "list", "--org", "acme"]).wrong_usage(problem);
         assert!(run.stderr.starts_with("error: --server ") && !run.stderr.contains("hunter2"), "{run:?}");
     }
-    let home = deployment.home("http://keys.example.org").with("KEYGATE_ALLOW_CLEAR_TEXT", "maybe");
-    home.run(&CREATE).refused("KEYGATE_ALLOW_CLEAR_TEXT must be 1 or 0");
+    for url in ["http://keys.example.org", "https://keys.example.org", "http://127.0.0.1:1"] {
+        let home = deployment.home(url).with("KEYGATE_ALLOW_CLEAR_TEXT", "maybe");
+        home.run(&CREATE).refused("KEYGATE_ALLOW_CLEAR_TEXT must be 1 or 0");
+    }
 }
 
 /// A name that nobody has is looked for, and so the refusal was passed.
@@ -646,6 +648,17 @@ fn what_is_on_this_machine_is_called_without_a_proxy() {
     let home = deployment.home(&server.url()).with("http_proxy", &proxy.url()).with("ALL_PROXY", &proxy.url());
     home.run(&CREATE).done();
     assert_eq!((proxy.requests(), server.requests()), (0, 1));
+}
+
+/// Clear text that is allowed is allowed for the way to the server.
+#[test]
+fn what_is_called_in_clear_text_is_called_without_a_proxy() {
+    let deployment = Deployment::new();
+    let proxy = Server::answering(|| "no".into_response());
+    let home = deployment.home("http://keygate.invalid").with("KEYGATE_ALLOW_CLEAR_TEXT", "1");
+    let home = home.with("http_proxy", &proxy.url()).with("ALL_PROXY", &proxy.url());
+    home.run(&CREATE).refused("nothing answers at http://keygate.invalid");
+    assert_eq!(proxy.requests(), 0);
 }
 
 /// Whatever else was pasted by mistake is nothing to send anywhere.

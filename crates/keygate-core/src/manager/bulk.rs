@@ -84,6 +84,7 @@ impl ApiKeyManager {
         let mut seen = HashSet::new();
         let keys: Vec<KeyId> = keys.iter().copied().filter(|id| seen.insert(*id)).collect();
         let mut outcome = BulkOutcome::default();
+        let mut trouble = None;
         let mut done = stream::iter(keys)
             .map(|id| async move { (id, self.bulk_one(actor, organization, operation, id).await) })
             .buffered(IN_FLIGHT);
@@ -91,9 +92,16 @@ impl ApiKeyManager {
             match done {
                 Ok(()) => outcome.successful.push(key_id),
                 Err(error) => {
-                    outcome.failed.push(BulkFailure { key_id, reason: error.reason(), detail: error.to_string() });
+                    tracing::debug!(%key_id, %error, "one of many was not done");
+                    if matches!(error, ManageError::Setup(_) | ManageError::Store(_)) {
+                        trouble.get_or_insert_with(|| error.to_string());
+                    }
+                    outcome.failed.push(BulkFailure { key_id, reason: error.reason(), detail: error.detail() });
                 }
             }
+        }
+        if let Some(error) = trouble {
+            tracing::error!(organization_id = %organization, failed = outcome.failed.len(), error, "a bulk operation met trouble");
         }
         Ok(outcome)
     }

@@ -142,6 +142,16 @@ impl NewKey {
         }
     }
 
+    /// The scopes it is made with: the default scope is granted like one that was asked for.
+    fn scopes(&self) -> ScopeSet {
+        self.scopes.clone().unwrap_or_else(|| ScopeSet::of(Scope::literal(DEFAULT_SCOPE)))
+    }
+
+    /// Refuses what the actor may not hand out.
+    pub(super) fn check_grants(&self, actor: &Actor) -> Result<(), ManageError> {
+        check_grants(actor, [&self.permissions, &self.grantable, &self.scopes()])
+    }
+
     /// Says which field holds what it must not.
     pub(super) fn check(&self) -> Result<(), NameError> {
         check_tags(&self.tags)?;
@@ -297,9 +307,8 @@ impl ApiKeyManager {
             return Err(ManageError::ParentNotFound);
         }
         new.check()?;
-        // The default scope is granted like one that was asked for.
-        let scopes = new.scopes.unwrap_or_else(|| ScopeSet::of(Scope::literal(DEFAULT_SCOPE)));
-        check_grants(actor, [&new.permissions, &new.grantable, &scopes])?;
+        new.check_grants(actor)?;
+        let scopes = new.scopes();
         let now = to_millis(self.inner.clock.now());
         let expires_at = new.expiry.resolve(now)?;
         let not_before = new.not_before.map(to_millis);

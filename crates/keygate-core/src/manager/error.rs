@@ -66,6 +66,18 @@ pub enum ManageError {
 }
 
 impl ManageError {
+    /// A sentence for whoever asked, wherever they are. It tells nothing of the store, whose own words may name hosts, files
+    /// and secrets, and are for the log.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Setup(_) | Self::Store(_) | Self::Random(_) => {
+                "The store does not answer as it should at the moment; try again shortly.".to_owned()
+            }
+            error => error.to_string(),
+        }
+    }
+
     /// The stable word for it, which programs may branch on.
     #[must_use]
     pub fn reason(&self) -> &'static str {

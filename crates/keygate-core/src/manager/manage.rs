@@ -9,7 +9,7 @@ use crate::actor::Actor;
 use crate::coherence::{Change, Coherence, Watcher};
 use crate::key::KeyId;
 use crate::names::{OrganizationId, Reason};
-use crate::record::{Key, KeyRecord, KeyStatus, StatusChange};
+use crate::record::{Key, KeyRecord, KeyStatus, Revision, StatusChange};
 use crate::store::Written;
 
 /// A key was revoked.
@@ -98,13 +98,16 @@ impl ApiKeyManager {
         Ok(Revocation { confirmed, ..revocation })
     }
 
-    /// Erases a revoked or expired key.
+    /// Erases a revoked or expired key. With `expected` it is erased only if it still has that revision.
     ///
     /// # Errors
-    /// When there is no such key within the actor's reach, it is still in use, or the store fails.
-    pub async fn delete(&self, actor: &Actor, id: KeyId) -> Result<(), ManageError> {
+    /// When there is no such key within the actor's reach, its revision is another, it is still in use, or the store fails.
+    pub async fn delete(&self, actor: &Actor, id: KeyId, expected: Option<Revision>) -> Result<(), ManageError> {
         let record = self.visible(actor, id).await?;
         let key = &record.key;
+        if expected.is_some_and(|expected| expected != key.revision) {
+            return Err(ManageError::Conflict { found: key.revision });
+        }
         if key.status.status != KeyStatus::Revoked && !key.is_expired(self.inner.clock.now()) {
             return Err(ManageError::InUse);
         }

@@ -152,9 +152,16 @@ impl ApiKeyManager {
         // What nobody could ever make claims nothing, so that it may be put right under the same idempotency key.
         new.check()?;
         self.confirm_current().await?;
+        let name = claim_name("key", actor, &new.organization, key);
+        if self.inner.store.recall(&name).await?.is_none() {
+            // Whoever may make none may not fill the store with claims either.
+            new.expiry.resolve(self.inner.clock.now())?;
+            new.check_grants(actor)?;
+            self.check_room(&new.organization, &new.user).await?;
+        }
         let fresh = KeyId::fresh(to_millis(self.inner.clock.now()), None)?;
         let claim = Claim { fingerprint: fingerprint::of_key(&new)?, chosen: *fresh.as_bytes() };
-        let claimed = self.claim(&claim_name("key", actor, &new.organization, key), &claim).await?;
+        let claimed = self.claim(&name, &claim).await?;
         let id = KeyId::from_bytes(claimed.unwrap_or(claim.chosen));
         if claimed.is_some() {
             if let Some(key) = self.made(actor, id).await? {
@@ -189,6 +196,7 @@ impl ApiKeyManager {
         if organization.is_system() {
             return Err(ManageError::Reserved);
         }
+        settings.check()?;
         self.confirm_current().await?;
         let mut chosen = [0; 16];
         getrandom::fill(&mut chosen)?;

@@ -4,8 +4,8 @@ use super::{ApiKeyManager, ManageError};
 use crate::actor::{Actor, Operator};
 use crate::coherence::{Change, Watcher};
 use crate::limits::MAX_LIMIT;
-use crate::names::{NameError, OrganizationId, ProjectId};
-use crate::record::{Key, OrganizationRecord, ParentStatus, ProjectRecord, Quota, Revision};
+use crate::names::{NameError, OrganizationId, ProjectId, UserId};
+use crate::record::{OrganizationRecord, ParentStatus, ProjectRecord, Quota, Revision};
 use crate::store::{CreateRefusal, StoreError, WriteRefusal};
 
 /// How often a change is tried again after another came in between.
@@ -24,7 +24,7 @@ pub struct OrganizationUpdate {
 }
 
 impl OrganizationUpdate {
-    fn check(&self) -> Result<(), NameError> {
+    pub(super) fn check(&self) -> Result<(), NameError> {
         for (field, asked) in [("max_keys", self.max_keys), ("max_keys_per_user", self.max_keys_per_user)] {
             if asked.flatten().is_some_and(|most| most > MAX_LIMIT) {
                 return Err(NameError::new(field, format!("must be at most {MAX_LIMIT}")));
@@ -196,9 +196,9 @@ impl ApiKeyManager {
 
     /// Refuses an expired key its place among those that count once more, where the quotas are used up. It is no
     /// reservation: updates at the same moment may pass the quota by as many keys, which creation never does.
-    pub(super) async fn check_room(&self, key: &Key) -> Result<(), ManageError> {
-        let quota = self.quota_of(&key.organization).await?;
-        let used = self.inner.store.quota_use(&key.organization, &key.user).await?;
+    pub(super) async fn check_room(&self, organization: &OrganizationId, user: &UserId) -> Result<(), ManageError> {
+        let quota = self.quota_of(organization).await?;
+        let used = self.inner.store.quota_use(organization, user).await?;
         if used.organization >= quota.per_organization {
             return Err(ManageError::Refused(CreateRefusal::OrganizationQuota { limit: quota.per_organization }));
         }

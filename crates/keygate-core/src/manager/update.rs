@@ -56,9 +56,16 @@ impl KeyUpdate {
         self.rotation_schedule.as_ref().and_then(Option::as_ref).map_or(Ok(()), RotationSchedule::check)
     }
 
-    /// Whether it may give a key more life, reach or room.
-    fn widens(&self) -> bool {
-        self.expiry.is_some() || self.limits.is_some() || self.allowed_ips.is_some()
+    /// Whether it may give a key more life, reach or room, or lets it do what it could not.
+    fn widens(&self, key: &Key) -> bool {
+        let gains = |held: &ScopeSet, asked: &Option<ScopeSet>| {
+            asked.as_ref().is_some_and(|asked| held.first_uncovered(asked).is_some())
+        };
+        self.expiry.is_some()
+            || self.limits.is_some()
+            || self.allowed_ips.is_some()
+            || gains(&key.permissions, &self.permissions)
+            || gains(&key.scopes, &self.scopes)
     }
 
     /// Applies the update, and names the fields it has changed.
@@ -124,16 +131,17 @@ impl ApiKeyManager {
                 return Err(ManageError::Conflict { found });
             }
             let now = to_millis(self.inner.clock.now());
+            let widens = update.widens(&record.key);
             let changed = update.apply(&mut record.key, now)?;
             if changed.is_empty() {
                 return Ok(record.key);
             }
-            if update.widens() {
+            if widens {
                 check_strength(actor, &record.key)?;
             }
             let counts = |until: Option<DateTime<Utc>>| until.is_none_or(|end| end > now);
             if !counts(counted_until) && counts(record.key.counts_until()) {
-                self.check_room(&record.key).await?;
+                self.check_room(&record.key.organization, &record.key.user).await?;
                 // An entry may be dropped from the ring once no usable key names it. This one would be usable again.
                 let known = |entry| self.inner.ring.entry(entry).is_some();
                 if !known(record.minted_under) || !known(record.digested_under) {

@@ -89,26 +89,15 @@ impl ApiKeyManager {
         };
         let asked = inner.clock.tick();
         self.open().await.map_err(|_| Denial::store_unavailable())?;
-        let Some(minted_under) = inner.ring.minted_under(&presented) else {
-            return Ok(Explanation::stopped_at(
-                Check::Tag,
-                DenialReason::InvalidKey,
-                "It was not made by this deployment, or a character of it is wrong.",
-                "Compare it with the key as it was shown when it was made; see that it is a key of this deployment.",
-            ));
-        };
+        let minted_under = inner.ring.minted_under(&presented);
+        let Some(minted_under) = minted_under else { return Ok(Explanation::unknown(actor, Check::Tag)) };
         let context = within(actor, context);
         let found = match &context {
             Some(context) => inner.genuine(&presented, minted_under, asked, context).await,
             None => Ok(None),
         };
         let (Some((entry, parents)), Some(context)) = (found.map_err(|_| Denial::store_unavailable())?, context) else {
-            return Ok(Explanation::stopped_at(
-                Check::Secret,
-                DenialReason::InvalidKey,
-                "There is no such key: it was deleted, or is not of this organization.",
-                "Make a new key.",
-            ));
+            return Ok(Explanation::unknown(actor, Check::Secret));
         };
         Ok(Explanation::of(entry, &parents, &context, inner))
     }
@@ -164,6 +153,28 @@ impl Explanation {
             "It is not of the form prefix_environment_body, or has characters before or after it.",
             "Send the key exactly as it was shown when it was made.",
         )
+    }
+
+    /// Of a text that is no key the actor may know of. A tenant is not told whether it is another's key or nobody's.
+    fn unknown(actor: &Actor, at: Check) -> Self {
+        let (at, detail, remedy) = match (actor.organization(), at) {
+            (None, Check::Secret) => (
+                at,
+                "There is no such key: it was deleted, or is not of the organization asked about.",
+                "Make a new key.",
+            ),
+            (None, _) => (
+                Check::Tag,
+                "It was not made by this deployment, or a character of it is wrong.",
+                "Compare it with the key as it was shown when it was made; see that it is a key of this deployment.",
+            ),
+            (Some(_), _) => (
+                Check::Tag,
+                "It is no key of this organization: a character of it is wrong, or it was deleted.",
+                "Compare it with the key as it was shown when it was made, or make a new key.",
+            ),
+        };
+        Self::stopped_at(at, DenialReason::InvalidKey, detail, remedy)
     }
 
     fn stopped_at(at: Check, reason: DenialReason, detail: &str, remedy: &str) -> Self {

@@ -24,7 +24,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::asked::Asked;
-use super::missing::method_not_allowed;
 use crate::middleware::access_log;
 use crate::problem::Problem;
 
@@ -43,10 +42,20 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 pub(super) fn routes<S: Clone + Send + Sync + 'static>(gate: HttpGate) -> OpenApiRouter<S> {
     let (schemas, paths, _) = routes!(authorize);
     OpenApiRouter::new()
-        .routes((schemas, paths, any(authorize).trace(method_not_allowed)))
-        .route("/v1/authorize/", any(authorize_root).trace(method_not_allowed))
-        .route("/v1/authorize/{*original}", any(authorize_original).trace(method_not_allowed))
+        .routes((schemas, paths, any(authorize).trace(no_trace)))
+        .route("/v1/authorize/", any(authorize_root).trace(no_trace))
+        .route("/v1/authorize/{*original}", any(authorize_original).trace(no_trace))
         .with_state(Arc::new(Authorizer { gate, complained: Mutex::new(None) }))
+}
+
+async fn no_trace() -> impl IntoResponse {
+    let problem = Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "Method not allowed",
+        "This path takes every method but TRACE.",
+    );
+    ([(header::ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")], problem)
 }
 
 /// What decides, and remembers when it complained.

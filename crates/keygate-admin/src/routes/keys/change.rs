@@ -6,7 +6,7 @@ use http::StatusCode;
 use keygate_core::actor::ManagementPermission;
 use keygate_core::key::KeyId;
 use keygate_core::limits::Limits;
-use keygate_core::manager::{KeyUpdate, ManageError};
+use keygate_core::manager::KeyUpdate;
 use keygate_core::names::{Description, KeyName, Tag};
 use keygate_core::network::CidrSet;
 use keygate_core::record::{Metadata, RotationSchedule};
@@ -163,13 +163,7 @@ async fn erase(
     Path(id): Path<KeyId>,
     if_match: IfMatch,
 ) -> Result<StatusCode, Problem> {
-    let manager = state.manager();
-    if let Some(expected) = if_match.expected() {
-        let found = manager.get(&caller.actor, id).await?.revision;
-        if found != expected {
-            return Err(if_match.problem(ManageError::Conflict { found }));
-        }
-    }
-    manager.delete(&caller.actor, id).await.map_err(|error| if_match.problem(error))?;
+    let erased = state.manager().delete(&caller.actor, id, if_match.expected()).await;
+    erased.map_err(|error| if_match.problem(error))?;
     Ok(StatusCode::NO_CONTENT)
 }

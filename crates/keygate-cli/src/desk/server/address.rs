@@ -20,6 +20,8 @@ impl Address {
     /// Reads a URL. What is wrong with it is told without it: it may hold a password.
     pub(super) fn read(server: &Setting, args: &SettingArgs) -> Result<Self, Failure> {
         let wrong = |problem: &str| server.wrong(problem);
+        // Checked also where it is of no use.
+        let is_clear_text_allowed = is_clear_text_allowed(args)?;
         let url = Url::parse(&server.value)
             .map_err(|error| wrong(&format!("must be a URL such as https://keys.example.org: {error}")))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
@@ -34,7 +36,7 @@ impl Address {
             return Err(wrong("must end with its path, without a ? or a #"));
         }
         let address = Self(url);
-        if !address.is_encrypted() && !address.is_loopback() && !is_clear_text_allowed(args)? {
+        if !address.is_encrypted() && !address.is_loopback() && !is_clear_text_allowed {
             return Err(wrong(&format!(
                 "would have the admin key sent in clear text, for whoever is on the way to read: use https, or allow it \
                  with --allow-clear-text ({ALLOW}=1)"

@@ -14,7 +14,7 @@ alone() {
     done
 }
 
-alone keygate tower axum tonic actix embedded redis redis-tls settings
+alone keygate admin tower axum tonic actix embedded redis redis-tls settings
 alone keygate-tower axum tonic
 alone keygate-redis tls
 

@@ -120,7 +120,10 @@ impl Settings {
     }
 
     /// The secret of a store for which none is configured.
-    async fn own_secret(&self, store: &dyn Store) -> Result<(MasterSecret, Option<PathBuf>), OpenError> {
+    async fn own_secret(
+        &self,
+        #[cfg_attr(not(feature = "embedded"), expect(unused_variables))] store: &dyn Store,
+    ) -> Result<(MasterSecret, Option<PathBuf>), OpenError> {
         match &self.store {
             StoreAddress::Memory => Ok((MasterSecret::generate()?, None)),
             #[cfg(feature = "embedded")]

@@ -85,7 +85,7 @@ impl From<ManageError> for Problem {
             ManageError::Setup(_) | ManageError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "Store unavailable"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
         };
-        if matches!(error, ManageError::Setup(_) | ManageError::Store(_) | ManageError::Random(_)) {
+        if error.is_trouble() {
             tracing::error!(%error, "a management call failed");
         }
         let detail = match &error {

@@ -9,6 +9,7 @@ use super::{ApiKeyManager, ManageError};
 use crate::actor::Actor;
 use crate::key::KeyId;
 use crate::names::{OrganizationId, Reason};
+use crate::record::KeyStatus;
 
 /// The most keys of one bulk operation.
 pub const MAX_BULK: usize = 1_000;
@@ -93,7 +94,7 @@ impl ApiKeyManager {
                 Ok(()) => outcome.successful.push(key_id),
                 Err(error) => {
                     tracing::debug!(%key_id, %error, "one of many was not done");
-                    if matches!(error, ManageError::Setup(_) | ManageError::Store(_)) {
+                    if error.is_trouble() {
                         trouble.get_or_insert_with(|| error.to_string());
                     }
                     outcome.failed.push(BulkFailure { key_id, reason: error.reason(), detail: error.detail() });
@@ -113,13 +114,15 @@ impl ApiKeyManager {
         operation: &BulkOperation,
         id: KeyId,
     ) -> Result<(), ManageError> {
-        if self.visible(actor, id).await?.key.organization != *organization {
+        let found = self.visible(actor, id).await?.key;
+        if found.organization != *organization {
             return Err(ManageError::NotFound);
         }
-        match operation {
-            BulkOperation::Deactivate { reason } => self.deactivate(actor, id, reason.clone()).await.map(drop),
-            BulkOperation::Activate { reason } => self.activate(actor, id, reason.clone()).await.map(drop),
-            BulkOperation::Revoke { reason } => self.revoke(actor, id, reason.clone()).await.map(drop),
-        }
+        let (status, reason) = match operation {
+            BulkOperation::Deactivate { reason } => (KeyStatus::Inactive, reason),
+            BulkOperation::Activate { reason } => (KeyStatus::Active, reason),
+            BulkOperation::Revoke { reason } => (KeyStatus::Revoked, reason),
+        };
+        self.set_status(actor, &found, status, reason.clone()).await.map(drop)
     }
 }

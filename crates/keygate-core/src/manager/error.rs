@@ -70,12 +70,16 @@ impl ManageError {
     /// and secrets, and are for the log.
     #[must_use]
     pub fn detail(&self) -> String {
-        match self {
-            Self::Setup(_) | Self::Store(_) | Self::Random(_) => {
-                "The store does not answer as it should at the moment; try again shortly.".to_owned()
-            }
-            error => error.to_string(),
+        if self.is_trouble() {
+            return "The store does not answer as it should at the moment; try again shortly.".to_owned();
         }
+        self.to_string()
+    }
+
+    /// Whether the fault is the deployment's, and no caller's: to be written to the log, and told without its details.
+    #[must_use]
+    pub fn is_trouble(&self) -> bool {
+        matches!(self, Self::Setup(_) | Self::Store(_) | Self::Random(_))
     }
 
     /// The stable word for it, which programs may branch on.

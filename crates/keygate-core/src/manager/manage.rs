@@ -8,7 +8,7 @@ use super::{ApiKeyManager, ManageError, events};
 use crate::actor::Actor;
 use crate::coherence::{Change, Coherence, Watcher};
 use crate::key::KeyId;
-use crate::names::{OrganizationId, Reason};
+use crate::names::Reason;
 use crate::record::{Key, KeyRecord, KeyStatus, Revision, StatusChange};
 use crate::store::Written;
 
@@ -44,7 +44,8 @@ impl ApiKeyManager {
     /// # Errors
     /// When there is no such key within the actor's reach, it is revoked, or the store fails.
     pub async fn deactivate(&self, actor: &Actor, id: KeyId, reason: Option<Reason>) -> Result<Key, ManageError> {
-        Ok(self.set_status(actor, id, KeyStatus::Inactive, reason).await?.record.key)
+        let found = self.visible(actor, id).await?.key;
+        Ok(self.set_status(actor, &found, KeyStatus::Inactive, reason).await?.record.key)
     }
 
     /// Lets a deactivated key be used again. A key that is active already stays as it is.
@@ -53,8 +54,8 @@ impl ApiKeyManager {
     /// When there is no such key within the actor's reach, it can do what the actor may not grant, it is revoked, or the
     /// store fails.
     pub async fn activate(&self, actor: &Actor, id: KeyId, reason: Option<Reason>) -> Result<Key, ManageError> {
-        check_strength(actor, &self.visible(actor, id).await?.key)?;
-        Ok(self.set_status(actor, id, KeyStatus::Active, reason).await?.record.key)
+        let found = self.visible(actor, id).await?.key;
+        Ok(self.set_status(actor, &found, KeyStatus::Active, reason).await?.record.key)
     }
 
     /// Stops a key for good. No later write brings it back, whatever revision it was made from. A key that is revoked
@@ -64,7 +65,8 @@ impl ApiKeyManager {
     /// When there is no such key within the actor's reach, or the store fails; it may then have been revoked, and to
     /// revoke it again is safe.
     pub async fn revoke(&self, actor: &Actor, id: KeyId, reason: Option<Reason>) -> Result<Revocation, ManageError> {
-        let written = self.set_status(actor, id, KeyStatus::Revoked, reason).await?;
+        let found = self.visible(actor, id).await?.key;
+        let written = self.set_status(actor, &found, KeyStatus::Revoked, reason).await?;
         Ok(Revocation {
             key_id: id,
             revoked_at: written.record.key.status.at,
@@ -125,16 +127,20 @@ impl ApiKeyManager {
         record.filter(|record| actor.reaches(&record.key.organization)).ok_or(ManageError::NotFound)
     }
 
-    async fn set_status(
+    /// Sets the status of a key that was found within the actor's walls.
+    pub(super) async fn set_status(
         &self,
         actor: &Actor,
-        id: KeyId,
+        found: &Key,
         status: KeyStatus,
         reason: Option<Reason>,
     ) -> Result<Written, ManageError> {
+        if status == KeyStatus::Active {
+            check_strength(actor, found)?;
+        }
+        let id = found.id;
         let change = StatusChange::new(status, self.inner.clock.now(), reason);
-        let organization: OrganizationId = self.visible(actor, id).await?.key.organization;
-        let written = self.inner.store.set_status(&organization, id, &change).await;
+        let written = self.inner.store.set_status(&found.organization, id, &change).await;
         // Also where the store failed: it may have done it.
         self.inner.cache.changed(&Change::Key(id));
         let written = written?;

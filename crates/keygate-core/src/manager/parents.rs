@@ -83,7 +83,8 @@ impl ApiKeyManager {
     }
 
     /// Changes an organization: suspending it stops its keys, lowering a quota stops no key that is there. Without
-    /// `expected` the update is applied to whatever is there. With `expected` it is changed only if it still has that revision; one that nobody configured has the revision 0.
+    /// `expected` the update is applied to whatever is there. With `expected` it is changed only if it still has that
+    /// revision; one that nobody configured has the revision 0.
     ///
     /// # Errors
     /// When another change came in between, it is the organization `system`, a quota is above [`MAX_LIMIT`], or the store

@@ -42,11 +42,13 @@ pub enum Check {
     Scopes,
     /// Its permissions cover what its holder wants to do.
     Permissions,
+    /// Its limits, and those above it, have room.
+    Limits,
 }
 
 impl Check {
     /// All of them, in their order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Format,
         Self::Tag,
         Self::Secret,
@@ -60,6 +62,7 @@ impl Check {
         Self::ClientAddress,
         Self::Scopes,
         Self::Permissions,
+        Self::Limits,
     ];
 }
 

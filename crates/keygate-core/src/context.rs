@@ -5,8 +5,12 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::cache::Entry;
 use crate::denial::{Denial, DenialReason};
+use crate::limiter::policy::{Policy, Standing};
+use crate::limiter::{Charge, Quick};
 use crate::names::{Environment, OrganizationId};
 use crate::record::Key;
 use crate::scope::Scope;
@@ -24,7 +28,7 @@ pub enum RequiredEnvironment {
 }
 
 /// What is known of a request, beside its key. Adapters fill it; the checks read it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestContext {
     /// The client's address. A key that may be used from some networks only is refused where it is not known.
     pub client_address: Option<IpAddr>,
@@ -37,6 +41,21 @@ pub struct RequestContext {
     pub scopes: Arc<[Scope]>,
     /// What its holder wants to do: the key's permissions must cover all of these.
     pub permissions: Arc<[Scope]>,
+    /// How much of the key's limits the request takes. 1 by default; 0 takes nothing, and no limit refuses it.
+    pub cost: u64,
+}
+
+impl Default for RequestContext {
+    fn default() -> Self {
+        Self {
+            client_address: None,
+            environment: RequiredEnvironment::default(),
+            organization: None,
+            scopes: Arc::default(),
+            permissions: Arc::default(),
+            cost: 1,
+        }
+    }
 }
 
 impl RequestContext {
@@ -67,6 +86,13 @@ impl RequestContext {
         self
     }
 
+    /// With what the request takes of the key's limits.
+    #[must_use]
+    pub fn costing(mut self, cost: u64) -> Self {
+        self.cost = cost;
+        self
+    }
+
     /// With keys of this organization alone allowed.
     #[must_use]
     pub fn within(mut self, organization: OrganizationId) -> Self {
@@ -94,6 +120,7 @@ impl RequestContext {
 #[derive(Debug, Clone, Copy)]
 pub struct RequestView<'a> {
     client_address: Option<IpAddr>,
+    cost: u64,
     context: &'a RequestContext,
 }
 
@@ -102,6 +129,18 @@ impl<'a> RequestView<'a> {
     #[must_use]
     pub fn at_address(self, client_address: Option<IpAddr>) -> Self {
         Self { client_address, ..self }
+    }
+
+    /// With this cost in the place of the context's own.
+    #[must_use]
+    pub fn costing(self, cost: u64) -> Self {
+        Self { cost, ..self }
+    }
+
+    /// How much of the key's limits the request takes.
+    #[must_use]
+    pub fn cost(self) -> u64 {
+        self.cost
     }
 
     /// The client's address.
@@ -137,13 +176,13 @@ impl<'a> RequestView<'a> {
     /// A context of one's own.
     #[must_use]
     pub fn to_context(self) -> RequestContext {
-        RequestContext { client_address: self.client_address, ..self.context.clone() }
+        RequestContext { client_address: self.client_address, cost: self.cost, ..self.context.clone() }
     }
 }
 
 impl<'a> From<&'a RequestContext> for RequestView<'a> {
     fn from(context: &'a RequestContext) -> Self {
-        Self { client_address: context.client_address, context }
+        Self { client_address: context.client_address, cost: context.cost, context }
     }
 }
 
@@ -154,15 +193,103 @@ fn with(asked: &[Scope], more: Scope) -> Arc<[Scope]> {
 
 /// A request was let in: by which key, and what else its handler may want to know. Reads as the [`Key`].
 ///
-/// Cheap to clone: clones share the key with each other and with the cache.
-#[derive(Clone)]
+/// Cheap to clone: clones share the key with each other and with the cache. What the request was charged is the
+/// original's alone, so that it is given back once: a clone gives nothing back.
 pub struct Admission {
     entry: Arc<Entry>,
+    charge: Charge,
+}
+
+impl Clone for Admission {
+    fn clone(&self) -> Self {
+        Self { entry: Arc::clone(&self.entry), charge: Charge::default() }
+    }
 }
 
 impl Admission {
-    pub(crate) fn new(entry: Arc<Entry>) -> Self {
-        Self { entry }
+    pub(crate) fn new(entry: Arc<Entry>, charge: Charge) -> Self {
+        Self { entry, charge }
+    }
+
+    /// What is left of each limit of the key, its user, its project and its organization, as far as this instance knows.
+    /// Empty where nothing is limited.
+    #[must_use]
+    pub fn limits(&self) -> Vec<Standing> {
+        self.entry.limits().map_or_else(Vec::new, |limited| limited.set().standings().collect())
+    }
+
+    /// The limit of which least is left.
+    #[must_use]
+    pub fn tightest_limit(&self) -> Option<Standing> {
+        self.entry.limits()?.set().tightest()
+    }
+
+    /// All that is limited, as `write` writes it: once for each key, and then again as it was written. For adapters.
+    #[must_use]
+    pub fn policies(&self, write: impl FnOnce(&[Policy]) -> Bytes) -> Option<Bytes> {
+        self.entry.limits()?.set().text(write)
+    }
+
+    /// What the request was charged. A clone was charged nothing.
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        self.charge.cost()
+    }
+
+    /// Gives back what the request was charged: something further in has denied it. It charges nothing any more.
+    pub fn refund(&mut self) {
+        self.lower_cost(0);
+    }
+
+    fn lower_cost(&mut self, cost: u64) {
+        let back = self.charge.cost().saturating_sub(cost);
+        if back > 0
+            && let Some(limited) = self.entry.limits()
+        {
+            limited.set().put_back(&mut self.charge, back);
+        }
+    }
+
+    /// Has the request cost so much, in the place of what it was charged; `None` where the store has to be asked, and
+    /// then nothing is changed. Of the original: a clone is charged as if for another request.
+    ///
+    /// # Errors
+    /// A denial of reason [`DenialReason::RateLimitExceeded`], or [`DenialReason::StoreUnavailable`]. What was charged
+    /// before is given back.
+    pub fn recharge_at_once(&mut self, cost: u64) -> Option<Result<(), Denial>> {
+        let before = self.charge.cost();
+        if cost <= before {
+            self.lower_cost(cost);
+            return Some(Ok(()));
+        }
+        let limited = self.entry.limits()?;
+        match limited.set().charge_now(&mut self.charge, cost - before) {
+            Quick::Charged => Some(Ok(())),
+            Quick::Ask => None,
+            Quick::Denied(denial) => Some(Err(self.denied(denial))),
+        }
+    }
+
+    /// The same, asking the store where it must.
+    ///
+    /// # Errors
+    /// As [`recharge_at_once`](Self::recharge_at_once).
+    pub async fn recharge(&mut self, cost: u64) -> Result<(), Denial> {
+        if let Some(recharged) = self.recharge_at_once(cost) {
+            return recharged;
+        }
+        let Some(limited) = self.entry.limits() else { return Ok(()) };
+        let more = cost.saturating_sub(self.charge.cost());
+        limited.set().charge(&mut self.charge, more).await.map_err(|denial| self.denied(denial))
+    }
+
+    fn denied(&mut self, denial: Denial) -> Denial {
+        self.refund();
+        denial.for_key(self.key().id)
+    }
+
+    pub(crate) fn entry(&self) -> &Arc<Entry> {
+        &self.entry
     }
 
     /// The key's metadata, as it was when the request was let in.

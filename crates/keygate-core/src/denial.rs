@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::key::KeyId;
+use crate::limiter::Exceeded;
 use crate::scope::Scope;
 
 /// The stable word for why a request was not let in. The words are a contract: clients branch on them.
@@ -112,13 +113,14 @@ pub struct Denial {
     key_id: Option<KeyId>,
     required: Option<Scope>,
     retry_after: Option<Duration>,
+    exceeded: Option<Box<Exceeded>>,
 }
 
 impl Denial {
     /// A denial for this reason.
     #[must_use]
     pub fn new(reason: DenialReason) -> Self {
-        Self { reason, key_id: None, required: None, retry_after: None }
+        Self { reason, key_id: None, required: None, retry_after: None, exceeded: None }
     }
 
     /// With the key it concerns, once the key is known to be genuine.
@@ -139,6 +141,13 @@ impl Denial {
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
+        self
+    }
+
+    /// With the limits that had no room.
+    #[must_use]
+    pub fn exceeding(mut self, exceeded: Exceeded) -> Self {
+        self.exceeded = Some(Box::new(exceeded));
         self
     }
 
@@ -172,6 +181,12 @@ impl Denial {
         self.retry_after
     }
 
+    /// The limits that had no room, if that is why.
+    #[must_use]
+    pub fn exceeded(&self) -> Option<&Exceeded> {
+        self.exceeded.as_deref()
+    }
+
     /// One sentence for the one who is refused.
     #[must_use]
     pub fn detail(&self) -> Cow<'static, str> {
@@ -194,7 +209,10 @@ impl Denial {
             DenialReason::IpNotAllowed => "The API key may not be used from this address.",
             DenialReason::ScopeNotAuthorized => return missing("scopes"),
             DenialReason::PermissionDenied => return missing("permissions"),
-            DenialReason::RateLimitExceeded => "A limit of the API key is used up; try again later.",
+            DenialReason::RateLimitExceeded => match &self.exceeded {
+                Some(exceeded) => return Cow::Owned(exceeded.to_string()),
+                None => "A limit of the API key is used up; try again later.",
+            },
             DenialReason::StoreUnavailable => "API keys cannot be checked at the moment; try again shortly.",
         })
     }

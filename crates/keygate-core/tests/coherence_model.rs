@@ -29,7 +29,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestError, TestRng, TestRunner};
 use support::simulated_store::{Delivered, Flaw, LEASE, SimulatedStore, at_once};
 use support::still_clock::StillClock;
-use support::{ROOMY, new_key_with, operator, org, ring};
+use support::{ROOMY, operator, org, ring, unlimited_key_with};
 
 const KEYS: usize = 3;
 /// What an acceptance depends on: the keys, their two organizations, and the one project.
@@ -176,7 +176,7 @@ impl World {
             .build()
             .unwrap();
         let new = |nth: usize| {
-            new_key_with(|new| {
+            unlimited_key_with(|new| {
                 new.organization = org(if nth == 2 { "globex" } else { "acme" });
                 new.project = (nth == 1).then(web);
             })

@@ -11,6 +11,7 @@ use chrono::TimeDelta;
 use keygate_core::check::Check;
 use keygate_core::context::RequestContext;
 use keygate_core::denial::{Denial, DenialReason};
+use keygate_core::limits::Limits;
 use keygate_core::manager::{CheckVerdict, CreatedKey, Expiry, Explanation, NewKey, OrganizationUpdate};
 use keygate_core::names::{Environment, ProjectId, Reason};
 use keygate_core::network::{Cidr, CidrSet};
@@ -21,6 +22,7 @@ use serde_json::json;
 use support::fateful_store::{Fate, FatefulStore};
 use support::{
     Instance, manager_over, new_key, new_key_with, operator, org, ring, scope, scopes, tenant, the_operator,
+    unlimited_key,
 };
 
 /// What is said of a check that failed, and how to mend it.
@@ -105,6 +107,27 @@ async fn each_check_that_fails_says_what_was_compared_with_what_and_what_mends_i
 }
 
 #[tokio::test]
+async fn a_limit_without_room_is_said_to_be_so() {
+    let instance = Instance::new();
+    let limits = Limits { per_minute: Some(5), ..Limits::UNLIMITED };
+    let created = instance.create(new_key_with(|new| new.limits = Some(limits))).await;
+    let text = created.text.expose();
+    for _ in 0..4 {
+        instance.validate(text).await.unwrap();
+    }
+    assert!(explain(&instance, text, &RequestContext::new()).await.is_valid());
+    let explanation = explain(&instance, text, &RequestContext::new().costing(2)).await;
+    let (detail, remedy) = said(&explanation, Check::Limits);
+    assert!(detail.starts_with("The request costs 2: 1 of the 5 of minute are left for "), "{detail}");
+    assert!(remedy.contains("raise it"), "{remedy}");
+    let denial = explanation.decision.unwrap_err();
+    assert_eq!(denial.reason(), DenialReason::RateLimitExceeded);
+    assert!(!denial.exceeded().unwrap().is_permanent && denial.wait().is_some());
+    let never = explain(&instance, text, &RequestContext::new().costing(6)).await.decision.unwrap_err();
+    assert!(never.exceeded().unwrap().is_permanent && never.wait().is_none());
+}
+
+#[tokio::test]
 async fn a_deactivated_key_and_one_that_holds_nothing_are_said_to_be_so() {
     let instance = Instance::new();
     let created = instance.create(new_key_with(|new| new.scopes = Some(scopes(&[])))).await;
@@ -132,7 +155,7 @@ async fn an_explanation_is_written_as_the_api_documents_it() {
     });
     let before =
         "format tag secret tenant organization project status not_before expiry environment client_address".split(' ');
-    let expected: Vec<_> = before.map(passed).chain([scopes, passed("permissions")]).collect();
+    let expected: Vec<_> = before.map(passed).chain([scopes, passed("permissions"), passed("limits")]).collect();
     assert_eq!(written, json!(expected));
     let written = serde_json::to_value(&explain(&instance, "", &context).await.checks).unwrap();
     assert_eq!(written[0]["reason"], "malformed_key");
@@ -187,7 +210,7 @@ async fn no_explanation_shows_the_text_or_the_digest() {
 #[tokio::test]
 async fn a_store_that_does_not_answer_is_said_to_be_so_and_no_key_invalid() {
     let instance = Instance::new();
-    let created = instance.create(new_key()).await;
+    let created = instance.create(unlimited_key()).await;
     let text = created.text.expose();
     let forged = format!("{}{}", &text[..text.len() - 1], if text.ends_with('0') { '1' } else { '0' });
     let (cold, context) = (instance.beside(ring(&[1])), RequestContext::new());
@@ -263,9 +286,13 @@ async fn to_explain_writes_nothing_and_counts_nothing() {
                 instance.manager.explain(&actor, text, &context).await.unwrap();
             }
         }
-        let StoreCalls { load_record, load_parents, deployment, .. } = instance.store.calls();
-        let read = StoreCalls { load_record, load_parents, deployment, ..StoreCalls::default() };
+        // Limits are looked at, for those who may know of the key.
+        let StoreCalls { load_record, load_parents, deployment, lease, .. } = instance.store.calls();
+        let read = StoreCalls { load_record, load_parents, deployment, lease, ..StoreCalls::default() };
         assert_eq!(instance.store.calls(), read, "it reads and does nothing else");
+        assert_eq!(lease, 4);
+        let left = instance.manager.limits_left(&operator(), created.key.id).await.unwrap();
+        assert!(left.iter().all(|left| left.remaining == left.policy.limit), "{left:?}");
         let after = instance.manager.cache_statistics();
         assert_eq!((after.hits, after.misses), (statistics.hits, statistics.misses));
         assert_eq!(first.record(created.key.id).await, before);

@@ -19,10 +19,10 @@ use keygate_core::network::{Cidr, CidrSet};
 use keygate_core::record::{ParentStatus, SecurityTier};
 use keygate_testkit::FaultyStore;
 use support::yielding_store::YieldingStore;
-use support::{Instance, manager_over, new_key, new_key_with, operator, org, ring, scope, scopes};
+use support::{Instance, manager_over, operator, org, ring, scope, scopes, unlimited_key, unlimited_key_with};
 
 fn guarded() -> NewKey {
-    new_key_with(|new| {
+    unlimited_key_with(|new| {
         new.project = Some(ProjectId::new("website").unwrap());
         new.scopes = Some(scopes(&["files:*"]));
         new.permissions = scopes(&["keys:read"]);
@@ -74,7 +74,7 @@ async fn oathkeeper_cve_2021_32701_every_check_is_made_again_for_a_key_that_is_k
 #[tokio::test]
 async fn another_text_with_the_id_of_a_kept_key_is_a_stranger() {
     let instance = Instance::new();
-    let text = instance.create(new_key()).await.text.expose().to_owned();
+    let text = instance.create(unlimited_key()).await.text.expose().to_owned();
     instance.validate(&text).await.unwrap();
     for at in [text.len() - 1, text.len() - 11, text.len() - 12, text.len() - 54] {
         let mut forged = text.clone().into_bytes();
@@ -91,7 +91,7 @@ async fn another_text_with_the_id_of_a_kept_key_is_a_stranger() {
 #[tokio::test]
 async fn a_key_with_a_slow_verifier_is_stretched_once_and_kept_like_any_other() {
     let instance = Instance::new();
-    let text = instance.create(new_key_with(|new| new.security_tier = SecurityTier::High)).await.text;
+    let text = instance.create(unlimited_key_with(|new| new.security_tier = SecurityTier::High)).await.text;
     instance.validate(text.expose()).await.unwrap();
     assert_eq!(at_once(&instance, text.expose(), &RequestContext::new()), Ok(()));
 }
@@ -152,7 +152,7 @@ async fn every_change_reaches_every_instance_before_it_is_answered() {
 #[tokio::test]
 async fn a_revocation_in_one_process_is_confirmed_at_once() {
     let instance = Instance::new();
-    let id = instance.create(new_key()).await.key.id;
+    let id = instance.create(unlimited_key()).await.key.id;
     assert_eq!(instance.manager.coherence(), Coherence::InProcess);
     assert!(instance.manager.revoke_confirmed(&operator(), id, None).await.unwrap().confirmed);
 }
@@ -160,7 +160,7 @@ async fn a_revocation_in_one_process_is_confirmed_at_once() {
 #[tokio::test]
 async fn a_revocation_nobody_can_confirm_is_done_and_says_so() {
     let instance = Instance::new();
-    let created = instance.create(new_key()).await;
+    let created = instance.create(unlimited_key()).await;
     // The store revokes the key, and then does not say who has heard of it.
     let store = FaultyStore::new(YieldingStore(instance.memory.clone()));
     let manager = manager_over(Arc::new(store.clone()), ring(&[1]), &instance.clock);
@@ -180,7 +180,7 @@ async fn a_revocation_nobody_can_confirm_is_done_and_says_so() {
 #[tokio::test]
 async fn while_its_lease_is_live_a_kept_key_needs_no_store() {
     let instance = Instance::new();
-    let text = instance.create(new_key()).await.text;
+    let text = instance.create(unlimited_key()).await.text;
     instance.validate(text.expose()).await.unwrap();
     instance.store.fail();
     assert_eq!(at_once(&instance, text.expose(), &RequestContext::new()), Ok(()));
@@ -189,7 +189,7 @@ async fn while_its_lease_is_live_a_kept_key_needs_no_store() {
 #[tokio::test]
 async fn once_the_lease_is_over_every_request_reads_the_store() {
     let instance = Instance::new();
-    let text = instance.create(new_key()).await.text;
+    let text = instance.create(unlimited_key()).await.text;
     instance.validate(text.expose()).await.unwrap();
     instance.store.lapse();
     instance.store.reset_calls();
@@ -205,7 +205,7 @@ async fn once_the_lease_is_over_every_request_reads_the_store() {
 async fn stale_if_error_goes_on_for_as_long_as_was_chosen_and_no_longer() {
     let stale = Duration::from_secs(3600);
     let instance = Instance::built(ring(&[1]), |builder| builder.stale_if_error(stale));
-    let (text, revoked) = (instance.create(new_key()).await.text, instance.create(new_key()).await);
+    let (text, revoked) = (instance.create(unlimited_key()).await.text, instance.create(unlimited_key()).await);
     // The store vouched for what was read until a moment that has passed; for one of them longer ago than was chosen.
     let now = instance.clock.tick();
     instance.store.vouch_until(now);
@@ -223,7 +223,7 @@ async fn stale_if_error_goes_on_for_as_long_as_was_chosen_and_no_longer() {
     assert_eq!(instance.refusal(revoked.text.expose()).await, DenialReason::StoreUnavailable);
     // One that was never read cannot be believed.
     instance.store.heal();
-    let unknown = instance.create(new_key()).await.text;
+    let unknown = instance.create(unlimited_key()).await.text;
     instance.store.fail();
     assert_eq!(instance.refusal(unknown.expose()).await, DenialReason::StoreUnavailable);
 }
@@ -231,7 +231,7 @@ async fn stale_if_error_goes_on_for_as_long_as_was_chosen_and_no_longer() {
 #[tokio::test]
 async fn what_was_vouched_for_too_long_ago_is_not_believed_though_the_store_fails() {
     let instance = Instance::built(ring(&[1]), |builder| builder.stale_if_error(Duration::from_nanos(1)));
-    let text = instance.create(new_key()).await.text;
+    let text = instance.create(unlimited_key()).await.text;
     instance.store.vouch_until(Tick::from_nanos(2));
     instance.validate(text.expose()).await.unwrap();
     instance.store.fail();
@@ -242,7 +242,7 @@ async fn what_was_vouched_for_too_long_ago_is_not_believed_though_the_store_fail
 #[tokio::test]
 async fn nothing_stale_is_believed_of_a_store_that_was_emptied() {
     let instance = Instance::built(ring(&[1]), |builder| builder.stale_if_error(Duration::from_secs(3600)));
-    let text = instance.create(new_key()).await.text;
+    let text = instance.create(unlimited_key()).await.text;
     instance.store.vouch_until(instance.clock.tick());
     instance.validate(text.expose()).await.unwrap();
     instance.memory.wipe();
@@ -253,7 +253,7 @@ async fn nothing_stale_is_believed_of_a_store_that_was_emptied() {
 #[tokio::test]
 async fn nobody_who_did_not_choose_it_is_served_what_is_stale() {
     let instance = Instance::new();
-    let text = instance.create(new_key()).await.text;
+    let text = instance.create(unlimited_key()).await.text;
     instance.store.vouch_until(instance.clock.tick());
     instance.validate(text.expose()).await.unwrap();
     instance.store.fail();
@@ -263,7 +263,7 @@ async fn nobody_who_did_not_choose_it_is_served_what_is_stale() {
 #[tokio::test]
 async fn a_cache_without_capacity_keeps_nothing_and_watches_nobody() {
     let instance = Instance::built(ring(&[1]), |builder| builder.cache_capacity(0));
-    let text = instance.create(new_key()).await.text;
+    let text = instance.create(unlimited_key()).await.text;
     for nth in 1..=3 {
         instance.validate(text.expose()).await.unwrap();
         assert_eq!(instance.store.calls().load_record, nth);
@@ -276,7 +276,7 @@ async fn a_cache_without_capacity_keeps_nothing_and_watches_nobody() {
 #[tokio::test]
 async fn those_who_wait_for_a_read_share_its_failure() {
     let instance = Instance::new();
-    let text = instance.create(new_key()).await.text.expose().to_owned();
+    let text = instance.create(unlimited_key()).await.text.expose().to_owned();
     instance.validate(&text).await.unwrap();
     // The key still holds, and what stands above it has to be read.
     let by = Operator::named(PrincipalId::new("operator").unwrap());
@@ -308,7 +308,7 @@ async fn a_cache_that_is_too_small_for_a_crowd_is_slow_and_not_broken() {
     let instance = Instance::built(ring(&[1]), |builder| builder.cache_capacity(3));
     let news = (0..60).map(|nth| {
         let organization = org(&format!("org-{nth}"));
-        new_key_with(|new| new.organization = organization)
+        unlimited_key_with(|new| new.organization = organization)
     });
     let mut texts = Vec::new();
     for new in news {

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use keygate_core::clock::Tick;
 use keygate_core::limiter::bucket::{Bucket, Shape};
-use keygate_core::limiter::ledger::{Answer, Call, Grant, Ledger, Outcome, Returned, Writer};
+use keygate_core::limiter::call::{Answer, Call, Claims, Grant, Outcome, Recent, Tokens, Writer};
+use keygate_core::limiter::ledger::Ledger;
 use keygate_core::limiter::slot::Slot;
 use keygate_core::limiter::window::{Millis, Numbers, Window};
 use keygate_core::limits::Limits;
@@ -35,6 +36,12 @@ enum Step {
     Pass { millis: u64 },
     /// The store's clock is set forward or back.
     StoreClock { forward: bool, millis: u64 },
+    /// A replica takes the store's place, which has not what was granted since it was last in step.
+    Failover,
+    /// The replica is in step.
+    Replicate,
+    /// A replica that has nothing takes the store's place.
+    Loss,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -50,6 +57,10 @@ fn step() -> impl Strategy<Value = Step> {
         3 => prop_oneof![0u64..50, 0u64..70_000].prop_map(|millis| Step::Pass { millis }),
         1 => (any::<bool>(), 0u64..120_000).prop_map(|(forward, millis)| Step::StoreClock { forward, millis }),
     ]
+}
+
+fn failover() -> impl Strategy<Value = Step> {
+    prop_oneof![3 => Just(Step::Replicate), 2 => Just(Step::Failover), 1 => Just(Step::Loss)]
 }
 
 /// On its way: to the store, or back.
@@ -70,11 +81,23 @@ struct Instance {
     waiting: Option<(Call, Tick)>,
     /// The store's clock when it was last heard of, and when that was.
     heard: (Millis, Tick),
+    /// When the ledger was made that it knows, and all it was granted.
+    known: Option<Millis>,
+    granted: Vec<Recent>,
+    /// Another store may be there: nothing is spent before it is told.
+    must_tell: bool,
 }
 
 struct World {
     limits: Limits,
     ledger: Ledger,
+    replica: Ledger,
+    /// What failovers have forgotten, of each window.
+    forgotten: BTreeMap<(Window, u64), u64>,
+    /// What was granted since the replica was last in step.
+    since: Vec<Tokens>,
+    /// All that was granted, if all is lost.
+    ever: Vec<Tokens>,
     instances: Vec<Instance>,
     messages: Vec<Message>,
     now: Tick,
@@ -94,6 +117,10 @@ impl World {
         let mut world = Self {
             limits,
             ledger: Ledger::new(),
+            replica: Ledger::new(),
+            forgotten: BTreeMap::new(),
+            since: Vec::new(),
+            ever: Vec::new(),
             instances: Vec::new(),
             messages: Vec::new(),
             now,
@@ -118,6 +145,9 @@ impl World {
             numbers: Numbers::default(),
             waiting: None,
             heard: (self.store_clock, self.now),
+            known: None,
+            granted: Vec::new(),
+            must_tell: false,
         }
     }
 
@@ -126,13 +156,17 @@ impl World {
             let spent = self.spent.entry((window, number)).or_default();
             *spent += cost;
             if let Some(limit) = window.limit(&self.limits) {
-                assert!(*spent <= limit, "{spent} of {limit} spent in {window} {number}");
+                let forgotten = self.forgotten.get(&(window, number)).copied().unwrap_or_default();
+                assert!(
+                    *spent <= limit + forgotten,
+                    "{spent} of {limit} spent in {window} {number}, {forgotten} forgotten"
+                );
             }
         }
         self.spendings.push((self.now, cost));
     }
 
-    fn send(&mut self, instance: usize, cost: u64, want: u64, returned: Option<Returned>, ahead: bool) {
+    fn send(&mut self, instance: usize, cost: u64, want: u64, returned: Option<Tokens>, ahead: bool) {
         let one = &mut self.instances[instance];
         if one.waiting.is_some() {
             return;
@@ -147,8 +181,11 @@ impl World {
             cost,
             want,
             instances: 3,
-            returned,
+            returned: returned.into_iter().collect(),
             ahead,
+            known: one.known,
+            claims: one.must_tell.then(|| Claims { before: [(0, 0); 4], recent: one.granted.clone() }),
+            owed: Vec::new(),
         };
         one.waiting = Some((call.clone(), self.now));
         self.messages.push(Message::Call { instance, call, sent: self.now });
@@ -158,7 +195,7 @@ impl World {
         match *step {
             Step::Request { instance, cost } => {
                 let one = &self.instances[instance];
-                match one.slot.take(cost, self.now) {
+                match one.slot.take(cost, self.now).filter(|_| !one.must_tell) {
                     Some(_) => {
                         let numbers = one.numbers;
                         self.spend(numbers, cost);
@@ -170,7 +207,7 @@ impl World {
             Step::GiveBack { instance } => {
                 let one = &self.instances[instance];
                 if one.waiting.is_none() {
-                    let returned = Returned { numbers: one.numbers, tokens: one.slot.empty() };
+                    let returned = Tokens { numbers: one.numbers, tokens: one.slot.empty() };
                     self.send(instance, 0, 0, Some(returned), false);
                 }
             }
@@ -188,9 +225,35 @@ impl World {
                 self.now = self.now.after(Duration::from_millis(millis));
                 self.store_clock += millis;
             }
+            Step::Replicate => {
+                self.replica = self.ledger.clone();
+                self.since.clear();
+            }
+            Step::Failover => {
+                self.ledger = self.replica.clone();
+                let since = std::mem::take(&mut self.since);
+                self.forgot(&since);
+            }
+            Step::Loss => {
+                self.ledger = Ledger::new();
+                self.replica = Ledger::new();
+                self.since.clear();
+                let ever = std::mem::take(&mut self.ever);
+                self.forgot(&ever);
+            }
             Step::StoreClock { forward: true, millis } => self.store_clock += millis,
             Step::StoreClock { forward: false, millis } => self.store_clock -= millis.min(self.store_clock - BEGIN),
         }
+    }
+
+    /// What one instance can be granted before another has told what it was granted: no more than that.
+    fn forgot(&mut self, tokens: &[Tokens]) {
+        for Tokens { numbers, tokens } in tokens {
+            for (window, number) in Window::ALL.into_iter().zip(numbers.0) {
+                *self.forgotten.entry((window, number)).or_default() += tokens;
+            }
+        }
+        self.instances.iter_mut().for_each(|one| one.must_tell = true);
     }
 
     fn deliver(&mut self, newest: bool, again: bool, lost: bool) {
@@ -207,7 +270,15 @@ impl World {
         }
         match message {
             Message::Call { instance, call, sent } => {
+                let before = self.ledger.clone();
                 let answer = self.ledger.call(&self.limits, &call, self.store_clock);
+                if let Outcome::Granted(grant) = answer.outcome
+                    && self.ledger != before
+                {
+                    let granted = Tokens { numbers: grant.numbers(), tokens: grant.tokens };
+                    self.since.push(granted);
+                    self.ever.push(granted);
+                }
                 for (left, window) in answer.left.iter().zip(Window::ALL) {
                     assert_eq!(left.is_some(), window.limit(&self.limits).is_some());
                 }
@@ -224,7 +295,19 @@ impl World {
         }
         one.waiting = None;
         one.heard = (answer.now, self.now);
-        let Outcome::Granted(Grant { tokens, numbers, from, until }) = answer.outcome else { return };
+        match answer.outcome {
+            Outcome::Forgotten => one.must_tell = true,
+            Outcome::Late => {}
+            // An answer that was under way when another store took over says nothing of that one.
+            Outcome::Granted(_) | Outcome::Denied { .. } if one.must_tell && call.claims.is_none() => {}
+            Outcome::Granted(_) | Outcome::Denied { .. } => {
+                one.known = Some(answer.born);
+                one.must_tell = false;
+            }
+        }
+        let Outcome::Granted(grant @ Grant { tokens, from, until }) = answer.outcome else { return };
+        let numbers = grant.numbers();
+        one.granted.push(Recent { sequence: call.sequence, granted: Tokens { numbers, tokens } });
         assert!(tokens >= call.cost);
         if from <= answer.now {
             // What the request that waited costs is spent by the store's decision.
@@ -249,8 +332,8 @@ fn limits() -> impl Strategy<Value = Limits> {
             per_minute: Some(per_minute),
             per_hour,
             per_day,
-            per_month: None,
             burst,
+            ..Limits::UNLIMITED
         },
     )
 }
@@ -260,6 +343,17 @@ proptest! {
 
     #[test]
     fn no_window_is_ever_overspent(limits in limits(), steps in prop::collection::vec(step(), 1..400)) {
+        let mut world = World::new(limits);
+        for step in &steps {
+            world.step(step);
+        }
+    }
+
+    #[test]
+    fn a_failover_lets_in_no_more_than_what_it_forgot(
+        limits in limits(),
+        steps in prop::collection::vec(prop_oneof![12 => step(), 1 => failover()], 1..300),
+    ) {
         let mut world = World::new(limits);
         for step in &steps {
             world.step(step);
@@ -298,7 +392,7 @@ proptest! {
         for (nth, cost) in (1u64..).zip(costs) {
             let call = Call {
                 writer: Writer(1), sequence: nth, not_after: BEGIN + 1_000, cost, want: 3, instances: 2,
-                returned: None, ahead: false,
+                ..Call::default()
             };
             let first = once.call(&limits, &call, BEGIN);
             prop_assert_eq!(twice.call(&limits, &call, BEGIN), first);

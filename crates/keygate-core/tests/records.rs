@@ -6,7 +6,7 @@ mod support;
 
 use chrono::{DateTime, Utc};
 use keygate_core::key::KeyId;
-use keygate_core::limits::Limits;
+use keygate_core::limits::{Fallback, Limits};
 use keygate_core::manager::KeyPage;
 use keygate_core::names::{
     Description, Environment, KeyName, OrganizationId, PrincipalId, ProjectId, Reason, Tag, UserId,
@@ -90,6 +90,7 @@ fn full() -> KeyRecord {
         per_day: Some(300),
         per_month: Some(1_000_000_000_000),
         burst: Some(7),
+        ..Limits::UNLIMITED
     };
     key.created_by = PrincipalId::new(id(1).to_string()).unwrap();
     key.expires_at = Some(at(4_102_444_800));
@@ -139,8 +140,27 @@ fn records_of_version_1_are_readable_for_ever_and_written_the_same() {
         let bytes = golden(name);
         assert_eq!(bytes[0], 1, "{name}");
         assert_eq!(KeyRecord::decode(&bytes).unwrap(), record, "{name}");
-        if SCHEMA_VERSION == 1 {
-            assert_eq!(hex(&record.encode().unwrap()), hex(&bytes), "{name}");
+        assert_eq!(hex(&record.encode().unwrap()), hex(&bytes), "{name}");
+    }
+}
+
+#[test]
+fn records_of_version_2_are_those_of_version_1_with_the_fallback_behind() {
+    for (name, record) in [("plain", plain()), ("full", full()), ("revoked", revoked())] {
+        for (byte, fallback) in [(1, Fallback::Open), (2, Fallback::LocalShare)] {
+            let mut record = record.clone();
+            record.key.limits.fallback = fallback;
+            let mut bytes = golden(name);
+            bytes[0] = 2;
+            bytes.push(byte);
+            assert_eq!(hex(&record.encode().unwrap()), hex(&bytes), "{name} {fallback}");
+            assert_eq!(KeyRecord::decode(&bytes).unwrap(), record, "{name} {fallback}");
+        }
+        let mut bytes = golden(name);
+        bytes[0] = 2;
+        assert!(KeyRecord::decode(&bytes).is_err(), "without the byte");
+        for bad in [0, 3, 255] {
+            assert!(KeyRecord::decode(&[&bytes[..], &[bad]].concat()).is_err(), "{bad}");
         }
     }
 }
@@ -201,9 +221,9 @@ fn a_record_may_not_ask_for_few_iterations_or_for_too_many() {
 #[test]
 fn a_newer_version_is_named_and_not_guessed_at() {
     let mut bytes = plain().encode().unwrap();
-    bytes[0] = 2;
+    bytes[0] = 3;
     let error = KeyRecord::decode(&bytes).unwrap_err();
-    assert_eq!(error, DecodeError::Version(2));
+    assert_eq!(error, DecodeError::Version(3));
     assert!(error.to_string().contains("upgrade"));
 }
 
@@ -292,7 +312,14 @@ fn times() -> impl Strategy<Value = DateTime<Utc>> {
 
 fn limits() -> impl Strategy<Value = Limits> {
     prop::array::uniform5(prop::option::of(1u64..=1_000_000_000_000)).prop_map(
-        |[per_minute, per_hour, per_day, per_month, burst]| Limits { per_minute, per_hour, per_day, per_month, burst },
+        |[per_minute, per_hour, per_day, per_month, burst]| Limits {
+            per_minute,
+            per_hour,
+            per_day,
+            per_month,
+            burst,
+            ..Limits::UNLIMITED
+        },
     )
 }
 

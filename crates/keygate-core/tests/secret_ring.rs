@@ -18,7 +18,7 @@ use keygate_core::store::Store;
 use keygate_testkit::{FaultyStore, StoreCalls};
 use secrecy::{ExposeSecret, SecretString};
 use support::yielding_store::YieldingStore;
-use support::{Instance, manager_over, new_key, new_key_with, operator, ring, secret};
+use support::{Instance, manager_over, new_key, new_key_with, operator, ring, secret, unlimited_key};
 
 fn entry(seed: u8) -> EntryId {
     ring(&[seed]).current_id()
@@ -51,7 +51,7 @@ async fn a_key_that_cannot_be_moved_now_works_and_is_moved_later() {
     let stages: [fn(&StoreCalls) -> bool; 2] = [|calls| calls.load_parents == 1, |calls| calls.deployment == 1];
     for failing_after in stages {
         let old = Instance::under(ring(&[1]));
-        let created = old.create(new_key()).await;
+        let created = old.create(unlimited_key()).await;
         let store = FaultyStore::new(YieldingStore(old.memory.clone()));
         let manager = manager_over(Arc::new(store.clone()), ring(&[2, 1]), &old.clock);
         manager.open().await.unwrap();

@@ -20,7 +20,8 @@ use support::simulated_store::{Flaw, SimulatedStore};
 use support::still_clock::StillClock;
 use support::yielding_store::YieldingStore;
 use support::{
-    GivenUpAfter, Instance, ROOMY, block_on, manager_over, new_key, new_key_with, operator, org, ring, the_operator,
+    GivenUpAfter, Instance, ROOMY, block_on, manager_over, operator, org, ring, the_operator, unlimited_key,
+    unlimited_key_with,
 };
 use tokio::task::{JoinHandle, yield_now};
 
@@ -125,7 +126,7 @@ impl ByHand {
 #[tokio::test]
 async fn a_crowd_for_one_key_costs_one_read_of_it_and_one_of_what_stands_above() {
     let instance = Instance::new();
-    let created = instance.create(new_key()).await;
+    let created = instance.create(unlimited_key()).await;
     instance.store.stall();
     instance.store.reset_calls();
     let crowd: Vec<_> = (0..50).map(|_| ask(&instance.manager, &created)).collect();
@@ -145,7 +146,7 @@ async fn a_crowd_for_one_key_costs_one_read_of_it_and_one_of_what_stands_above()
 async fn one_who_reads_for_others_and_is_given_up_leaves_nobody_stuck() {
     for polls in 0..12 {
         let instance = Instance::new();
-        let created = instance.create(new_key()).await;
+        let created = instance.create(unlimited_key()).await;
         let store = FaultyStore::new(YieldingStore(instance.memory.clone()));
         let shared: Arc<dyn Store> = Arc::new(store.clone());
         let manager = manager_over(Arc::clone(&shared), ring(&[1]), &instance.clock);
@@ -175,7 +176,7 @@ async fn one_who_reads_for_others_and_is_given_up_leaves_nobody_stuck() {
 #[tokio::test]
 async fn those_who_wait_share_a_failure_and_those_who_come_after_it_do_not() {
     let instance = Instance::new();
-    let created = instance.create(new_key()).await;
+    let created = instance.create(unlimited_key()).await;
     instance.manager.open().await.unwrap();
     instance.store.stall();
     instance.store.reset_calls();
@@ -195,7 +196,7 @@ async fn those_who_wait_share_a_failure_and_those_who_come_after_it_do_not() {
 #[tokio::test]
 async fn a_change_told_while_a_read_is_under_way_makes_everyone_read_again() {
     let hand = ByHand::new(ring(&[1]), ring(&[1]));
-    let created = hand.other.create(&operator(), new_key()).await.unwrap();
+    let created = hand.other.create(&operator(), unlimited_key()).await.unwrap();
     hand.open().await;
     let crowd: Vec<_> = (0..10).map(|_| ask(&hand.manager, &created)).collect();
     everybody_has_gone_on().await;
@@ -214,7 +215,7 @@ async fn a_change_told_while_a_read_is_under_way_makes_everyone_read_again() {
 #[tokio::test]
 async fn a_key_that_is_lost_under_way_again_and_again_is_trouble_in_the_end() {
     let hand = ByHand::new(ring(&[1]), ring(&[1]));
-    let created = hand.other.create(&operator(), new_key()).await.unwrap();
+    let created = hand.other.create(&operator(), unlimited_key()).await.unwrap();
     hand.open().await;
     let waiting = ask(&hand.manager, &created);
     for _ in 0..20 {
@@ -233,7 +234,7 @@ async fn a_key_that_is_lost_under_way_again_and_again_is_trouble_in_the_end() {
 #[tokio::test]
 async fn a_key_revoked_while_it_is_moved_to_the_current_ring_entry_is_refused() {
     let hand = ByHand::new(ring(&[1]), ring(&[2, 1]));
-    let created = hand.other.create(&operator(), new_key()).await.unwrap();
+    let created = hand.other.create(&operator(), unlimited_key()).await.unwrap();
     hand.open().await;
     let waiting = ask(&hand.manager, &created);
     for _ in 0..3 {
@@ -253,7 +254,7 @@ async fn answers_are_never_mixed_however_many_keys_share_however_little_room() {
     let instance = Instance::new();
     let mut keys = Vec::new();
     for _ in 0..16 {
-        keys.push(instance.create(new_key()).await);
+        keys.push(instance.create(unlimited_key()).await);
     }
     let store: Arc<dyn Store> = Arc::new(YieldingStore(instance.memory.clone()));
     let manager = ApiKeyManager::builder_shared(store, ring(&[1]))
@@ -292,7 +293,7 @@ async fn answers_are_never_mixed_however_many_keys_share_however_little_room() {
 #[tokio::test]
 async fn a_deleted_key_is_read_once_and_then_not_until_somebody_says_otherwise() {
     let instance = Instance::new();
-    let created = instance.create(new_key()).await;
+    let created = instance.create(unlimited_key()).await;
     let record = instance.record(created.key.id).await;
     instance.memory.delete(&org("acme"), created.key.id, record.key.revision).await.unwrap();
     instance.manager.open().await.unwrap();
@@ -310,7 +311,7 @@ async fn a_deleted_key_is_read_once_and_then_not_until_somebody_says_otherwise()
 #[tokio::test]
 async fn that_a_key_is_absent_is_not_believed_beyond_the_lease() {
     let instance = Instance::new();
-    let created = instance.create(new_key()).await;
+    let created = instance.create(unlimited_key()).await;
     instance.manager.revoke(&operator(), created.key.id, None).await.unwrap();
     instance.manager.delete(&operator(), created.key.id, None).await.unwrap();
     assert_eq!(instance.refusal(created.text.expose()).await, DenialReason::InvalidKey);
@@ -326,7 +327,7 @@ async fn more_keys_than_there_is_room_for_are_evicted_and_stay_right() {
     let held = Held::new(|builder| builder.cache_capacity(50));
     let mut keys = Vec::new();
     for _ in 0..200 {
-        keys.push(held.manager.create(&operator(), new_key()).await.unwrap());
+        keys.push(held.manager.create(&operator(), unlimited_key()).await.unwrap());
     }
     for round in 0..3 {
         for (nth, created) in keys.iter().enumerate() {
@@ -347,7 +348,7 @@ async fn more_keys_than_there_is_room_for_are_evicted_and_stay_right() {
 #[tokio::test]
 async fn a_key_that_is_read_again_in_its_own_place_was_not_evicted() {
     let instance = Instance::new();
-    let created = instance.create(new_key()).await;
+    let created = instance.create(unlimited_key()).await;
     for _ in 0..5 {
         assert!(instance.validate(created.text.expose()).await.is_ok());
         instance.store.renew_lease();
@@ -364,7 +365,7 @@ fn a_large_import_leaves_the_keys_in_use_where_they_are() {
     block_on(async {
         let mut keys = Vec::new();
         for _ in 0..100 {
-            keys.push(instance.create(new_key()).await);
+            keys.push(instance.create(unlimited_key()).await);
         }
         for created in &keys {
             instance.validate(created.text.expose()).await.unwrap();
@@ -373,7 +374,7 @@ fn a_large_import_leaves_the_keys_in_use_where_they_are() {
         // Each creation counts its owner's keys, so the owners are many.
         for nth in 0..65_000 {
             let organization = org(&format!("import-{}", nth % 1_000));
-            other.create(new_key_with(|new| new.organization = organization)).await;
+            other.create(unlimited_key_with(|new| new.organization = organization)).await;
         }
         for created in &keys {
             instance.validate(created.text.expose()).await.unwrap();
@@ -388,7 +389,7 @@ fn a_large_import_leaves_the_keys_in_use_where_they_are() {
 #[tokio::test]
 async fn a_key_is_read_at_most_twice_around_its_end() {
     let held = Held::new(|builder| builder.cache_ttl(Duration::from_secs(3_600)));
-    let new = new_key_with(|new| new.expiry = Expiry::In(TimeDelta::seconds(100)));
+    let new = unlimited_key_with(|new| new.expiry = Expiry::In(TimeDelta::seconds(100)));
     let created = held.manager.create(&operator(), new).await.unwrap();
     held.store.reset_calls();
     for second in 0..200 {
@@ -405,7 +406,7 @@ async fn a_key_is_read_at_most_twice_around_its_end() {
 #[tokio::test]
 async fn what_is_kept_is_read_again_when_its_time_is_over_though_nobody_said_that_it_changed() {
     let held = Held::new(|builder| builder.cache_ttl(Duration::from_secs(10)));
-    let created = held.manager.create(&operator(), new_key()).await.unwrap();
+    let created = held.manager.create(&operator(), unlimited_key()).await.unwrap();
     held.store.reset_calls();
     for _ in 0..100 {
         held.validate(&created).await.unwrap();
@@ -419,7 +420,7 @@ async fn what_is_kept_is_read_again_when_its_time_is_over_though_nobody_said_tha
 #[tokio::test]
 async fn a_slow_verifier_runs_at_the_first_use_and_not_at_the_second() {
     let instance = Instance::new();
-    let created = instance.create(new_key_with(|new| new.security_tier = SecurityTier::High)).await;
+    let created = instance.create(unlimited_key_with(|new| new.security_tier = SecurityTier::High)).await;
     let other = instance.beside(ring(&[1]));
     for nth in 1..=3 {
         other.validate(created.text.expose()).await.unwrap();
@@ -452,9 +453,9 @@ async fn a_suspended_organization_stops_all_its_keys_at_once_for_one_read() {
     let elsewhere = instance.beside(ring(&[1]));
     let mut keys = Vec::new();
     for nth in 0..100 {
-        keys.push(instance.create(new_key_with(|new| new.user = support::user(&format!("user-{nth}")))).await);
+        keys.push(instance.create(unlimited_key_with(|new| new.user = support::user(&format!("user-{nth}")))).await);
     }
-    let stranger = instance.create(new_key_with(|new| new.organization = org("globex"))).await;
+    let stranger = instance.create(unlimited_key_with(|new| new.organization = org("globex"))).await;
     assert_eq!(all_are(&instance, &keys, None).await, (100, 1));
     instance.validate(stranger.text.expose()).await.unwrap();
     for changing in [&instance, &elsewhere] {
@@ -479,11 +480,11 @@ async fn a_suspended_project_stops_its_keys_at_once_and_no_others() {
     let project = |name: &str| ProjectId::new(name).unwrap();
     let mut keys = Vec::new();
     for _ in 0..100 {
-        keys.push(instance.create(new_key_with(|new| new.project = Some(project("website")))).await);
+        keys.push(instance.create(unlimited_key_with(|new| new.project = Some(project("website")))).await);
     }
     let beside = [
-        instance.create(new_key()).await,
-        instance.create(new_key_with(|new| new.project = Some(project("mail")))).await,
+        instance.create(unlimited_key()).await,
+        instance.create(unlimited_key_with(|new| new.project = Some(project("mail")))).await,
     ];
     assert_eq!(all_are(&instance, &keys, None).await, (100, 1));
     assert_eq!(all_are(&instance, &beside, None).await, (2, 2));
@@ -503,7 +504,7 @@ async fn a_suspended_project_stops_its_keys_at_once_and_no_others() {
 #[tokio::test]
 async fn without_a_cache_a_held_admission_keeps_no_organization_alive() {
     let instance = Instance::built(ring(&[1]), |builder| builder.cache_capacity(0));
-    let created = instance.create(new_key()).await;
+    let created = instance.create(unlimited_key()).await;
     let held = instance.validate(created.text.expose()).await.unwrap();
     let by_another = instance.beside(ring(&[1])).manager;
     let update = suspended(ParentStatus::Suspended);
@@ -517,7 +518,7 @@ async fn without_a_cache_a_held_admission_keeps_no_organization_alive() {
 #[tokio::test]
 async fn a_key_is_moved_to_the_current_ring_entry_once_and_is_kept_from_then_on() {
     let old = Instance::new();
-    let created = old.create(new_key()).await;
+    let created = old.create(unlimited_key()).await;
     let (first, second) = (old.beside(ring(&[2, 1])), old.beside(ring(&[2, 1])));
     let current = ring(&[2, 1]).current_id();
     for instance in [&first, &second] {

@@ -15,7 +15,7 @@ use keygate_core::store::{MemoryStore, Store};
 use keygate_core::verifier::{MIN_PBKDF2_ITERATIONS, Scheme};
 use keygate_testkit::{FaultyStore, HeldClock, sample};
 use support::yielding_store::YieldingStore;
-use support::{GivenUpAfter, Instance, manager_over, new_key, new_key_with, operator, org, ring, word};
+use support::{GivenUpAfter, Instance, manager_over, new_key, new_key_with, operator, org, ring, unlimited_key, word};
 
 #[tokio::test]
 async fn a_failing_store_is_trouble_for_every_key_of_the_right_form() {
@@ -312,7 +312,7 @@ async fn one_check_that_waits_for_the_store_keeps_no_other_from_ending() {
 #[tokio::test]
 async fn a_crowd_at_a_cold_start_confirms_the_deployment_once() {
     let instance = Instance::new();
-    let created = instance.create(new_key()).await;
+    let created = instance.create(unlimited_key()).await;
     let store = FaultyStore::new(instance.memory.clone());
     let manager = manager_over(Arc::new(store.clone()), ring(&[1]), &instance.clock);
     store.stall();

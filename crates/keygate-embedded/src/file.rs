@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 
 use crate::error::{panicked, storage};
 use crate::holder::HolderFile;
+use crate::ledgers::Ledgers;
 
 /// What all clones of a store share.
 pub(crate) struct File {
@@ -24,6 +25,7 @@ pub(crate) struct File {
     pub(crate) watchers: Watchers,
     /// Without an end while the file is open: nobody else can write to it, and this process tells itself.
     lease: Arc<Lease>,
+    pub(crate) ledgers: Ledgers,
     /// Before the database, so that it goes while the file is still locked.
     _holder: HolderFile,
     database: Database,
@@ -32,6 +34,9 @@ pub(crate) struct File {
 impl Drop for File {
     /// While the file is still locked: once it is not, others may write to it and tell nobody here.
     fn drop(&mut self) {
+        if let Err(error) = self.write_ledgers() {
+            tracing::error!(%error, "what was granted of limits in the last second could not be written");
+        }
         self.lease.end();
     }
 }
@@ -44,6 +49,7 @@ impl File {
             turn: Arc::default(),
             watchers: Watchers::new(),
             lease: Arc::new(Lease::forever()),
+            ledgers: Ledgers::default(),
             _holder: holder,
             database,
         }

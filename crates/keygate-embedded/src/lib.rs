@@ -17,6 +17,8 @@
 //! - **Told when answered.** Whoever [watches](keygate_core::store::Store::watch) the store, over whichever clone, is told
 //!   of a change after it is on the disk and before it is answered. What was read may be kept until then, for as long as
 //!   the file is open.
+//! - **Limits once a second.** What was granted of limits is written each second and when the file is closed: a crash may
+//!   forget the last second of it.
 //! - **A local disk.** File locks and syncs of network file systems are not what this relies on.
 //! - **When the disk fails** the store answers that it is unavailable, and goes on doing so until it is opened anew,
 //!   since nobody knows what of the failed write the disk has.
@@ -32,6 +34,7 @@ mod error;
 mod examine;
 mod file;
 mod holder;
+mod ledgers;
 mod listing;
 mod memos;
 mod open;

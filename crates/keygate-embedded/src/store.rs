@@ -11,6 +11,9 @@ use chrono::{DateTime, Utc};
 use keygate_core::clock::{Clock, SystemClock};
 use keygate_core::coherence::{Change, Coherence, Read, Watcher};
 use keygate_core::key::KeyId;
+use keygate_core::limiter::call::{Answer, Call};
+use keygate_core::limiter::policy::PoolId;
+use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{
     KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange,
@@ -69,6 +72,11 @@ impl EmbeddedStore {
         let database = open::database(&path)?;
         let holder = HolderFile::write(&path, clock.now());
         Ok(Self { file: Arc::new(File::new(path, Arc::new(clock), holder, database)) })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn file(&self) -> &Arc<File> {
+        &self.file
     }
 
     /// The file.
@@ -294,6 +302,10 @@ impl Store for EmbeddedStore {
 
     async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError> {
         self.file.read(|read, now| memos::recall(read, name, now))
+    }
+
+    async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError> {
+        self.file.grant(pool, limits, call)
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

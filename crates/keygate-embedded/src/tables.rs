@@ -12,6 +12,8 @@
 //! | `projects` | organization, project | its record, JSON |
 //! | `memos` | a memo's name | its end, its value |
 //! | `memo_ends` | end, a memo's name | |
+//! | `ledgers` | a pool's name | its end, its ledger, postcard |
+//! | `ledger_ends` | end, a pool's name | |
 //! | `meta` | a word | `format`: the version of all this; `deployment`: the marker |
 //!
 //! Key ids begin with the time they were made at, so an index read backwards is a list with the newest key first.
@@ -39,6 +41,8 @@ pub(crate) const ORGANIZATIONS: TableDefinition<'_, &str, &[u8]> = TableDefiniti
 pub(crate) const PROJECTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("projects");
 pub(crate) const MEMOS: TableDefinition<'_, Name, (i64, &[u8])> = TableDefinition::new("memos");
 pub(crate) const MEMO_ENDS: TableDefinition<'_, (i64, Name), ()> = TableDefinition::new("memo_ends");
+pub(crate) const LEDGERS: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("ledgers");
+pub(crate) const LEDGER_ENDS: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("ledger_ends");
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 /// The version of the file that is written.
@@ -88,6 +92,8 @@ pub(crate) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::Tab
     transaction.open_table(PROJECTS)?;
     transaction.open_table(MEMOS)?;
     transaction.open_table(MEMO_ENDS)?;
+    transaction.open_table(LEDGERS)?;
+    transaction.open_table(LEDGER_ENDS)?;
     transaction.open_table(META)?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use keygate_core::coherence::Change;
 use keygate_core::key::{Bucket, KeyId};
+use keygate_core::limiter::policy::PoolId;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::store::MemoName;
 use sha2::{Digest, Sha256};
@@ -191,6 +192,24 @@ impl Layout {
         format!("{}:memo:{{{}}}:{name}", self.namespace, bucket_of(name.as_bytes()))
     }
 
+    /// What is granted of a limit: a hash with a time to live, the state of a
+    /// [`Ledger`](keygate_core::limiter::ledger::Ledger) under `s`, and what each writer said last under its eight bytes. It
+    /// is in the slot of what it is the pool of: the first key of a lineage, whose bucket all of the lineage share, or the
+    /// organization.
+    #[must_use]
+    pub fn limit(&self, pool: &PoolId) -> String {
+        match pool {
+            PoolId::Lineage(first) => self.of_key("limit", *first),
+            PoolId::User(organization, user) => {
+                format!("{}:{user}", self.of_organization("limit-user", organization))
+            }
+            PoolId::Project(organization, project) => {
+                format!("{}:{project}", self.of_organization("limit-project", organization))
+            }
+            PoolId::Organization(organization) => self.of_organization("limit-org", organization),
+        }
+    }
+
     /// The deployment marker: JSON.
     #[must_use]
     pub fn deployment(&self) -> String {
@@ -261,6 +280,19 @@ mod tests {
         assert_eq!(layout.deployment(), "kg:deployment");
         assert!(layout.record(id).starts_with(&layout.record_prefix()));
         assert_eq!(layout.revoked(id), "kg:revoked:{b0607}:01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f");
+        let limits = [
+            (PoolId::Lineage(id), "kg:limit:{b0607}:01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f".to_owned()),
+            (PoolId::User(acme.clone(), UserId::new("bob").unwrap()), format!("kg:limit-user:{{{bucket}}}:acme:bob")),
+            (
+                PoolId::Project(acme.clone(), ProjectId::new("website").unwrap()),
+                format!("kg:limit-project:{{{bucket}}}:acme:website"),
+            ),
+            (PoolId::Organization(acme), format!("kg:limit-org:{{{bucket}}}:acme")),
+        ];
+        for (pool, name) in limits {
+            assert_eq!(layout.limit(&pool), name);
+            assert!(layout.told_prefixes().iter().all(|prefix| !name.starts_with(prefix)), "{name}");
+        }
         let memo = MemoName::from_bytes(std::array::from_fn(|place| place as u8));
         // 0x0001020304050607 modulo 1024.
         assert_eq!(
@@ -290,6 +322,8 @@ mod tests {
             &layout.fence(id),
             &layout.memo(&MemoName::from_bytes([7; 32])),
             &layout.keys(&acme),
+            &layout.limit(&PoolId::Lineage(id)),
+            &layout.limit(&PoolId::Organization(acme.clone())),
             &layout.deployment(),
             &Layout::default().record(id),
             "",

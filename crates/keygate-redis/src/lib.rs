@@ -16,8 +16,8 @@
 //!
 //! It needs Redis 6.2 or later; use one with the fix of CVE-2025-49844 (8.2.2, and the back-ports of that day). An ACL
 //! may limit its user to the names `<namespace>:*` and to GET, MGET, SET, DEL, the sorted sets' ZADD, ZREM, ZCARD,
-//! ZCOUNT, ZSCORE, ZMSCORE, ZRANGE and ZRANGEBYSCORE, HGET, HSET, HDEL, SADD, SISMEMBER, PEXPIRE, TIME, EVAL, EVALSHA,
-//! SCAN, behind Sentinels ROLE and, in a Cluster, CLUSTER. Who watches a store is told of changes if the user
+//! ZCOUNT, ZSCORE, ZMSCORE, ZRANGE and ZRANGEBYSCORE, HGET, HMGET, HGETALL, HLEN, HSET, HDEL, SADD, SISMEMBER, PEXPIRE,
+//! PEXPIREAT, TIME, EVAL, EVALSHA, SCAN, behind Sentinels ROLE and, in a Cluster, CLUSTER. Who watches a store is told of changes if the user
 //! may also CLIENT|TRACKING and the server speaks RESP3 (HELLO, which needs no permission); else what was read is believed
 //! for the length of the [lease](RedisSettings::with_lease), whatever changes. An
 //! [examination](keygate_core::store::Store::examine) also asks INFO and CONFIG|GET, and says so where it may not.
@@ -28,8 +28,8 @@
 //! is read anew with each change, and what is on the way is not kept.
 //!
 //! Its `maxmemory-policy` must be `noeviction`, which is the default: a server that evicts forgets keys, and with an
-//! organization's record that it is suspended; one that evicts only what has an end forgets the word that keys were revoked
-//! and what keeps late writes from landing. In a Cluster the clocks of the primaries must agree within the
+//! organization's record that it is suspended; one that evicts only what has an end forgets the word that keys were revoked,
+//! what keeps late writes from landing, and what was granted of limits. In a Cluster the clocks of the primaries must agree within the
 //! [reservation](RedisStore::with_reservation), 30 s by default.
 //!
 //! Redis acknowledges a write before its replicas have it, so a failover can lose the last moments' writes, and a

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use common::{namespace, server, store_at, watch};
 use keygate_core::coherence::Coherence;
+use keygate_core::limiter::call::{Call, Outcome, Writer};
+use keygate_core::limiter::policy::PoolId;
+use keygate_core::limits::{Fallback, Limits};
 use keygate_core::record::{KeyStatus, OrganizationRecord, ProjectRecord, Quota, Revision};
 use keygate_core::store::{Listing, MemoName, Store, StoreError, WriteRefusal};
 use keygate_testkit::{RedisServer, sample};
@@ -27,6 +30,10 @@ async fn every_entry_has_a_documented_name() {
     store.put_deployment(None, &sample::deployment()).await.unwrap();
     let memo = MemoName::from_bytes(sample::random());
     store.remember(&memo, b"value", Duration::from_secs(60)).await.unwrap();
+    let not_after = sample::now().timestamp_millis() as u64 + 2_000;
+    let call = Call { sequence: 1, not_after, ..Call::default() };
+    let pool = PoolId::Lineage(record.key.id);
+    store.lease(&pool, &Limits::STANDARD, &call).await.unwrap();
     let layout = store.layout();
     let mut expected = [
         layout.record(record.key.id),
@@ -37,6 +44,7 @@ async fn every_entry_has_a_documented_name() {
         layout.project(&organization, &project.id),
         layout.deployment(),
         layout.memo(&memo),
+        layout.limit(&pool),
     ];
     expected.sort();
     let mut names: Vec<String> = server.command(["KEYS", "*"]).await.unwrap();
@@ -59,6 +67,7 @@ async fn all_of_an_organization_shares_a_slot_and_all_of_a_key_does() {
         assert_eq!(tag(layout.record(id)), id.bucket().to_string());
         assert_eq!(tag(layout.record(id)), tag(layout.fence(id)));
         assert_eq!(tag(layout.record(id)), tag(layout.revoked(id)));
+        assert_eq!(tag(layout.record(id)), tag(layout.limit(&PoolId::Lineage(id))));
         let registry = id.bucket();
         assert_eq!(tag(layout.instances_until(registry)), tag(layout.instances_beats(registry)));
         let of_organization = [
@@ -70,6 +79,9 @@ async fn all_of_an_organization_shares_a_slot_and_all_of_a_key_does() {
             layout.flight(&organization),
             layout.organization(&organization),
             layout.project(&organization, &sample::project("website")),
+            layout.limit(&PoolId::User(organization.clone(), user)),
+            layout.limit(&PoolId::Project(organization.clone(), sample::project("website"))),
+            layout.limit(&PoolId::Organization(organization)),
         ];
         assert!(of_organization.map(tag).windows(2).all(|pair| pair[0] == pair[1]));
     }
@@ -114,7 +126,7 @@ async fn nothing_walks_the_keyspace_but_the_count_of_ring_entries() {
 async fn what_the_crate_docs_name_is_all_that_an_acl_must_allow() {
     let server = RedisServer::start().await.unwrap();
     let commands = "+get +mget +set +del +zadd +zrem +zcard +zcount +zscore +zmscore +zrange +zrangebyscore +hget \
-                    +hset +hdel +sadd +sismember +pexpire +time +eval +evalsha +scan +client|tracking";
+                    +hmget +hgetall +hlen +hset +hdel +sadd +sismember +pexpire +pexpireat +time +eval +evalsha +scan +client|tracking";
     let namespace = namespace();
     let names = format!("~{namespace}:*");
     let user = ["ACL", "SETUSER", "limited", "on", ">word", &names];
@@ -153,8 +165,39 @@ async fn what_the_crate_docs_name_is_all_that_an_acl_must_allow() {
     let memo = MemoName::from_bytes(sample::random());
     store.remember(&memo, b"value", Duration::from_secs(60)).await.unwrap();
     assert_eq!(store.recall(&memo).await.unwrap().as_deref(), Some(&b"value"[..]));
+    // So many that those whose time is over are looked for.
+    let pool = PoolId::Organization(organization);
+    for writer in 1..40 {
+        let not_after = sample::now().timestamp_millis() as u64 + 2_000;
+        let call = Call { writer: Writer(writer), sequence: 1, not_after, ..Call::default() };
+        let answer = store.lease(&pool, &Limits::STANDARD, &call).await.unwrap();
+        assert!(matches!(answer.outcome, Outcome::Granted(_)), "{answer:?}");
+    }
     assert_eq!(store.coherence(), Coherence::Live);
     assert!(store.told_everywhere().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_record_of_every_schema_version_is_changed_revoked_and_deleted() {
+    let store = store_at(&server().await.url(), namespace());
+    for (fallback, version) in [(Fallback::Deny, 1), (Fallback::Open, 2)] {
+        let organization = sample::organization();
+        let mut record = sample::full_record(&organization, &sample::user("bob"));
+        record.key.limits.fallback = fallback;
+        assert_eq!(record.encode().unwrap()[0], version);
+        let id = record.key.id;
+        assert_eq!(store.create(&organization, AMPLE, vec![record.clone()]).await.unwrap(), [Ok(())]);
+        let described = sample::described(&record, "changed");
+        store.replace(&described, record.key.revision).await.unwrap();
+        let revoked = store.set_status(&organization, id, &sample::status(KeyStatus::Revoked)).await.unwrap().record;
+        assert_eq!(store.record(id).await.unwrap(), Some(revoked.clone()));
+        assert_eq!(revoked.key.limits, record.key.limits);
+        let other = sample::organization();
+        let walled = store.delete(&other, id, revoked.key.revision).await;
+        assert!(matches!(walled, Err(WriteRefusal::Absent)), "{walled:?}");
+        store.delete(&organization, id, revoked.key.revision).await.unwrap();
+        assert_eq!(store.record(id).await.unwrap(), None);
+    }
 }
 
 #[tokio::test]

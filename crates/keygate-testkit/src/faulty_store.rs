@@ -8,6 +8,9 @@ use async_trait::async_trait;
 use keygate_core::clock::Tick;
 use keygate_core::coherence::{Coherence, Lease, Read, Watcher};
 use keygate_core::key::KeyId;
+use keygate_core::limiter::call::{Answer, Call};
+use keygate_core::limiter::policy::PoolId;
+use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
@@ -77,6 +80,7 @@ pub struct StoreCalls {
     pub put_project: u64,
     pub remember: u64,
     pub recall: u64,
+    pub lease: u64,
     pub ring_usage: u64,
     pub examine: u64,
 }
@@ -87,11 +91,11 @@ impl StoreCalls {
     pub fn total(&self) -> u64 {
         let Self { deployment, put_deployment, record, parents, create, replace, set_status, .. } = self;
         let Self { delete, list, quota_use, put_organization, put_project, ring_usage, .. } = self;
-        let Self { load_record, load_parents, told_everywhere, remember, recall, examine, .. } = self;
+        let Self { load_record, load_parents, told_everywhere, remember, recall, lease, examine, .. } = self;
         let written = create + replace + set_status + delete + put_organization + put_project + put_deployment;
         let loaded = load_record + load_parents + told_everywhere;
         let memos = remember + recall;
-        deployment + record + parents + list + quota_use + ring_usage + examine + written + loaded + memos
+        deployment + record + parents + list + quota_use + ring_usage + examine + written + loaded + memos + lease
     }
 }
 
@@ -329,6 +333,11 @@ impl Store for FaultyStore {
     async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError> {
         let lost = self.enter(|calls| calls.recall += 1).await?;
         answer(lost, self.inner.recall(name).await)
+    }
+
+    async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError> {
+        let lost = self.enter(|calls| calls.lease += 1).await?;
+        answer(lost, self.inner.lease(pool, limits, call).await)
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use keygate_core::clock::Clock;
+use keygate_core::clock::{Clock, Tick};
 
 /// A clock in the test's hand. Clones share the time; it starts at 2026-01-01T00:00:00Z.
 ///
@@ -20,6 +20,8 @@ use keygate_core::clock::Clock;
 #[derive(Debug, Clone)]
 pub struct HeldClock {
     now: Arc<Mutex<DateTime<Utc>>>,
+    /// When it began, where its ticks are held as well.
+    began: Option<(DateTime<Utc>, Tick)>,
 }
 
 /// 2026-01-01T00:00:00Z, in seconds since 1970.
@@ -41,7 +43,15 @@ impl HeldClock {
     /// A clock at `now`.
     #[must_use]
     pub fn at(now: DateTime<Utc>) -> Self {
-        Self { now: Arc::new(Mutex::new(now)) }
+        Self { now: Arc::new(Mutex::new(now)), began: None }
+    }
+
+    /// With ticks that stand still too, and go on as the time does: for how long a window still lasts is counted in them. Not
+    /// for what counts on the process's own, such as the end of a lease.
+    #[must_use]
+    pub fn holding_ticks(self) -> Self {
+        let began = Some((self.now(), Tick::now()));
+        Self { began, ..self }
     }
 
     /// The time it shows.
@@ -69,5 +79,12 @@ impl HeldClock {
 impl Clock for HeldClock {
     fn now(&self) -> DateTime<Utc> {
         Self::now(self)
+    }
+
+    fn tick(&self) -> Tick {
+        self.began.map_or_else(Tick::now, |(began, tick)| {
+            // Before it began there is nothing to go back to.
+            tick.after((Self::now(self) - began).to_std().unwrap_or_default())
+        })
     }
 }

@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use subtle::ConstantTimeEq;
 
-use super::parents::ParentsCell;
+use super::parents::{HeldParents, ParentsCell};
 use crate::clock::Tick;
 use crate::coherence::{Generation, Stamp};
+use crate::limiter::{LimitSet, Limiter};
 use crate::record::{Key, KeyRecord};
 use crate::ring::EntryId;
 use crate::verifier::Verifier;
@@ -23,7 +25,21 @@ pub(crate) struct Entry {
     /// The digest of the one text that is this key. Of a slow verifier it is known once that text was presented.
     digest: OnceLock<Digest>,
     parents: Arc<ParentsCell>,
+    limits: ArcSwapOption<Limited>,
     record: KeyRecord,
+}
+
+/// What a key is charged to, under what stands above it. In this order, so that a hit fetches one line of it.
+#[repr(C)]
+pub(crate) struct Limited {
+    parents: Arc<HeldParents>,
+    set: LimitSet,
+}
+
+impl Limited {
+    pub(crate) fn set(&self) -> &LimitSet {
+        &self.set
+    }
 }
 
 /// A digest in words, which are compared in a tenth of the time that its bytes take.
@@ -44,7 +60,15 @@ impl Entry {
             _ => OnceLock::new(),
         };
         let digested_under = record.digested_under;
-        Self { generation: Generation::new(), stamp, digested_under, digest, parents, record }
+        Self {
+            generation: Generation::new(),
+            stamp,
+            digested_under,
+            digest,
+            parents,
+            limits: ArcSwapOption::empty(),
+            record,
+        }
     }
 
     pub(crate) fn key(&self) -> &Key {
@@ -57,6 +81,29 @@ impl Entry {
 
     pub(crate) fn parents(&self) -> &Arc<ParentsCell> {
         &self.parents
+    }
+
+    /// What the key is charged to, under what stands above it now.
+    #[inline]
+    pub(crate) fn limits_under(
+        &self,
+        parents: &Arc<HeldParents>,
+        limiter: &Arc<Limiter>,
+    ) -> arc_swap::Guard<Option<Arc<Limited>>> {
+        let limits = self.limits.load();
+        if limits.as_ref().is_some_and(|limited| Arc::ptr_eq(&limited.parents, parents)) {
+            return limits;
+        }
+        drop(limits);
+        let (own, above) = (self.stamp.lease(), parents.stamp().lease());
+        let set = LimitSet::new(limiter, &self.record.key, parents.parents(), own, above);
+        self.limits.store(Some(Arc::new(Limited { parents: Arc::clone(parents), set })));
+        self.limits.load()
+    }
+
+    /// What the key was last charged to.
+    pub(crate) fn limits(&self) -> Option<Arc<Limited>> {
+        self.limits.load_full()
     }
 
     /// The ring entry that presented texts are digested under to compare them.

@@ -37,6 +37,10 @@ impl HeldParents {
     pub(crate) fn parents(&self) -> &Parents {
         &self.parents
     }
+
+    pub(crate) fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
 }
 
 impl ParentsCell {

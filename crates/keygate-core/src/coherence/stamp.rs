@@ -104,6 +104,12 @@ impl Stamp {
         generation.current() == self.generation
     }
 
+    /// The lease that it may be believed under.
+    #[must_use]
+    pub fn lease(&self) -> Option<&Arc<Lease>> {
+        self.lease.as_ref()
+    }
+
     /// Whether it is worth keeping: it has a lease, and that has not ended.
     #[must_use]
     pub fn may_be_kept(&self) -> bool {

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::window::Millis;
-use crate::limits::Limits;
+use crate::limits::{Limits, MAX_BURST};
 
 /// The longest that tokens of a bucket may be held.
 const LONGEST: Millis = 2_000;
@@ -35,7 +35,7 @@ impl Shape {
     /// The bucket of these limits, if they have a burst.
     #[must_use]
     pub fn of(limits: &Limits) -> Option<Self> {
-        Some(Self { per_minute: limits.per_minute?, burst: limits.burst? })
+        Some(Self { per_minute: limits.per_minute?, burst: limits.burst?.min(MAX_BURST) })
     }
 
     /// How many tokens refill while a lease is held.

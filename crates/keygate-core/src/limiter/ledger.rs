@@ -1,122 +1,33 @@
 //! What a store grants of a pool: one [`Ledger`] for each.
 //!
-//! A call names its writer, its place among the writer's calls, and until when, on the store's clock, it may be done. A call
-//! that comes again gets its first answer again; one that comes late or out of order does nothing. A writer is forgotten only
-//! after the time its last call named, so that no copy of it still under way can be taken for a new one.
+//! A writer is forgotten only well after the time its last call named, so that no copy of it still under way can be taken
+//! for a new one.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::bucket::{Bucket, Shape};
-use super::window::{Millis, Numbers, Window};
+use super::call::{
+    Answer, Call, Claims, Grant, LATEST, MAX_TOKENS, MAX_WRITERS, Outcome, REMEMBERED, Shortage, Tokens, Writer,
+};
+use super::window::{FOREVER, Millis, Numbers, Window};
 use crate::limits::Limits;
-
-/// How far ahead a call may name the time until when it may be done.
-pub const LATEST: Millis = 10_000;
-/// The most writers that one ledger remembers; the next is told to wait.
-pub const MAX_WRITERS: usize = 1_024;
-
-/// One life of one instance: random, so that no two are alike.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Writer(pub u64);
-
-/// Tokens that go back unspent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Returned {
-    /// The windows they were granted in.
-    pub numbers: Numbers,
-    /// How many.
-    pub tokens: u64,
-}
-
-/// A call for tokens of a pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Call {
-    /// Whose call it is.
-    pub writer: Writer,
-    /// Its place among the writer's calls of this pool: 1 for the first.
-    pub sequence: u64,
-    /// Until when it may be done, on the store's clock.
-    pub not_after: Millis,
-    /// What the request that waits for it costs; 0 where none waits.
-    pub cost: u64,
-    /// What more the instance would like to hold.
-    pub want: u64,
-    /// How many instances share the pool, this one among them.
-    pub instances: u64,
-    /// What it gives back.
-    pub returned: Option<Returned>,
-    /// For the windows that begin when the first of the present ones ends, and not for the present ones.
-    pub ahead: bool,
-}
-
-/// What was granted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
-    /// The cost, and what more may be held.
-    pub tokens: u64,
-    /// The windows it counts in.
-    pub numbers: Numbers,
-    /// From when what is held may be spent, on the store's clock.
-    pub from: Millis,
-    /// Until when.
-    pub until: Millis,
-}
-
-/// Why nothing was granted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Shortage {
-    /// The window has no room for the cost.
-    Window(Window),
-    /// The bucket has not.
-    Burst,
-    /// Too many instances ask at once.
-    Writers,
-}
-
-/// What came of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
-    /// Tokens were granted.
-    Granted(Grant),
-    /// There is no room for the cost.
-    Denied {
-        /// What is short.
-        by: Shortage,
-        /// In how many milliseconds there may be room.
-        wait: Millis,
-    },
-    /// It came too late, or after a later one: nothing was done.
-    Late,
-}
-
-/// The answer to a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
-    /// What came of it.
-    pub outcome: Outcome,
-    /// The store's clock.
-    pub now: Millis,
-    /// What is left ungranted in each of [`Window::ALL`] after it; `None` where it has no limit.
-    pub left: [Option<u64>; 4],
-}
 
 /// What was granted in one window, and in the one after it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Count {
-    number: u64,
     granted: u64,
     ahead: u64,
 }
 
 impl Count {
-    /// As it is in the window of this number. Numbers do not go back.
-    fn turned(self, number: u64) -> Self {
-        match number.saturating_sub(self.number) {
+    /// As it is so many windows later.
+    fn turned(self, windows: u64) -> Self {
+        match windows {
             0 => self,
-            1 => Self { number, granted: self.ahead, ahead: 0 },
-            _ => Self { number, granted: 0, ahead: 0 },
+            1 => Self { granted: self.ahead, ahead: 0 },
+            _ => Self::default(),
         }
     }
 
@@ -140,6 +51,8 @@ struct Last {
 pub struct Ledger {
     /// The latest time it was told: its clock does not go back.
     now: Millis,
+    /// When it was made; 0 before the first call.
+    born: Millis,
     counts: [Count; 4],
     bucket: Option<Bucket>,
     writers: BTreeMap<Writer, Last>,
@@ -152,27 +65,47 @@ impl Ledger {
         Self::default()
     }
 
-    /// Answers a call at `clock`, under these limits: those that the caller knows now.
+    /// Answers a call at `clock`, under these limits: those that the caller knows now. One that only looks changes nothing.
     pub fn call(&mut self, limits: &Limits, call: &Call, clock: Millis) -> Answer {
-        let now = clock.max(self.now);
-        self.now = now;
-        self.turn(limits, now);
-        self.writers.retain(|_, last| last.not_after >= now);
+        if call.only_looks() {
+            let mut seen = self.clone();
+            seen.begin(limits, clock);
+            return seen.answered(limits, Outcome::Late);
+        }
+        let now = self.begin(limits, clock);
+        self.writers.retain(|_, last| last.not_after.saturating_add(REMEMBERED) >= now);
         let outcome = self.answer(limits, call, now);
-        Answer { outcome, now, left: self.left(limits) }
+        self.answered(limits, outcome)
     }
 
-    /// When nothing of it is needed any more.
+    /// Goes on to this time, and says which it is.
+    fn begin(&mut self, limits: &Limits, clock: Millis) -> Millis {
+        let now = clock.min(FOREVER).max(self.now);
+        if self.born == 0 {
+            self.born = now.max(1);
+        }
+        self.turn(limits, now);
+        now
+    }
+
+    fn answered(&self, limits: &Limits, outcome: Outcome) -> Answer {
+        let burst = self.bucket.map(Bucket::tokens);
+        Answer { outcome, now: self.now, born: self.born, left: self.left(limits), burst }
+    }
+
+    /// When nothing of it is needed any more: when the window after the longest that has a limit ends.
     #[must_use]
-    pub fn expires(&self) -> Millis {
-        // What was granted ahead is needed until the end of the next window.
-        let ends = Window::ALL.map(|window| window.end(window.end(self.now)));
-        ends.into_iter().max().unwrap_or(Millis::MAX)
+    pub fn expires(&self, limits: &Limits) -> Millis {
+        let limited = Window::ALL.into_iter().filter(|window| window.limit(limits).is_some());
+        let longest = limited.last().unwrap_or(Window::Minute);
+        longest.end(longest.end(self.now)).saturating_add(REMEMBERED)
     }
 
     fn turn(&mut self, limits: &Limits, now: Millis) {
-        for (count, number) in self.counts.iter_mut().zip(Numbers::at(now).0) {
-            *count = count.turned(number);
+        let (before, after) = (Numbers::at(self.now), Numbers::at(now));
+        self.now = now;
+        for (count, (before, after)) in self.counts.iter_mut().zip(before.0.into_iter().zip(after.0)) {
+            *count = count.turned(after.saturating_sub(before));
         }
         self.bucket = Shape::of(limits).map(|shape| match self.bucket {
             Some(bucket) => bucket.refilled(shape, now),
@@ -192,8 +125,16 @@ impl Ledger {
             }
             _ => {}
         }
-        if let Some(returned) = call.returned {
-            self.take_back(returned);
+        match &call.claims {
+            Some(claims) => self.remind(call, claims),
+            None if call.known.is_some_and(|known| known != self.born) => return Outcome::Forgotten,
+            None => {}
+        }
+        for returned in &call.returned {
+            self.take_back(*returned);
+        }
+        for owed in &call.owed {
+            self.count(*owed);
         }
         let outcome = self.grant(limits, call, now);
         let last = Last { sequence: call.sequence, outcome, not_after: call.not_after };
@@ -201,38 +142,64 @@ impl Ledger {
         outcome
     }
 
-    /// Counts in the windows that still are those they were granted in.
-    fn take_back(&mut self, returned: Returned) {
-        for (count, number) in self.counts.iter_mut().zip(returned.numbers.0) {
-            if number == count.number {
-                count.granted = count.granted.saturating_sub(returned.tokens);
-            } else if number == count.number + 1 {
-                count.ahead = count.ahead.saturating_sub(returned.tokens);
+    /// Counts what was granted and is forgotten here.
+    fn remind(&mut self, call: &Call, claims: &Claims) {
+        let is_another = call.known != Some(self.born);
+        if is_another && call.known.is_some() {
+            let present = Numbers::at(self.now).0;
+            for ((count, present), (number, tokens)) in self.counts.iter_mut().zip(present).zip(claims.before) {
+                if number == present {
+                    count.granted = add(count.granted, tokens);
+                }
+            }
+        }
+        let known = self.writers.get(&call.writer).map_or(0, |last| last.sequence);
+        for recent in claims.recent.iter().filter(|recent| recent.sequence > known) {
+            self.count(recent.granted);
+        }
+    }
+
+    /// Counts tokens in the windows they were granted in, as far as those are not over.
+    fn count(&mut self, Tokens { numbers, tokens }: Tokens) {
+        for ((count, present), number) in self.counts.iter_mut().zip(Numbers::at(self.now).0).zip(numbers.0) {
+            if number == present || number == present + 1 {
+                let granted = count.granted(number > present);
+                *granted = add(*granted, tokens);
+            }
+        }
+    }
+
+    /// The contrary.
+    fn take_back(&mut self, Tokens { numbers, tokens }: Tokens) {
+        for ((count, present), number) in self.counts.iter_mut().zip(Numbers::at(self.now).0).zip(numbers.0) {
+            if number == present || number == present + 1 {
+                let granted = count.granted(number > present);
+                *granted = granted.saturating_sub(tokens);
             }
         }
     }
 
     fn grant(&mut self, limits: &Limits, call: &Call, now: Millis) -> Outcome {
         let limited = |window: &Window| window.limit(limits).is_some();
-        let turn = Window::ALL.into_iter().filter(limited).map(|window| window.end(now)).min().unwrap_or(Millis::MAX);
+        let turn = Window::ALL.into_iter().filter(limited).map(|window| window.end(now)).min().unwrap_or(FOREVER);
         let shape = Shape::of(limits);
-        if call.ahead && (turn == Millis::MAX || shape.is_some()) {
+        if call.ahead && (turn == FOREVER || shape.is_some()) {
             // Without an end there is no next window; and what a bucket will hold then is not known yet.
             return Outcome::Late;
         }
         let from = if call.ahead { turn } else { now };
-        let numbers = Numbers::at(from);
-        let (mut room, mut until) = (u64::MAX, Millis::MAX);
-        for ((window, number), count) in Window::ALL.into_iter().zip(numbers.0).zip(&mut self.counts) {
+        let (present, numbers) = (Numbers::at(now).0, Numbers::at(from).0);
+        let (mut room, mut until) = (MAX_TOKENS, FOREVER);
+        for (place, window) in Window::ALL.into_iter().enumerate() {
             let Some(limit) = window.limit(limits) else { continue };
-            let left = limit.saturating_sub(*count.granted(number > count.number));
+            let left = limit.saturating_sub(*self.counts[place].granted(numbers[place] > present[place]));
             if left < call.cost {
                 return Outcome::Denied { by: Shortage::Window(window), wait: window.end(from) - now };
             }
             room = room.min(left);
             until = until.min(window.end(from));
         }
-        let mut held = call.want.min((room - call.cost) / (2 * call.instances.max(1)));
+        let mut held = call.want.min((room - call.cost.min(room)) / (2 * call.instances.max(1)));
         if let (Some(shape), Some(bucket)) = (shape, self.bucket) {
             if bucket.tokens() < call.cost {
                 return Outcome::Denied { by: Shortage::Burst, wait: bucket.wait_for(shape, call.cost) };
@@ -247,11 +214,11 @@ impl Ledger {
             self.bucket = Some(from.without(call.cost + held));
         }
         let tokens = call.cost + held;
-        for (number, count) in numbers.0.into_iter().zip(&mut self.counts) {
-            let granted = count.granted(number > count.number);
-            *granted = granted.saturating_add(tokens);
+        for (place, count) in self.counts.iter_mut().enumerate() {
+            let granted = count.granted(numbers[place] > present[place]);
+            *granted = add(*granted, tokens);
         }
-        Outcome::Granted(Grant { tokens, numbers, from, until })
+        Outcome::Granted(Grant { tokens, from, until })
     }
 
     fn left(&self, limits: &Limits) -> [Option<u64>; 4] {
@@ -261,4 +228,8 @@ impl Ledger {
         }
         left
     }
+}
+
+fn add(granted: u64, tokens: u64) -> u64 {
+    granted.saturating_add(tokens).min(MAX_TOKENS)
 }

@@ -2,13 +2,20 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::call::MAX_TOKENS;
 use crate::clock::Tick;
 
-/// Which lease tokens were taken from, so that what goes back goes back to it and to no other.
+/// Numbers a lease, so that what is put back goes back to it and to no other. It comes round again after 16 million.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LeaseNumber(u32);
+
+/// Tokens were taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
-    lease: u64,
-    cost: u64,
+    /// From which lease.
+    pub lease: LeaseNumber,
+    /// How many were left in it.
+    pub left: u64,
 }
 
 /// The tokens of the lease that is held now.
@@ -23,21 +30,17 @@ pub struct Slot {
     until: AtomicU64,
 }
 
-/// The bits of the word that count tokens; the others number leases, which come round again after 16 million.
-const TOKENS: u32 = 40;
-/// The most tokens that can be held.
-pub const MOST: u64 = (1 << TOKENS) - 1;
+/// The bits of the word that count tokens; the others number leases.
+const TOKENS: u32 = MAX_TOKENS.trailing_ones();
+const ONE_LEASE: u64 = 1 << TOKENS;
 
-const fn lease_of(word: u64) -> u64 {
-    word >> TOKENS
+#[allow(clippy::cast_possible_truncation)] // 24 bits are left.
+const fn lease_of(word: u64) -> LeaseNumber {
+    LeaseNumber((word >> TOKENS) as u32)
 }
 
 const fn tokens_of(word: u64) -> u64 {
-    word & MOST
-}
-
-const fn next_of(word: u64) -> u64 {
-    (lease_of(word).wrapping_add(1) << TOKENS) & !MOST
+    word & MAX_TOKENS
 }
 
 impl Slot {
@@ -49,32 +52,29 @@ impl Slot {
 
     /// Takes so many tokens, if they are held and may be spent now.
     #[must_use]
+    #[inline]
     pub fn take(&self, cost: u64, now: Tick) -> Option<Taken> {
         let mut word = self.word.load(Ordering::Acquire);
         loop {
-            if tokens_of(word) < cost || now.as_nanos() >= self.until.load(Ordering::Acquire) {
+            let left = tokens_of(word).checked_sub(cost)?;
+            if now.as_nanos() >= self.until.load(Ordering::Acquire) {
                 return None;
             }
             match self.word.compare_exchange_weak(word, word - cost, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return Some(Taken { lease: lease_of(word), cost }),
+                Ok(_) => return Some(Taken { lease: lease_of(word), left }),
                 Err(other) => word = other,
             }
         }
     }
 
-    /// Puts back what was taken, if its lease is still the one that is held; and says whether it was. What is not put back
-    /// is lost until its windows end.
-    pub fn put_back(&self, taken: Taken) -> bool {
-        let mut word = self.word.load(Ordering::Acquire);
-        loop {
-            if lease_of(word) != taken.lease || MOST - tokens_of(word) < taken.cost {
-                return false;
-            }
-            match self.word.compare_exchange_weak(word, word + taken.cost, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return true,
-                Err(other) => word = other,
-            }
-        }
+    /// Puts so many tokens back, if that lease is still the one that is held; and says whether it was. What is not put
+    /// back is lost until its windows end.
+    pub fn put_back(&self, lease: LeaseNumber, tokens: u64) -> bool {
+        let put = |word: u64| {
+            let fits = lease_of(word) == lease && MAX_TOKENS - tokens_of(word) >= tokens;
+            fits.then(|| word + tokens)
+        };
+        self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, put).is_ok()
     }
 
     /// What is held, whether or not it may still be spent.
@@ -83,16 +83,18 @@ impl Slot {
         tokens_of(self.word.load(Ordering::Acquire))
     }
 
-    /// Takes all that is held out of it, to be given back or to be put in again. One at a time may do this, and
+    /// Which lease is held.
+    #[must_use]
+    pub fn lease(&self) -> LeaseNumber {
+        lease_of(self.word.load(Ordering::Acquire))
+    }
+
+    /// Takes all that is held out of it, and begins another lease, of nothing. One at a time may do this, and
     /// [`fill`](Self::fill).
     pub fn empty(&self) -> u64 {
-        let mut word = self.word.load(Ordering::Acquire);
-        loop {
-            match self.word.compare_exchange_weak(word, next_of(word), Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return tokens_of(word),
-                Err(other) => word = other,
-            }
-        }
+        let next = |word: u64| Some((word & !MAX_TOKENS).wrapping_add(ONE_LEASE));
+        // What is given is never `None`.
+        self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).map_or(0, tokens_of)
     }
 
     /// Holds these from now on, until then, in the place of what was held, which is lost: [`empty`](Self::empty) it
@@ -101,7 +103,11 @@ impl Slot {
         // Nobody takes while the word and the time are of two leases.
         self.empty();
         self.until.store(until.as_nanos(), Ordering::Release);
-        let word = self.word.load(Ordering::Acquire);
-        self.word.store(word | tokens.min(MOST), Ordering::Release);
+        self.put_back(self.lease(), tokens.min(MAX_TOKENS));
+    }
+
+    /// Lets what is held be spent until then and no longer; [`Tick::NEVER`] is not at all.
+    pub fn set_until(&self, until: Tick) {
+        self.until.store(until.as_nanos(), Ordering::Release);
     }
 }

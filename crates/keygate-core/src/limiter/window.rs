@@ -10,6 +10,9 @@ use crate::limits::Limits;
 /// Milliseconds since 1970-01-01T00:00:00Z, on the store's clock.
 pub type Millis = u64;
 
+/// After every time that a store's clock is taken to show.
+pub const FOREVER: Millis = (1 << 48) - 1;
+
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
@@ -79,7 +82,7 @@ impl Window {
                 let first = calendar(at).date_naive().with_day(1);
                 let next = first.and_then(|first| first.checked_add_months(Months::new(1)));
                 let begin = next.and_then(|next| next.and_hms_opt(0, 0, 0)).map(|next| next.and_utc());
-                begin.and_then(|begin| Millis::try_from(begin.timestamp_millis()).ok()).unwrap_or(Millis::MAX)
+                begin.and_then(|begin| Millis::try_from(begin.timestamp_millis()).ok()).unwrap_or(FOREVER)
             }
         }
     }
@@ -138,6 +141,7 @@ mod tests {
     fn no_time_is_too_late() {
         for window in Window::ALL {
             let _ = (window.number(Millis::MAX - DAY), window.end(Millis::MAX - DAY));
+            assert!(window.end(FOREVER - 100 * DAY) <= FOREVER, "{window}");
         }
     }
 }

@@ -9,6 +9,7 @@ use super::setup::Setup;
 use super::{ApiKeyManager, Inner};
 use crate::cache::{Cache, Policy};
 use crate::clock::{Clock, SystemClock};
+use crate::limiter::Limiter;
 use crate::names::{Environment, Prefix};
 use crate::record::Quota;
 use crate::ring::SecretRing;
@@ -117,7 +118,8 @@ impl ManagerBuilder {
         let setup = Setup::new();
         let moves = MokaCache::new(MOVES_REMEMBERED);
         let cache = Cache::new(Arc::clone(&store), Arc::clone(&clock), policy);
-        let inner = Inner { store, ring, clock, prefix, environment, quota, slow, setup, cache, moves };
+        let limiter = Limiter::new(Arc::clone(&store), Arc::clone(&clock));
+        let inner = Inner { store, ring, clock, prefix, environment, quota, slow, setup, cache, limiter, moves };
         Ok(ApiKeyManager { inner: Arc::new(inner) })
     }
 }

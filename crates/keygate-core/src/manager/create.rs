@@ -87,8 +87,8 @@ pub struct NewKey {
     pub scopes: Option<ScopeSet>,
     /// What its holder may hand on. Nothing by default; everything for a key of the organization `system`.
     pub grantable: ScopeSet,
-    /// How much may be asked of it. Its tier's limits by default; no limit for a key that may verify others
-    /// (`keys:verify`), since it asks for all of them.
+    /// How much may be asked of it. By default what its organization says of new keys, or else its tier's limits; no limit
+    /// for a key that may verify others (`keys:verify`), since it asks for all of them.
     pub limits: Option<Limits>,
     /// When it ends. In 90 days by default; never for a key of the organization `system`.
     pub expiry: Expiry,
@@ -145,6 +145,11 @@ impl NewKey {
     /// The scopes it is made with: the default scope is granted like one that was asked for.
     fn scopes(&self) -> ScopeSet {
         self.scopes.clone().unwrap_or_else(|| ScopeSet::of(Scope::literal(DEFAULT_SCOPE)))
+    }
+
+    /// Whether it may verify others, and so is asked for all of them.
+    fn verifies(&self) -> bool {
+        self.permissions.covers(&ManagementPermission::KeysVerify.scope())
     }
 
     /// Refuses what the actor may not hand out.
@@ -207,6 +212,16 @@ fn expose<S: serde::Serializer>(text: &KeyText, serializer: S) -> Result<S::Ok, 
     serializer.serialize_str(text.expose())
 }
 
+/// A key that was made and is not stored yet.
+struct Minted {
+    /// Its place among those asked for.
+    place: usize,
+    text: KeyText,
+    record: KeyRecord,
+    /// No limits were said, so that its organization's are its.
+    takes_default: bool,
+}
+
 /// Why none of a group was stored. Shared, as each key of the group is answered with it.
 enum NotStored {
     Setup(SetupError),
@@ -255,20 +270,20 @@ impl ApiKeyManager {
         new: Vec<(NewKey, Option<KeyId>)>,
     ) -> Vec<Result<CreatedKey, ManageError>> {
         let mut outcomes: Vec<Option<Result<CreatedKey, ManageError>>> = Vec::with_capacity(new.len());
-        let mut minted: Vec<(usize, KeyText, KeyRecord)> = Vec::new();
+        let mut minted: Vec<Minted> = Vec::new();
         for (place, (new, id)) in new.into_iter().enumerate() {
             outcomes.push(None);
+            let takes_default = new.limits.is_none() && !new.verifies();
             match self.mint(actor, new, id).await {
-                Ok((text, record)) => minted.push((place, text, record)),
+                Ok((text, record)) => minted.push(Minted { place, text, record, takes_default }),
                 Err(refusal) => outcomes[place] = Some(Err(refusal)),
             }
         }
         // One call of the store for each organization; a stable sort keeps the order within one.
-        minted.sort_by(|a, b| a.2.key.organization.cmp(&b.2.key.organization));
-        for group in minted.chunk_by(|a, b| a.2.key.organization == b.2.key.organization) {
-            let records: Vec<KeyRecord> = group.iter().map(|(_, _, record)| record.clone()).collect();
-            let stored = self.store_new(records).await;
-            for (nth, (place, text, record)) in group.iter().enumerate() {
+        minted.sort_by(|a, b| a.record.key.organization.cmp(&b.record.key.organization));
+        for group in minted.chunk_by_mut(|a, b| a.record.key.organization == b.record.key.organization) {
+            let stored = self.store_new(group).await;
+            for (nth, Minted { place, text, record, .. }) in group.iter().enumerate() {
                 outcomes[*place] = Some(match &stored {
                     Ok(outcomes) => match outcomes.get(nth) {
                         Some(Ok(())) => {
@@ -286,13 +301,20 @@ impl ApiKeyManager {
         outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(ManageError::NotFound))).collect()
     }
 
-    /// Stores new records of one organization within its quotas.
-    async fn store_new(&self, records: Vec<KeyRecord>) -> Result<Vec<Result<(), CreateRefusal>>, NotStored> {
-        let Some(organization) = records.first().map(|record| record.key.organization.clone()) else {
+    /// Stores new records of one organization within its quotas, with its limits where none were said.
+    async fn store_new(&self, minted: &mut [Minted]) -> Result<Vec<Result<(), CreateRefusal>>, NotStored> {
+        let Some(organization) = minted.first().map(|minted| minted.record.key.organization.clone()) else {
             return Ok(Vec::new());
         };
         self.confirm_current().await?;
-        let quota = self.quota_of(&organization).await?;
+        let configured = self.inner.store.parents(&organization, None).await?.organization;
+        if let Some(limits) = configured.as_ref().and_then(|configured| configured.key_limits) {
+            for minted in minted.iter_mut().filter(|minted| minted.takes_default) {
+                minted.record.key.limits = limits;
+            }
+        }
+        let records = minted.iter().map(|minted| minted.record.clone()).collect();
+        let quota = self.quota_as_configured(configured.as_ref());
         Ok(self.inner.store.create(&organization, quota, records).await?)
     }
 
@@ -318,8 +340,7 @@ impl ApiKeyManager {
             return Err(NameError::new("not_before", "must be before the key's expiry").into());
         }
 
-        let verifies = new.permissions.covers(&ManagementPermission::KeysVerify.scope());
-        let default_limits = if verifies { Limits::UNLIMITED } else { new.security_tier.limits() };
+        let default_limits = if new.verifies() { Limits::UNLIMITED } else { new.security_tier.limits() };
 
         let id = id.map_or_else(|| KeyId::fresh(now, None), Ok)?;
         let mut secret = Zeroizing::new([0; 32]);

@@ -129,12 +129,18 @@ struct OrganizationAsked<'a> {
     max_keys: Option<Option<u64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_keys_per_user: Option<Option<u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<Option<Limits>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_limits: Option<Option<Limits>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_limits: Option<Option<Limits>>,
 }
 
 impl<'a> OrganizationAsked<'a> {
     fn of(organization: &'a OrganizationId, settings: &OrganizationUpdate) -> Self {
-        let OrganizationUpdate { status, max_keys, max_keys_per_user } = settings;
-        Self { organization, status: *status, max_keys: *max_keys, max_keys_per_user: *max_keys_per_user }
+        let OrganizationUpdate { status, max_keys, max_keys_per_user, limits, user_limits, key_limits } = *settings;
+        Self { organization, status, max_keys, max_keys_per_user, limits, user_limits, key_limits }
     }
 }
 

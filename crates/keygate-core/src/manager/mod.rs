@@ -29,6 +29,7 @@ mod error;
 mod events;
 mod examine;
 mod fingerprint;
+mod left;
 mod list;
 mod manage;
 mod once;
@@ -68,6 +69,7 @@ pub use crate::cache::CacheStatistics;
 use crate::clock::Clock;
 use crate::coherence::Coherence;
 use crate::key::KeyId;
+use crate::limiter::{Limiter, LimiterStatistics};
 use crate::names::{Environment, Prefix};
 use crate::record::Quota;
 use crate::ring::{EntryId, SecretRing};
@@ -92,6 +94,7 @@ struct Inner {
     slow: SlowVerifiers,
     setup: setup::Setup,
     cache: Arc<Cache>,
+    limiter: Arc<Limiter>,
     /// When keys were last to be moved to the current ring entry.
     moves: moka::sync::Cache<KeyId, DateTime<Utc>>,
 }
@@ -139,6 +142,25 @@ impl ApiKeyManager {
     #[must_use]
     pub fn cache_statistics(&self) -> CacheStatistics {
         self.inner.cache.statistics()
+    }
+
+    /// What this manager's limiter has done.
+    #[must_use]
+    pub fn limiter_statistics(&self) -> LimiterStatistics {
+        self.inner.limiter.statistics()
+    }
+
+    /// Gives back what this instance holds of limits, so that others can use it at once and not when it has run out. For
+    /// whoever stops serving: requests are still decided after it. It takes a round trip or two; dropping the future
+    /// leaves the rest to run out.
+    pub async fn leave(&self) {
+        self.inner.limiter.leave().await;
+    }
+
+    /// Gives back what was not used of limits for a while, and asks for windows about to begin. It happens each second by
+    /// itself wherever there is a tokio runtime; this is for those whose time is their own, such as tests.
+    pub async fn tend(&self) {
+        self.inner.limiter.tend().await;
     }
 
     /// The environment of new keys, and the one requests must match.

@@ -276,11 +276,14 @@ impl ApiKeyManager {
 
 /// Whether an organization is just what these settings make of a new one.
 fn is_as_asked(record: &OrganizationRecord, settings: &OrganizationUpdate) -> bool {
-    let OrganizationUpdate { status, max_keys, max_keys_per_user } = settings;
+    let OrganizationUpdate { status, max_keys, max_keys_per_user, limits, user_limits, key_limits } = settings;
     record.revision == Revision::FIRST
         && record.status == status.unwrap_or(ParentStatus::Active)
         && record.max_keys == max_keys.flatten()
         && record.max_keys_per_user == max_keys_per_user.flatten()
+        && record.limits == limits.flatten()
+        && record.user_limits == user_limits.flatten()
+        && record.key_limits == key_limits.flatten()
 }
 
 #[cfg(test)]

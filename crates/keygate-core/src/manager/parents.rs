@@ -3,7 +3,7 @@
 use super::{ApiKeyManager, ManageError};
 use crate::actor::{Actor, Operator};
 use crate::coherence::{Change, Watcher};
-use crate::limits::MAX_LIMIT;
+use crate::limits::{Limits, MAX_LIMIT};
 use crate::names::{NameError, OrganizationId, ProjectId, UserId};
 use crate::record::{OrganizationRecord, ParentStatus, ProjectRecord, Quota, Revision};
 use crate::store::{CreateRefusal, StoreError, WriteRefusal};
@@ -21,6 +21,12 @@ pub struct OrganizationUpdate {
     pub max_keys: Option<Option<u64>>,
     /// How many keys each of its users may have; `Some(None)` goes back to the manager's default.
     pub max_keys_per_user: Option<Option<u64>>,
+    /// What may be asked of all its keys together; `Some(None)` takes the limits away.
+    pub limits: Option<Option<Limits>>,
+    /// What may be asked of all keys of each of its users together; `Some(None)` takes the limits away.
+    pub user_limits: Option<Option<Limits>>,
+    /// The limits of new keys for which none are said; `Some(None)` goes back to those of their tier.
+    pub key_limits: Option<Option<Limits>>,
 }
 
 impl OrganizationUpdate {
@@ -30,13 +36,20 @@ impl OrganizationUpdate {
                 return Err(NameError::new(field, format!("must be at most {MAX_LIMIT}")));
             }
         }
-        Ok(())
+        [self.limits, self.user_limits, self.key_limits]
+            .into_iter()
+            .flatten()
+            .flatten()
+            .try_for_each(|limits| limits.check())
     }
 
     fn apply(&self, record: &mut OrganizationRecord) {
         record.status = self.status.unwrap_or(record.status);
         record.max_keys = self.max_keys.unwrap_or(record.max_keys);
         record.max_keys_per_user = self.max_keys_per_user.unwrap_or(record.max_keys_per_user);
+        record.limits = self.limits.unwrap_or(record.limits);
+        record.user_limits = self.user_limits.unwrap_or(record.user_limits);
+        record.key_limits = self.key_limits.unwrap_or(record.key_limits);
     }
 }
 
@@ -141,6 +154,9 @@ impl ApiKeyManager {
             status = ?record.status,
             max_keys = ?record.max_keys,
             max_keys_per_user = ?record.max_keys_per_user,
+            limits = ?record.limits,
+            user_limits = ?record.user_limits,
+            key_limits = ?record.key_limits,
             "organization {action}"
         );
         Ok(())
@@ -158,6 +174,16 @@ impl ApiKeyManager {
         project: &ProjectId,
         status: ParentStatus,
     ) -> Result<ProjectRecord, ManageError> {
+        self.change_project(actor, organization, project, |record| record.status = status).await
+    }
+
+    async fn change_project(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        project: &ProjectId,
+        change: impl FnOnce(&mut ProjectRecord),
+    ) -> Result<ProjectRecord, ManageError> {
         if !actor.reaches(organization) {
             return Err(ManageError::ParentNotFound);
         }
@@ -169,7 +195,7 @@ impl ApiKeyManager {
         let expected = found.as_ref().map(|found| found.revision);
         let mut record = found.unwrap_or_else(|| ProjectRecord::new(organization.clone(), project.clone()));
         record.revision = expected.map_or(record.revision, Revision::next);
-        record.status = status;
+        change(&mut record);
         let put = self.inner.store.put_project(&record, expected).await;
         self.inner.cache.changed(&Change::Project(organization.clone(), project.clone()));
         put.map_err(parent_refused)?;
@@ -179,20 +205,41 @@ impl ApiKeyManager {
             by = %actor.principal(),
             organization_id = %organization,
             project_id = %project,
-            status = ?status,
+            status = ?record.status,
+            limits = ?record.limits,
             "project updated"
         );
         Ok(record)
     }
 
+    /// Limits what may be asked of all keys of a project together; `None` takes the limits away.
+    ///
+    /// # Errors
+    /// When a limit is out of range, the organization is not within the actor's reach or is `system`, another change came
+    /// in between, or the store fails.
+    pub async fn set_project_limits(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        project: &ProjectId,
+        limits: Option<Limits>,
+    ) -> Result<ProjectRecord, ManageError> {
+        limits.map_or(Ok(()), |limits| limits.check())?;
+        self.change_project(actor, organization, project, |record| record.limits = limits).await
+    }
+
     /// The quotas of an organization: its own where it has some, the manager's where it has none.
     pub(super) async fn quota_of(&self, organization: &OrganizationId) -> Result<Quota, StoreError> {
         let configured = self.inner.store.parents(organization, None).await?.organization;
+        Ok(self.quota_as_configured(configured.as_ref()))
+    }
+
+    pub(super) fn quota_as_configured(&self, configured: Option<&OrganizationRecord>) -> Quota {
         let default = self.inner.quota;
-        Ok(configured.map_or(default, |configured| Quota {
+        configured.map_or(default, |configured| Quota {
             per_organization: configured.max_keys.unwrap_or(default.per_organization),
             per_user: configured.max_keys_per_user.unwrap_or(default.per_user),
-        }))
+        })
     }
 
     /// Refuses an expired key its place among those that count once more, where the quotas are used up. It is no

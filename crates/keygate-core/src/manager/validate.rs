@@ -14,6 +14,7 @@ use crate::coherence::{Change, Read, Watcher};
 use crate::context::{Admission, RequestContext, RequestView};
 use crate::denial::{Denial, DenialReason};
 use crate::key::PresentedKey;
+use crate::limiter::{Charge, Quick};
 use crate::record::KeyRecord;
 use crate::ring::EntryId;
 use crate::store::StoreError;
@@ -141,10 +142,22 @@ impl Inner {
         if !entry.proves(&digest)? {
             return Some(Err(Denial::new(DenialReason::InvalidKey)));
         }
-        let checked =
-            check(entry.key(), parents.as_ref()?.parents(), context, Some(self.environment), self.clock.now_at(now));
-        drop(parents);
-        Some(checked.map(|()| Admission::new(entry)))
+        let above = parents.as_ref()?;
+        if let Err(denial) =
+            check(entry.key(), above.parents(), context, Some(self.environment), self.clock.now_at(now))
+        {
+            return Some(Err(denial));
+        }
+        // Last, so that a denial burns nothing.
+        let mut charge = Charge::default();
+        let limits = entry.limits_under(above, &self.limiter);
+        match limits.as_ref()?.set().charge_at_once(&mut charge, context.cost(), now) {
+            Quick::Charged => {}
+            Quick::Denied(denial) => return Some(Err(denial.for_key(entry.key().id))),
+            Quick::Ask => return None,
+        }
+        drop((limits, parents));
+        Some(Ok(Admission::new(entry, charge)))
     }
 
     /// The decision over a key with a genuine tag, from the store where it must be.
@@ -203,7 +216,19 @@ impl Inner {
         if self.is_to_move(&entry) && !self.redigest(&entry, &parents, presented, asked).await {
             return Ok(None);
         }
-        Ok(Some(Ok(Admission::new(entry))))
+        let admitted = self.charge(entry, &parents, context).await;
+        // And so may what it is charged to.
+        if let Ok(admission) = &admitted {
+            let (tick, entry) = (self.clock.tick(), admission.entry());
+            let moved = entry.digested_under() != self.ring.current_id();
+            if !moved && !(entry.may_decide(tick, asked) && entry.parents().may_decide(&parents, tick, asked)) {
+                if let Ok(mut admission) = admitted {
+                    admission.refund();
+                }
+                return Ok(None);
+            }
+        }
+        Ok(Some(admitted))
     }
 
     /// While the store fails, the decision over what was kept, if the operator chose that it may be believed so long.
@@ -230,7 +255,27 @@ impl Inner {
         if !genuine {
             return Some(Err(Denial::new(DenialReason::InvalidKey)));
         }
-        Some(self.check(&entry, &held, context).map(|()| Admission::new(entry)))
+        if let Err(denial) = self.check(&entry, &held, context) {
+            return Some(Err(denial));
+        }
+        Some(self.charge(entry, &held, context).await)
+    }
+
+    /// Charges the request, which all checks have let in.
+    async fn charge(
+        &self,
+        entry: Arc<Entry>,
+        parents: &Arc<HeldParents>,
+        context: &RequestContext,
+    ) -> Result<Admission, Denial> {
+        let mut charge = Charge::default();
+        // Held for as long as it takes, which a guard should not be.
+        let limits = arc_swap::Guard::into_inner(entry.limits_under(parents, &self.limiter));
+        if let Some(limited) = limits {
+            let charged = limited.set().charge(&mut charge, context.cost).await;
+            charged.map_err(|denial| denial.for_key(entry.key().id))?;
+        }
+        Ok(Admission::new(entry, charge))
     }
 
     fn check(&self, entry: &Entry, parents: &HeldParents, context: &RequestContext) -> Result<(), Denial> {

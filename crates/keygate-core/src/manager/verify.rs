@@ -14,6 +14,8 @@ use crate::clock::Tick;
 use crate::context::{Admission, RequestContext};
 use crate::denial::{Denial, DenialReason};
 use crate::key::PresentedKey;
+use crate::limiter::policy::Standing;
+use crate::limiter::{Charge, Exceeded};
 use crate::record::Key;
 use crate::ring::EntryId;
 use std::sync::Arc;
@@ -99,7 +101,12 @@ impl ApiKeyManager {
         let (Some((entry, parents)), Some(context)) = (found.map_err(|_| Denial::store_unavailable())?, context) else {
             return Ok(Explanation::unknown(actor, Check::Secret));
         };
-        Ok(Explanation::of(entry, &parents, &context, inner))
+        let left = inner.limits_left(entry.key(), parents.parents()).await;
+        let left = left.map_err(|error| {
+            inner.trouble(&presented, &error);
+            Denial::store_unavailable()
+        })?;
+        Ok(Explanation::of(entry, &parents, &context, left, inner))
     }
 }
 
@@ -197,7 +204,13 @@ impl Explanation {
         Self { decision: Err(Denial::new(reason)), checks: checks.collect() }
     }
 
-    fn of(entry: Arc<Entry>, parents: &HeldParents, context: &RequestContext, inner: &Inner) -> Self {
+    fn of(
+        entry: Arc<Entry>,
+        parents: &HeldParents,
+        context: &RequestContext,
+        left: Vec<Standing>,
+        inner: &Inner,
+    ) -> Self {
         let subject = Subject {
             key: entry.key(),
             parents: parents.parents(),
@@ -227,9 +240,41 @@ impl Explanation {
             });
             ControlFlow::Continue(())
         });
-        let decision = denial.map_or_else(|| Ok(Admission::new(Arc::clone(&entry))), Err);
+        checks.push(match room(left, context.cost) {
+            None => passed(Check::Limits),
+            Some(exceeded) => {
+                let detail = exceeded.violated.iter().map(|violated| {
+                    let Standing { policy, remaining, reset } = violated;
+                    format!("{remaining} of the {} of {policy} are left for {} s", policy.limit, reset.as_secs() + 1)
+                });
+                let detail = format!("The request costs {}: {}.", context.cost, listed(detail));
+                let remedy = "Wait until the limit is whole again, raise it, or let the request cost less.";
+                denial.get_or_insert_with(|| {
+                    let wait = exceeded.violated.iter().map(|violated| violated.reset).max().unwrap_or_default();
+                    let denial = Denial::new(DenialReason::RateLimitExceeded).for_key(entry.key().id);
+                    let denial = if exceeded.is_permanent { denial } else { denial.retry_after(wait) };
+                    denial.exceeding(exceeded)
+                });
+                CheckReport {
+                    verdict: CheckVerdict::Failed,
+                    reason: Some(DenialReason::RateLimitExceeded),
+                    detail: Some(detail),
+                    remedy: Some(remedy.to_owned()),
+                    ..passed(Check::Limits)
+                }
+            }
+        });
+        let decision = denial.map_or_else(|| Ok(Admission::new(Arc::clone(&entry), Charge::default())), Err);
         Self { decision, checks }
     }
+}
+
+/// The limits that have no room for a cost, if there are any.
+fn room(left: Vec<Standing>, cost: u64) -> Option<Exceeded> {
+    let policies = left.iter().map(|standing| standing.policy).collect();
+    let violated: Vec<Standing> = left.into_iter().filter(|standing| standing.remaining < cost).collect();
+    let is_permanent = violated.iter().any(|standing| standing.policy.limit < cost);
+    (!violated.is_empty()).then_some(Exceeded { violated, policies, is_permanent })
 }
 
 /// What was compared with what where a check failed, and what would mend it.
@@ -239,8 +284,8 @@ fn account(subject: &Subject<'_>, check: Check) -> (String, &'static str) {
         at.map_or_else(|| "never".to_owned(), |at| at.to_rfc3339_opts(SecondsFormat::Secs, true))
     };
     match check {
-        // These fail before there is a key to tell of.
-        Check::Format | Check::Tag | Check::Secret | Check::Tenant => {
+        // These fail before there is a key to tell of, or are told of elsewhere.
+        Check::Format | Check::Tag | Check::Secret | Check::Tenant | Check::Limits => {
             ("There is no such key.".to_owned(), "Make a new key.")
         }
         Check::Organization => {

@@ -12,7 +12,9 @@
 //! | 1 + n | organization id |
 //! | rest | body |
 //!
-//! A schema version, once released, is pinned by a golden file and never changes; a new field is a new version.
+//! A schema version, once released, is pinned by a golden file and never changes; a new field is a new version. Version 2
+//! is version 1 with a byte behind the body: what becomes of requests while the store is not reached. A record is written
+//! in the oldest version that can hold it, so that instances of the version before read whatever does not need the new one.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -22,15 +24,17 @@ use super::metadata::Metadata;
 use super::status::{KeyStatus, StatusChange};
 use super::tier::SecurityTier;
 use crate::key::KeyId;
-use crate::limits::Limits;
+use crate::limits::{Fallback, Limits};
 use crate::names::{Description, Environment, KeyName, OrganizationId, PrincipalId, ProjectId, Reason, Tag, UserId};
 use crate::network::{Cidr, CidrSet};
 use crate::ring::EntryId;
 use crate::scope::ScopeSet;
 use crate::verifier::{MAX_PBKDF2_ITERATIONS, MIN_PBKDF2_ITERATIONS, Verifier};
 
-/// The version that is written.
-pub const SCHEMA_VERSION: u8 = 1;
+/// The newest version that is written.
+pub const SCHEMA_VERSION: u8 = 2;
+const WITHOUT_FALLBACK: u8 = 1;
+const WITH_FALLBACK: u8 = 2;
 /// The longest record that is read: several times what the limits of the fields allow to be written.
 pub const MAX_RECORD_BYTES: usize = 128 * 1024;
 
@@ -66,6 +70,7 @@ pub struct HeaderView<'a> {
     pub reason: &'a str,
     /// The tenant.
     pub organization: &'a str,
+    version: u8,
     /// What follows.
     body: &'a [u8],
 }
@@ -81,7 +86,7 @@ impl<'a> HeaderView<'a> {
             return Err(DecodeError::Damaged("too long"));
         }
         let (version, rest) = bytes.split_first().ok_or(SHORT)?;
-        if *version != SCHEMA_VERSION {
+        if !(WITHOUT_FALLBACK..=SCHEMA_VERSION).contains(version) {
             return Err(DecodeError::Version(*version));
         }
         let (revision, rest) = rest.split_first_chunk().ok_or(SHORT)?;
@@ -98,6 +103,7 @@ impl<'a> HeaderView<'a> {
             status_changed_at: i64::from_be_bytes(*changed_at),
             reason: text(reason)?,
             organization: text(organization)?,
+            version: *version,
             body,
         })
     }
@@ -174,14 +180,15 @@ enum VerifierV1 {
 }
 
 impl KeyRecord {
-    /// Writes the record in the current schema version.
+    /// Writes the record in the oldest schema version that can hold it.
     ///
     /// # Errors
     /// Never for a record made of checked fields; the encoder's own error otherwise.
     pub fn encode(&self) -> Result<Vec<u8>, DecodeError> {
         let key = &self.key;
         let mut bytes = Vec::with_capacity(320);
-        bytes.push(SCHEMA_VERSION);
+        let fallback = fallback_byte(key.limits.fallback);
+        bytes.push(if fallback.is_some() { WITH_FALLBACK } else { WITHOUT_FALLBACK });
         bytes.extend(key.revision.0.to_be_bytes());
         bytes.push(status_byte(key.status.status));
         bytes.extend(key.status.at.timestamp_millis().to_be_bytes());
@@ -192,7 +199,10 @@ impl KeyRecord {
         let organization = key.organization.as_str();
         bytes.push(u8::try_from(organization.len()).map_err(|_| DecodeError::Damaged("organization too long"))?);
         bytes.extend(organization.as_bytes());
-        postcard::to_extend(&BodyV1::from(self), bytes).map_err(|_| DecodeError::Damaged("cannot be encoded"))
+        let mut bytes =
+            postcard::to_extend(&BodyV1::from(self), bytes).map_err(|_| DecodeError::Damaged("cannot be encoded"))?;
+        bytes.extend(fallback);
+        Ok(bytes)
     }
 
     /// Reads a record of any schema version written so far.
@@ -204,10 +214,31 @@ impl KeyRecord {
         let header = HeaderView::read(bytes)?;
         let (body, rest) = postcard::take_from_bytes::<BodyV1>(header.body)
             .map_err(|_| DecodeError::Damaged("the body does not decode"))?;
-        if !rest.is_empty() {
-            return Err(DecodeError::Damaged("trailing bytes"));
-        }
-        body.into_record(&header)
+        let mut record = body.into_record(&header)?;
+        record.key.limits.fallback = match (header.version, rest) {
+            (WITHOUT_FALLBACK, []) => Fallback::Deny,
+            (WITH_FALLBACK, [byte]) => read_fallback(*byte)?,
+            (WITH_FALLBACK, []) => return Err(DecodeError::Damaged("cut short")),
+            _ => return Err(DecodeError::Damaged("trailing bytes")),
+        };
+        Ok(record)
+    }
+}
+
+/// `None` is the default, for which version 1 has no byte.
+fn fallback_byte(fallback: Fallback) -> Option<u8> {
+    match fallback {
+        Fallback::Deny => None,
+        Fallback::Open => Some(1),
+        Fallback::LocalShare => Some(2),
+    }
+}
+
+fn read_fallback(byte: u8) -> Result<Fallback, DecodeError> {
+    match byte {
+        1 => Ok(Fallback::Open),
+        2 => Ok(Fallback::LocalShare),
+        _ => Err(DecodeError::Damaged("unknown fallback")),
     }
 }
 
@@ -278,7 +309,7 @@ impl BodyV1 {
             permissions: field("permissions", ScopeSet::parse(self.permissions))?,
             scopes: field("scopes", ScopeSet::parse(self.scopes))?,
             grantable: field("grantable", ScopeSet::parse(self.grantable))?,
-            limits: Limits { per_minute, per_hour, per_day, per_month, burst },
+            limits: Limits { per_minute, per_hour, per_day, per_month, burst, fallback: Fallback::Deny },
             created_at: time("created_at", self.created_at)?,
             created_by: field("created_by", PrincipalId::new(self.created_by))?,
             expires_at: self.expires_at.map(|millis| time("expires_at", millis)).transpose()?,

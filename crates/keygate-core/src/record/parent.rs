@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::key::Revision;
+use crate::limits::Limits;
 use crate::names::{OrganizationId, ProjectId};
 
 /// Whether the keys of an organization or a project may be used.
@@ -46,13 +47,31 @@ pub struct OrganizationRecord {
     pub max_keys: Option<u64>,
     /// How many keys each of its users may have; `None` is the manager's default.
     pub max_keys_per_user: Option<u64>,
+    /// What may be asked of all its keys together. No limit by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+    /// What may be asked of all keys of each of its users together. No limit by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_limits: Option<Limits>,
+    /// The limits of new keys for which none are said, in the place of their tier's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_limits: Option<Limits>,
 }
 
 impl OrganizationRecord {
     /// The record of an organization that has just been configured, with the defaults.
     #[must_use]
     pub fn new(id: OrganizationId) -> Self {
-        Self { id, revision: Revision::FIRST, status: ParentStatus::Active, max_keys: None, max_keys_per_user: None }
+        Self {
+            id,
+            revision: Revision::FIRST,
+            status: ParentStatus::Active,
+            max_keys: None,
+            max_keys_per_user: None,
+            limits: None,
+            user_limits: None,
+            key_limits: None,
+        }
     }
 }
 
@@ -69,13 +88,16 @@ pub struct ProjectRecord {
     pub revision: Revision,
     /// Whether its keys may be used.
     pub status: ParentStatus,
+    /// What may be asked of all its keys together. No limit by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
 }
 
 impl ProjectRecord {
     /// The record of a project that has just been configured, with the defaults.
     #[must_use]
     pub fn new(organization: OrganizationId, id: ProjectId) -> Self {
-        Self { organization, id, revision: Revision::FIRST, status: ParentStatus::Active }
+        Self { organization, id, revision: Revision::FIRST, status: ParentStatus::Active, limits: None }
     }
 }
 

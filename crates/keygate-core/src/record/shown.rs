@@ -4,7 +4,7 @@
 use serde::{Deserialize, Deserializer};
 
 use super::key::RotationSchedule;
-use crate::limits::Limits;
+use crate::limits::{Fallback, Limits};
 
 #[derive(Deserialize)]
 #[serde(remote = "Limits")]
@@ -19,6 +19,8 @@ struct ShownLimits {
     per_month: Option<u64>,
     #[serde(default)]
     burst: Option<u64>,
+    #[serde(default)]
+    fallback: Fallback,
 }
 
 #[derive(Deserialize)]

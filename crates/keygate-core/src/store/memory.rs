@@ -17,11 +17,18 @@ use super::{
 use crate::clock::{Clock, SystemClock};
 use crate::coherence::{Change, Coherence, Lease, Read, Watcher, Watchers};
 use crate::key::KeyId;
+use crate::limiter::call::{Answer, Call};
+use crate::limiter::ledger::Ledger;
+use crate::limiter::policy::PoolId;
+use crate::limiter::window::Millis;
+use crate::limits::Limits;
 use crate::names::{OrganizationId, ProjectId, UserId};
 use crate::record::{
     Key, KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange,
 };
 use crate::ring::EntryId;
+
+const SWEEP_FIRST: usize = 1024;
 
 /// Keeps everything in memory; it is gone with the process. Cheap to clone: clones share what they keep.
 #[derive(Clone)]
@@ -42,6 +49,9 @@ struct State {
     organizations: BTreeMap<OrganizationId, OrganizationRecord>,
     projects: BTreeMap<(OrganizationId, ProjectId), ProjectRecord>,
     memos: Memos,
+    ledgers: BTreeMap<PoolId, (Ledger, Millis)>,
+    /// At how many ledgers those that are over are swept out.
+    sweep_at: usize,
 }
 
 impl Default for MemoryStore {
@@ -96,6 +106,24 @@ impl State {
 
     fn lease(&mut self) -> Arc<Lease> {
         Arc::clone(self.lease.get_or_insert_with(|| Arc::new(Lease::forever())))
+    }
+
+    fn lease_of(&mut self, pool: &PoolId, limits: &Limits, call: &Call, now: Millis) -> Answer {
+        if call.only_looks() {
+            let held = self.ledgers.get(pool).filter(|(_, end)| *end > now);
+            return held.cloned().unwrap_or_default().0.call(limits, call, now);
+        }
+        if self.ledgers.len() >= self.sweep_at.max(SWEEP_FIRST) {
+            self.ledgers.retain(|_, (_, end)| *end > now);
+            self.sweep_at = 2 * self.ledgers.len();
+        }
+        let (ledger, end) = self.ledgers.entry(pool.clone()).or_default();
+        if *end <= now {
+            *ledger = Ledger::new();
+        }
+        let answer = ledger.call(limits, call, now);
+        *end = ledger.expires(limits);
+        answer
     }
 
     fn parents(&self, organization: &OrganizationId, project: Option<&ProjectId>) -> Parents {
@@ -348,6 +376,11 @@ impl Store for MemoryStore {
 
     async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.state().memos.recall(name, self.clock.now()))
+    }
+
+    async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError> {
+        let now = u64::try_from(self.clock.now().timestamp_millis()).unwrap_or_default();
+        Ok(self.state().lease_of(pool, limits, call, now))
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

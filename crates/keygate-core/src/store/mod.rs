@@ -34,6 +34,9 @@ pub use memory::MemoryStore;
 use crate::clock::Tick;
 use crate::coherence::{Coherence, Read, Watcher};
 use crate::key::KeyId;
+use crate::limiter::call::{Answer, Call};
+use crate::limiter::policy::PoolId;
+use crate::limits::Limits;
 use crate::names::{OrganizationId, ProjectId, UserId};
 use crate::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use crate::ring::EntryId;
@@ -211,6 +214,19 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// What is remembered under a name now.
     async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Answers a call for tokens of a pool, as [`Ledger::call`](crate::limiter::ledger::Ledger::call) does, on the store's
+    /// clock. The pool is kept until [`Ledger::expires`](crate::limiter::ledger::Ledger::expires). A call that [only
+    /// looks](Call::only_looks) writes nothing.
+    ///
+    /// It is never under a name that those who watch are told of.
+    async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError>;
+
+    /// How many instances use this store, this one among them, as far as it knows. What an instance is granted at once is
+    /// divided by it; no limit rests on it.
+    fn instances(&self) -> u64 {
+        1
+    }
 
     /// How many records that can still be used name each ring entry. It reads every record of the store.
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError>;

@@ -9,6 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use keygate_core::coherence::{Coherence, Read, Watcher};
 use keygate_core::key::KeyId;
+use keygate_core::limiter::call::{Answer, Call};
+use keygate_core::limiter::policy::PoolId;
+use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
@@ -113,5 +116,6 @@ fateful! {
         -> Result<Acknowledgement, WriteRefusal>;
     async fn remember(&self, name: &MemoName, value: &[u8], ttl: Duration) -> Result<Option<Vec<u8>>, StoreError>;
     async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError>;
+    async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError>;
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError>;
 }

@@ -6,6 +6,7 @@
 pub mod fateful_store;
 pub mod simulated_store;
 pub mod still_clock;
+pub mod wire;
 pub mod yielding_store;
 
 use std::future::Future;
@@ -18,6 +19,7 @@ use keygate_core::actor::{Actor, Operator, TenantAdmin};
 use keygate_core::context::{Admission, RequestContext};
 use keygate_core::denial::{Denial, DenialReason};
 use keygate_core::key::KeyId;
+use keygate_core::limits::Limits;
 use keygate_core::manager::{ApiKeyManager, CreatedKey, ManageError, ManagerBuilder, NewKey};
 use keygate_core::names::{OrganizationId, PrincipalId, UserId};
 use keygate_core::record::{KeyRecord, Quota};
@@ -174,6 +176,19 @@ pub fn new_key_with(more: impl FnOnce(&mut NewKey)) -> NewKey {
     let mut new = new_key();
     more(&mut new);
     new
+}
+
+/// A key that nothing limits, for what is said of reading keys and keeping them: limits have calls of their own.
+pub fn unlimited_key() -> NewKey {
+    unlimited_key_with(|_| {})
+}
+
+/// The same, with more.
+pub fn unlimited_key_with(more: impl FnOnce(&mut NewKey)) -> NewKey {
+    new_key_with(|new| {
+        new.limits = Some(Limits::UNLIMITED);
+        more(new);
+    })
 }
 
 /// Runs a future to its end, for properties, which are not async.

@@ -17,6 +17,9 @@ use async_trait::async_trait;
 use keygate_core::clock::{Clock, Tick};
 use keygate_core::coherence::{Change, Coherence, Lease, Read, Watcher, Watchers};
 use keygate_core::key::KeyId;
+use keygate_core::limiter::call::{self, Answer};
+use keygate_core::limiter::policy::PoolId;
+use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
@@ -422,6 +425,10 @@ impl Store for SimulatedStore {
 
     async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError> {
         self.aside().await?.recall(name).await
+    }
+
+    async fn lease(&self, pool: &PoolId, limits: &Limits, call: &call::Call) -> Result<Answer, StoreError> {
+        self.aside().await?.lease(pool, limits, call).await
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

@@ -66,9 +66,10 @@ impl Beat {
         session: &Session,
         answer: Result<Value, RedisError>,
     ) -> Result<(), RedisError> {
-        match answer.and_then(|value| Ok(redis::from_redis_value::<(String, String)>(value)?)) {
-            Ok((word, _)) if word == "registered" => {
+        match answer.and_then(Said::read) {
+            Ok(said) if said.word == "registered" => {
                 session.registered();
+                session.counted(said.instances);
                 self.lease.extend(self.sent.after(audience.terms().lease));
                 session.set_cut_off(false);
                 if session.stands(Standing::Registered) {
@@ -76,8 +77,9 @@ impl Beat {
                 }
                 Ok(())
             }
-            Ok((_, maximum)) => {
+            Ok(Said { maximum, instances, .. }) => {
                 session.set_cut_off(false);
+                session.counted(instances);
                 if session.stands(Standing::Above) {
                     let bound = millis(audience.bound(session.telling()));
                     tracing::error!(
@@ -108,6 +110,23 @@ impl Beat {
                 }
             },
         }
+    }
+}
+
+/// What a heartbeat is answered.
+struct Said {
+    word: String,
+    maximum: String,
+    /// 0 where it is not said.
+    instances: u64,
+}
+
+impl Said {
+    fn read(answer: Value) -> Result<Self, RedisError> {
+        let mut parts = redis::from_redis_value::<Vec<Value>>(answer)?.into_iter();
+        let mut next = || parts.next().unwrap_or(Value::Nil);
+        let (word, maximum) = (redis::from_redis_value(next())?, redis::from_redis_value(next())?);
+        Ok(Self { word, maximum, instances: redis::from_redis_value(next()).unwrap_or_default() })
     }
 }
 
@@ -168,6 +187,19 @@ mod tests {
         }
         assert_eq!(Trouble::of(&std::io::Error::from(std::io::ErrorKind::TimedOut).into()), Trouble::Gone);
         assert_eq!(Trouble::of(&(ErrorKind::UnexpectedReturnType, "odd").into()), Trouble::Refused);
+    }
+
+    #[test]
+    fn an_answer_is_read_also_where_it_does_not_say_how_many_there_are() {
+        let (word, maximum) = (Value::BulkString(b"registered".into()), Value::BulkString(b"5000".into()));
+        let instances = |parts: &[&Value]| {
+            Said::read(Value::Array(parts.iter().map(|part| (*part).clone()).collect())).map(|said| said.instances)
+        };
+        assert_eq!(instances(&[&word, &maximum, &Value::Int(3)]).unwrap(), 3);
+        for odd in [&[&word, &maximum][..], &[&word, &maximum, &Value::Nil], &[&word, &maximum, &word]] {
+            assert_eq!(instances(odd).unwrap(), 0);
+        }
+        assert!(instances(&[&word]).is_err() && Said::read(Value::Okay).is_err());
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub(crate) struct Session {
     is_cut_off: AtomicBool,
     /// How many heartbeats registered it.
     beats: AtomicU64,
+    /// How many instances there were when the last heartbeat was answered; 0 before that.
+    instances: AtomicU64,
     standing: Mutex<Standing>,
     wake: Notify,
 }
@@ -62,6 +64,7 @@ impl Session {
             is_over: AtomicBool::new(false),
             is_cut_off: AtomicBool::new(false),
             beats: AtomicU64::new(0),
+            instances: AtomicU64::new(0),
             standing: Mutex::default(),
             wake: Notify::new(),
         })
@@ -120,6 +123,15 @@ impl Session {
     /// A heartbeat registered it.
     pub(super) fn registered(&self) {
         self.beats.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn counted(&self, instances: u64) {
+        self.instances.store(instances, Ordering::Relaxed);
+    }
+
+    /// How many instances there are, as the last heartbeat was told; 0 where it was told nothing.
+    pub(crate) fn instances(&self) -> u64 {
+        self.instances.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_cut_off(&self, is_cut_off: bool) {

@@ -120,6 +120,16 @@ impl Link {
         }
     }
 
+    /// How many instances there are, this one among them, as far as heartbeats were told.
+    pub(crate) fn instances(&self) -> u64 {
+        let heard = match self {
+            Self::Own(link) => link.instances(),
+            Self::Cluster(link) => link.instances(),
+            Self::Pooled(pool) => pool.instances(),
+        };
+        heard.max(1)
+    }
+
     /// Where instances may be registered.
     pub(crate) fn registries(&self) -> Vec<Bucket> {
         match self {

@@ -20,6 +20,11 @@ use crate::coherence::{Audience, Beat, Session, Telling};
 /// What checking a pooled connection out may take, and what an answer over one may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How many instances there are taken to be before a heartbeat was told, as in a store that nobody watches. A pool is of an
+/// application's, which runs as often as it likes: were it taken to be alone, the first to ask would hold half of what is
+/// left of a limit, and the others go without.
+const INSTANCES: u64 = 8;
+
 pub(crate) struct Pooled {
     shared: Arc<Shared>,
     supervisor: Supervisor,
@@ -71,6 +76,14 @@ impl Pooled {
     pub(super) fn renew(&self) {
         if let Some(session) = self.shared.session() {
             session.renew();
+        }
+    }
+
+    /// How many instances there are, as was heard last.
+    pub(super) fn instances(&self) -> u64 {
+        match self.shared.session().map_or(0, |session| session.instances()) {
+            0 => INSTANCES,
+            heard => heard,
         }
     }
 

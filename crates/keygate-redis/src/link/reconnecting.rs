@@ -66,6 +66,8 @@ pub(super) struct Live {
 struct Current {
     live: Option<Live>,
     number: u64,
+    /// How many instances there were, as far as the connections before knew.
+    instances: u64,
     /// The store is gone.
     is_closed: bool,
 }
@@ -174,6 +176,11 @@ impl Reconnecting {
         self.shared.current().map_or(Coherence::Unreachable, |live| live.session.coherence(lease))
     }
 
+    /// How many instances there are, as was heard last, be it over a connection that is gone; 0 where nothing was.
+    pub(super) fn instances(&self) -> u64 {
+        self.shared.current.read().unwrap_or_else(PoisonError::into_inner).instances()
+    }
+
     /// What is believed by it ends, and no connection is kept any more.
     pub(super) fn close(&self) {
         let mut current = self.shared.current.write().unwrap_or_else(PoisonError::into_inner);
@@ -211,10 +218,18 @@ impl Drop for Reconnecting {
 impl Current {
     /// Gives the connection up: first what is believed by it.
     fn let_go(&mut self) {
+        self.instances = self.instances();
         if let Some(live) = &self.live {
             live.session.end();
         }
         self.live = None;
+    }
+
+    fn instances(&self) -> u64 {
+        match self.live.as_ref().map_or(0, |live| live.session.instances()) {
+            0 => self.instances,
+            heard => heard,
+        }
     }
 }
 
@@ -295,7 +310,7 @@ impl Shared {
         live.session.end();
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if current.live.as_ref().is_some_and(|there| there.number == live.number) {
-            current.live = None;
+            current.let_go();
             tracing::warn!(store = %self.dial.address(), error = %reason, "connection given up");
         }
     }

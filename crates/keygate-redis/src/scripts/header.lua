@@ -5,10 +5,12 @@
 -- All numbers are big-endian.
 
 local REVOKED = 2
+-- The schema versions that have this header.
+local OLDEST, NEWEST = 1, 2
 
 -- The header's fields, or nil for what this version of the scripts cannot read.
 local function read_header(blob)
-  if #blob < 21 or blob:byte(1) ~= 1 then
+  if #blob < 21 or blob:byte(1) < OLDEST or blob:byte(1) > NEWEST then
     return nil
   end
   local tenant = 21 + blob:byte(19) * 256 + blob:byte(20)

@@ -50,6 +50,13 @@ script!(/// Says that an instance is there, and for how long it may believe.
 script!(/// Reads which instances are there.
     INSTANCES, "instances.lua");
 
+// In the slot of a pool.
+script!(/// Answers a call for tokens of a pool.
+    LEASE, "clock.lua", "lease.lua");
+#[cfg(test)]
+script!(/// The same, at the time that the call says.
+    LEASE_AT, "held_clock.lua", "lease.lua");
+
 // Anywhere.
 script!(/// Compares and sets a whole value.
     SWAP, "swap.lua");

@@ -14,6 +14,7 @@
 
 mod create;
 mod delete;
+mod lease;
 mod list;
 mod markers;
 mod memo;
@@ -37,6 +38,9 @@ use async_trait::async_trait;
 use deadpool_redis::Pool;
 use keygate_core::coherence::{Coherence, Read, Watcher};
 use keygate_core::key::KeyId;
+use keygate_core::limiter::call::{Answer, Call};
+use keygate_core::limiter::policy::PoolId;
+use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
@@ -246,6 +250,14 @@ impl Store for RedisStore {
 
     async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError> {
         self.recall_memo(name).await
+    }
+
+    async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError> {
+        self.lease_tokens(pool, limits, call).await
+    }
+
+    fn instances(&self) -> u64 {
+        self.link.instances()
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

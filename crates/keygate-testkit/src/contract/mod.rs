@@ -26,6 +26,7 @@ mod coherence;
 mod creation;
 mod deletion;
 mod ear;
+mod lease;
 mod listing;
 mod memo;
 mod model;
@@ -48,6 +49,7 @@ use keygate_core::store::{CreateRefusal, Listing, Store, WriteRefusal};
 pub use coherence::*;
 pub use creation::*;
 pub use deletion::*;
+pub use lease::*;
 pub use listing::*;
 pub use memo::*;
 pub use model::*;
@@ -155,6 +157,10 @@ macro_rules! store_contract {
                 a_memo_is_over_when_its_time_has_passed,
                 memos_of_other_names_are_apart,
                 a_large_memo_is_refused,
+                a_pool_is_granted_as_the_model_grants_it,
+                concurrent_callers_are_granted_the_limit_and_no_more,
+                pools_do_not_share,
+                looking_at_a_pool_changes_nothing,
                 ring_usage_counts_usable_keys_per_entry,
                 a_watcher_is_told_of_every_write_of_a_key,
                 a_watcher_is_told_of_every_key_of_a_batch,

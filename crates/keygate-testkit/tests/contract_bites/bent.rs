@@ -1,6 +1,7 @@
 //! A store that breaks one of the contract's promises.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -8,6 +9,9 @@ use async_trait::async_trait;
 use keygate_core::clock::Tick;
 use keygate_core::coherence::{Change, Coherence, Lease, Read, Watcher};
 use keygate_core::key::KeyId;
+use keygate_core::limiter::call::{Answer, Call, Grant, Outcome, Writer};
+use keygate_core::limiter::policy::PoolId;
+use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{
     KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange,
@@ -57,6 +61,10 @@ pub(crate) enum Bend {
     GivesMemosMoreTime,
     RemembersByHalfTheName,
     RemembersWhatIsLarge,
+    GrantsAgainWhatComesAgain,
+    GrantsBeforeItCounts,
+    GrantsOneUserAsAnother,
+    WritesWhatIsLookedAt,
 }
 
 #[derive(Debug)]
@@ -68,6 +76,7 @@ struct Bent {
     loaded: Mutex<BTreeMap<KeyId, Option<KeyRecord>>>,
     /// What is remembered in the place of the memory store, and without an end.
     memos: Mutex<BTreeMap<MemoName, Vec<u8>>>,
+    calls: AtomicU64,
 }
 
 pub(crate) fn bent(bend: Bend) -> Arc<dyn Store> {
@@ -77,6 +86,7 @@ pub(crate) fn bent(bend: Bend) -> Arc<dyn Store> {
         criers: Criers::new(bend),
         loaded: Mutex::default(),
         memos: Mutex::default(),
+        calls: AtomicU64::new(0),
     })
 }
 
@@ -314,6 +324,34 @@ impl Store for Bent {
             None if self.is(Bend::RemembersByHalfTheName) => self.inner.recall(&half(name)).await,
             None => self.inner.recall(name).await,
         }
+    }
+
+    async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError> {
+        let (mut pool, mut call) = (pool.clone(), call.clone());
+        match (self.bend, &pool) {
+            (Bend::GrantsAgainWhatComesAgain, _) if !call.only_looks() => {
+                call.sequence = self.calls.fetch_add(1, Ordering::Relaxed) + 1_000;
+            }
+            (Bend::GrantsBeforeItCounts, _) if !call.only_looks() => {
+                let look = self.inner.lease(&pool, limits, &Call::look()).await?;
+                tokio::task::yield_now().await;
+                if look.left.iter().flatten().all(|left| *left >= call.cost) {
+                    self.inner.lease(&pool, &Limits::UNLIMITED, &call).await?;
+                    let until = look.now + 60_000;
+                    let grant = Grant { tokens: call.cost, from: look.now, until };
+                    return Ok(Answer { outcome: Outcome::Granted(grant), ..look });
+                }
+            }
+            (Bend::GrantsOneUserAsAnother, PoolId::User(_, user)) => {
+                pool = PoolId::User(OrganizationId::new("everybody").unwrap(), user.clone());
+            }
+            (Bend::WritesWhatIsLookedAt, _) if call.only_looks() => {
+                let now = self.inner.lease(&pool, limits, &call).await?.now;
+                call = Call { writer: Writer(1), sequence: 1, not_after: now + 1_000, ..call };
+            }
+            _ => {}
+        }
+        self.inner.lease(&pool, limits, &call).await
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

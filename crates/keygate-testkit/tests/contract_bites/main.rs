@@ -55,6 +55,10 @@ bites! {
     a_memo_is_over_when_its_time_has_passed: RemembersForEver | GivesMemosMoreTime,
     memos_of_other_names_are_apart: RemembersByHalfTheName,
     a_large_memo_is_refused: RemembersWhatIsLarge,
+    a_pool_is_granted_as_the_model_grants_it: GrantsAgainWhatComesAgain,
+    concurrent_callers_are_granted_the_limit_and_no_more: GrantsBeforeItCounts,
+    pools_do_not_share: GrantsOneUserAsAnother,
+    looking_at_a_pool_changes_nothing: WritesWhatIsLookedAt,
 }
 
 // What never comes is waited for in no time.

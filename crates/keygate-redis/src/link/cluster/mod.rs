@@ -118,6 +118,13 @@ impl Cluster {
         if self.shared.audience.is_there() { self.shared.coherence() } else { Coherence::None }
     }
 
+    /// How many instances there are, as was heard last of any primary; 0 where nothing was.
+    pub(super) fn instances(&self) -> u64 {
+        let mut most = 0;
+        self.shared.each(|line| most = most.max(line.way.instances()));
+        most
+    }
+
     /// Sees to it that the lines are kept while anybody watches.
     fn keep(&self) {
         if self.shared.audience.is_there() {

@@ -1,0 +1,247 @@
+-- Answers a call for tokens of a pool: says what keygate_core::limiter::ledger says, in the same order. All numbers are whole
+-- and below 2^53, but for what a bucket refills in a long time, which is then cut to what makes it full.
+--
+-- KEYS    1 the pool, a hash: `s` its state; each writer's eight bytes, that writer's last call
+-- ARGV    1 the call, as store/lease writes it
+-- returns the state after the call, and the outcome
+--
+-- state       what the clock showed, 6 bytes; when the ledger was made, 6; of each window what was granted in it, and in the
+--             next one, 5 each; the level of the bucket, 6, all ones if there is none; the longest window with a limit, 1
+-- last call   its number, 6 bytes; until when it might come, 6; its outcome
+-- outcome     G, tokens in 5 bytes, from and until in 6 each; D, what is short in 1 (the place of a window, 4 the bucket, 5
+--             the ledger itself) and the wait in 6; L late; F forgotten
+--
+-- To make a function costs as much as a command, so there are few.
+
+local LATEST, REMEMBERED, MAX_WRITERS = 10000, 15000, 1024
+local MAX_TOKENS, FOREVER = 2 ^ 40 - 1, 2 ^ 48 - 1
+-- In the place of a limit that there is not, and of the level of a bucket that there is not.
+local NO_LIMIT, NO_BUCKET = MAX_TOKENS, FOREVER
+-- A token in the units of a level, how long tokens of a bucket are held at most (milliseconds), and the part of the burst
+-- that is given up for it.
+local TOKEN, LONGEST, PART = 60000, 2000, 10
+-- With every so many writers that are new, those that are over are looked for.
+local FEW = 32
+
+local STATE, LAST = '>I6I6I5I5I5I5I5I5I5I5I6B', '>I6I6'
+-- The fields of a state. A window's count is at COUNTS and twice its place, and the next one's behind it.
+local NOW, BORN, COUNTS, LEVEL, LIMITED, FIELDS = 1, 2, 1, 11, 12, 12
+
+local MINUTE, HOUR, DAY, MONTH = 1, 2, 3, 4
+local LENGTH = { 60000, 3600000, 86400000 }
+local floor, min, max = math.floor, math.min, math.max
+
+-- The numbers of the windows that a time is in. A month's is that of the calendar, counted from the year 0: its years begin
+-- in March, so that their odd day is the last.
+local function numbers_at(at)
+  local day = floor(at / LENGTH[DAY])
+  local left = day + 719468
+  local era = floor(left / 146097)
+  left = left - era * 146097
+  local year = floor((left - floor(left / 1460) + floor(left / 36524) - floor(left / 146096)) / 365)
+  left = left - (365 * year + floor(year / 4) - floor(year / 100))
+  local month = (era * 400 + year) * 12 + floor((5 * left + 2) / 153) + 2
+  return { floor(at / LENGTH[MINUTE]), floor(at / LENGTH[HOUR]), day, month }
+end
+
+-- When the window of this number begins.
+local function begin_of(window, number)
+  if window < MONTH then
+    return number * LENGTH[window]
+  end
+  local year = floor((number - 2) / 12)
+  local month = number - 2 - 12 * year
+  local leaps = floor(year / 4) - floor(year / 100) + floor(year / 400)
+  return (365 * year + leaps + floor((153 * month + 2) / 5) - 719468) * LENGTH[DAY]
+end
+
+local writer, sequence, not_after, known, is_known, has_claims, is_ahead, cost, want, instances, at =
+  struct.unpack('>c8I6I6I6BBBI5I5I5', ARGV[1])
+local limits = { struct.unpack('>I5I5I5I5', ARGV[1], at) }
+local burst, recent, returned, owed, items = struct.unpack('>I5BBB', ARGV[1], limits[5])
+local rate = limits[MINUTE]
+
+local held, last = unpack(redis.call('HMGET', KEYS[1], 's', writer))
+local state = held and { struct.unpack(STATE, held) } or { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NO_BUCKET, 0 }
+
+-- The ledger's clock does not go back.
+local before = state[NOW]
+local now = max(min(store_time(), FOREVER), before)
+state[NOW] = now
+if state[BORN] == 0 then
+  state[BORN] = max(now, 1)
+end
+
+-- The windows turn, and the bucket refills.
+local present = numbers_at(now)
+local has_turned = floor(before / LENGTH[MINUTE]) < present[MINUTE]
+if has_turned then
+  for window, number in ipairs(numbers_at(before)) do
+    local place, turns = COUNTS + 2 * window, present[window] - number
+    if turns > 0 then
+      state[place], state[place + 1] = turns == 1 and state[place + 1] or 0, 0
+    end
+  end
+end
+local full, given_up, tau
+local has_bucket = rate ~= NO_LIMIT and burst ~= NO_LIMIT
+if has_bucket then
+  full = burst * TOKEN
+  given_up = min(floor(burst / PART), floor(rate * LONGEST / TOKEN))
+  tau = floor(given_up * TOKEN / max(rate, 1))
+  state[LEVEL] = state[LEVEL] == NO_BUCKET and full or min(state[LEVEL] + (now - before) * rate, full)
+else
+  state[LEVEL] = NO_BUCKET
+end
+
+-- What only looks leaves nothing behind.
+if sequence == 0 then
+  return struct.pack(STATE, unpack(state, 1, FIELDS)) .. 'L'
+end
+
+-- Not a loop: `break` is where the model returns.
+local outcome, is_new = 'L', false
+repeat
+  if not_after < now or not_after > now + LATEST then
+    break
+  end
+
+  local last_sequence, until_then, last_outcome = 0, nil, nil
+  if last then
+    last_sequence, until_then, last_outcome = struct.unpack(LAST, last)
+    if until_then + REMEMBERED < now then
+      last_sequence = 0
+    end
+  end
+  if last_sequence == sequence then
+    outcome = last:sub(last_outcome)
+    break
+  elseif last_sequence > sequence then
+    break
+  elseif last_sequence == 0 then
+    local writers = redis.call('HLEN', KEYS[1])
+    if writers > MAX_WRITERS or writers % FEW == 0 then
+      local fields = redis.call('HGETALL', KEYS[1])
+      writers = 0
+      for i = 1, #fields, 2 do
+        if fields[i] ~= 's' then
+          if struct.unpack('>I6', fields[i + 1], 7) + REMEMBERED < now then
+            redis.call('HDEL', KEYS[1], fields[i])
+          else
+            writers = writers + 1
+          end
+        end
+      end
+      if writers >= MAX_WRITERS then
+        outcome = struct.pack('>c1BI6', 'D', 5, 1000)
+        break
+      end
+    end
+  end
+  if has_claims == 0 and is_known == 1 and known ~= state[BORN] then
+    outcome = 'F'
+    break
+  end
+  is_new = true
+
+  -- What was granted and is forgotten here, what comes back, and what was let in without a grant; each as far as it is of the
+  -- present windows or the next ones.
+  if has_claims == 1 then
+    local before = { struct.unpack('>I5I5I5I5I5I5I5I5', ARGV[1], items) }
+    for window = MINUTE, MONTH do
+      if is_known == 1 and known ~= state[BORN] and before[2 * window - 1] == present[window] then
+        local place = COUNTS + 2 * window
+        state[place] = min(state[place] + before[2 * window], MAX_TOKENS)
+      end
+    end
+    items = before[9]
+  end
+  local sequences = items
+  items = items + 6 * recent
+  for i = 1, recent + returned + owed do
+    if i > recent or struct.unpack('>I6', ARGV[1], sequences + 6 * (i - 1)) > last_sequence then
+      local item = { struct.unpack('>I5I5I5I5I5', ARGV[1], items) }
+      local tokens = (i > recent and i <= recent + returned) and -item[5] or item[5]
+      for window = MINUTE, MONTH do
+        local next = item[window] - present[window]
+        if next == 0 or next == 1 then
+          local place = COUNTS + 2 * window + next
+          state[place] = max(min(state[place] + tokens, MAX_TOKENS), 0)
+        end
+      end
+    end
+    items = items + 25
+  end
+
+  local from, numbers = now, present
+  if is_ahead == 1 then
+    from = FOREVER
+    for window = MINUTE, MONTH do
+      if limits[window] ~= NO_LIMIT then
+        from = min(from, begin_of(window, present[window] + 1))
+      end
+    end
+    if from == FOREVER or has_bucket then
+      break
+    end
+    numbers = numbers_at(from)
+  end
+  local room, until_when, short = MAX_TOKENS, FOREVER, nil
+  for window = MINUTE, MONTH do
+    if limits[window] ~= NO_LIMIT then
+      local ends = begin_of(window, numbers[window] + 1)
+      local left = max(limits[window] - state[COUNTS + 2 * window + (numbers[window] > present[window] and 1 or 0)], 0)
+      if left < cost then
+        short = struct.pack('>c1BI6', 'D', window - 1, ends - now)
+        break
+      end
+      room, until_when = min(room, left), min(until_when, ends)
+    end
+  end
+  if short then
+    outcome = short
+    break
+  end
+  local share = 2 * max(instances, 1)
+  local tokens = cost + min(want, floor((room - cost) / share))
+  if has_bucket then
+    local level = state[LEVEL]
+    if floor(level / TOKEN) < cost then
+      outcome = struct.pack('>c1BI6', 'D', 4, min(math.ceil((cost * TOKEN - level) / max(rate, 1)), FOREVER))
+      break
+    end
+    local lowered = min(level, full - given_up * TOKEN)
+    if tau == 0 then
+      tokens = cost
+    else
+      tokens = min(tokens, cost + floor(max(floor(lowered / TOKEN) - cost, 0) / share))
+    end
+    until_when = min(until_when, now + tau)
+    state[LEVEL] = (tokens > cost and lowered or level) - tokens * TOKEN
+  end
+  for window = MINUTE, MONTH do
+    local place = COUNTS + 2 * window + (numbers[window] > present[window] and 1 or 0)
+    state[place] = min(state[place] + tokens, MAX_TOKENS)
+  end
+  outcome = struct.pack('>c1I5I6I6', 'G', tokens, from, until_when)
+until true
+
+local longest = MINUTE
+for window = HOUR, MONTH do
+  if limits[window] ~= NO_LIMIT then
+    longest = window
+  end
+end
+-- Until when it is kept changes when a window turns, or another is the longest.
+local is_kept = not has_turned and state[LIMITED] == longest
+state[LIMITED] = longest
+local packed = struct.pack(STATE, unpack(state, 1, FIELDS))
+if is_new then
+  redis.call('HSET', KEYS[1], 's', packed, writer, struct.pack(LAST, sequence, not_after) .. outcome)
+else
+  redis.call('HSET', KEYS[1], 's', packed)
+end
+if not is_kept then
+  redis.call('PEXPIREAT', KEYS[1], begin_of(longest, present[longest] + 2) + REMEMBERED)
+end
+return packed .. outcome

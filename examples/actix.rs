@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use actix_web::web::{self, Json};
 use actix_web::{App, HttpServer};
-use keygate::actix::{ApiKey, ApiKeyTransform, RequirePermission, RequireScope};
+use keygate::actix::{ApiKey, ApiKeyTransform, Cost, RequirePermission, RequireScope};
 use serde_json::{Value, json};
 
 #[actix_web::main]
@@ -31,7 +31,7 @@ async fn serve() -> Result<(), support::Failure> {
             .service(web::resource("/hello").get(hello))
             .service(web::resource("/reports").wrap(reading.clone()).get(reports))
             .service(web::resource("/admin").wrap(administrating.clone()).get(admin))
-            .service(web::resource("/expensive").post(expensive));
+            .service(web::resource("/expensive").wrap(Cost::new(10)).post(expensive));
         App::new().service(web::resource("/open").get(open)).service(protected)
     });
 
@@ -41,6 +41,7 @@ async fn serve() -> Result<(), support::Failure> {
     demo.announce(address, move |key| format!("curl -H 'X-API-Key: {key}' http://{address}/hello")).await;
 
     server.shutdown_signal(shutdown).run().await?;
+    demo.leave().await;
     Ok(())
 }
 

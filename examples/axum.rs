@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use keygate::tower::{ApiKey, ApiKeyLayer, RequirePermission, RequireScope};
+use keygate::tower::{ApiKey, ApiKeyLayer, Cost, RequirePermission, RequireScope};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -28,7 +28,7 @@ async fn serve() -> Result<(), support::Failure> {
         .route("/hello", get(hello))
         .route("/reports", get(reports).layer(RequireScope::new("reports:read".parse()?)))
         .route("/admin", get(admin).layer(RequirePermission::new("admin:write".parse()?)))
-        .route("/expensive", post(expensive))
+        .route("/expensive", post(expensive).layer(Cost::new(10)))
         .layer(keys)
         // What is added after the layer is open.
         .route("/open", get(open));
@@ -41,6 +41,7 @@ async fn serve() -> Result<(), support::Failure> {
     // With ConnectInfo the layer knows the client's address, which keys may be bound to.
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(shutdown).await?;
+    demo.leave().await;
     Ok(())
 }
 

@@ -18,20 +18,22 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::routing::get;
-use http::{Request, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response};
 use keygate::actix::ApiKeyTransform;
 use keygate::actor::{Actor, Operator};
 use keygate::context::RequestContext;
 use keygate::denial::DenialReason;
+use keygate::limits::Limits;
 use keygate::manager::{ApiKeyManager, Attempt, NewKey};
 use keygate::names::PrincipalId;
 use keygate::network::{Cidr, CidrSet};
 use keygate::ring::{MasterSecret, SecretRing};
 use keygate::scope::{Scope, ScopeSet};
 use keygate::store::MemoryStore;
-use keygate::tower::{Admission, ApiKeyLayer, PeerAddress};
-use keygate_testkit::FaultyStore;
-use tower::util::MapRequestLayer;
+use keygate::tower::{Admission, ApiKeyLayer, Cost, PeerAddress};
+use keygate_testkit::{FaultyStore, HeldClock};
+use tower::util::{MapRequestLayer, MapResponseLayer};
 use tower::{Layer, Service};
 
 /// How often each thing is counted. Every one of them must keep to the budget.
@@ -75,12 +77,13 @@ fn operator() -> Actor {
 }
 
 /// Every check has something to look at.
-fn new_key() -> NewKey {
+fn new_key(limits: Limits) -> NewKey {
     let mut new = NewKey::new("acme".parse().unwrap(), "ada".parse().unwrap());
     new.project = Some("rockets".parse().unwrap());
     new.scopes = Some(ScopeSet::parse(["files:read", "files:write", "tools:*"]).unwrap());
     new.permissions = ScopeSet::parse(["admin:*"]).unwrap();
     new.allowed_ips = CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap();
+    new.limits = Some(limits);
     new
 }
 
@@ -90,19 +93,40 @@ fn context() -> RequestContext {
     RequestContext::new().from_address(CLIENT.parse().unwrap()).needing_scope(scope).needing_permission(permission)
 }
 
+/// Of a key without limits.
 fn deployment() -> Deployment {
+    deployment_of(Limits::UNLIMITED)
+}
+
+/// Of a key with limits, of which so much is held that no request of the test has to ask for more.
+fn limited_deployment() -> Deployment {
+    let most = Some(1_000_000_000);
+    let limits = Limits { per_minute: most, per_hour: most, per_day: most, ..Limits::UNLIMITED };
+    let deployment = deployment_of(limits);
+    // Who has used so much a moment ago is granted as much beyond what it asks for.
+    for cost in [1_000_000, 1] {
+        now(deployment.manager.validate(&deployment.key, &context().costing(cost))).unwrap();
+    }
+    deployment.store.reset_calls();
+    deployment
+}
+
+fn deployment_of(limits: Limits) -> Deployment {
+    // The first moment of a minute, and no minute ends before the test does.
+    let clock = HeldClock::new();
     let make = |store: FaultyStore| {
         let ring = SecretRing::new(&MasterSecret::generate().unwrap());
-        let manager = ApiKeyManager::builder(store, ring).build().unwrap();
-        let key = now(manager.create(&operator(), new_key())).unwrap().text.expose().to_owned();
+        let manager = ApiKeyManager::builder(store, ring).clock(clock.clone()).build().unwrap();
+        let key = now(manager.create(&operator(), new_key(limits))).unwrap().text.expose().to_owned();
         (manager, key)
     };
-    let store = FaultyStore::new(MemoryStore::new());
-    let (manager, key) = make(store.clone());
-    let (_, forged) = make(FaultyStore::new(MemoryStore::new()));
+    let store = || FaultyStore::new(MemoryStore::with_clock(clock.clone()));
+    let (kept, other) = (store(), store());
+    let (manager, key) = make(kept.clone());
+    let (_, forged) = make(other);
     now(manager.validate(&key, &context())).unwrap();
-    store.reset_calls();
-    Deployment { store, manager, key, forged }
+    kept.reset_calls();
+    Deployment { store: kept, manager, key, forged }
 }
 
 fn layer(manager: &ApiKeyManager) -> ApiKeyLayer {
@@ -181,6 +205,15 @@ fn the_core_allocates_nothing_to_decide_a_key_it_keeps() {
 }
 
 #[test]
+fn the_core_allocates_nothing_to_charge_a_key_it_holds_tokens_of() {
+    let Deployment { store, manager, key, .. } = limited_deployment();
+    let context = context();
+    assert_eq!(allocations(|| (), |()| now(manager.validate(&key, &context)).unwrap()), (0, 0));
+    assert_eq!(allocations(|| (), |()| now(manager.validate(&key, &context)).unwrap().refund()), (0, 0));
+    assert_eq!(store.calls().total(), 0);
+}
+
+#[test]
 fn the_core_allocates_nothing_to_refuse_a_text_that_is_not_one_of_its_keys() {
     let Deployment { store, manager, key, forged } = deployment();
     let context = context();
@@ -217,16 +250,42 @@ fn the_tower_layer_allocates_what_the_request_carries_on_and_nothing_else() {
     assert_eq!(store.calls().total(), 0);
 }
 
-/// axum boxes the service and the future of whatever layer there is, so the layer is compared with one that does nothing.
+/// What is told of limits is the policies, written once for each key, and what is left, written for each response.
 #[test]
-fn behind_axum_the_layer_allocates_what_the_request_carries_on_and_nothing_else() {
+fn with_limits_the_tower_layer_allocates_the_field_that_tells_what_is_left_and_nothing_else() {
+    let Deployment { store, manager, key, .. } = limited_deployment();
+    let answer = MapResponseLayer::new(|mut response: Response<Body>| {
+        // As nearly every response has one, which makes room for some more.
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        response
+    });
+    let with_peer = || {
+        let mut request = request(&key);
+        request.extensions_mut().insert(PeerAddress(PROXY));
+        request
+    };
+    let of = |layer: ApiKeyLayer| {
+        let mut service = layer.layer(answer.layer(Hello::default()));
+        allocations(with_peer, |request| now(service.call(request)).unwrap())
+    };
+    let silent = of(layer(&manager).rate_limit_headers(false));
+    let told = of(layer(&manager));
+    assert_eq!((told.0 - silent.0, told.1 - silent.1), (1, 1));
+    // And what it costs where a route says so itself.
+    let mut service = layer(&manager).layer(Cost::new(10).layer(answer.layer(Hello::default())));
+    assert_eq!(allocations(with_peer, |request| now(service.call(request)).unwrap()), told);
+    assert_eq!(store.calls().total(), 0);
+}
+
+/// What axum allocates for a request with a layer, without any, and with one that does nothing: it boxes the service and the
+/// future of whatever layer there is.
+fn behind_axum(key: &str, layer: ApiKeyLayer) -> [(u64, u64); 3] {
     async fn hello() -> &'static str {
         "hello"
     }
-    let Deployment { store, manager, key, .. } = deployment();
     let router = Router::new().route("/hello", get(hello));
     let connected = || {
-        let mut request = request(&key);
+        let mut request = request(key);
         request.extensions_mut().insert(ConnectInfo(PROXY));
         request
     };
@@ -237,24 +296,38 @@ fn behind_axum_the_layer_allocates_what_the_request_carries_on_and_nothing_else(
     };
     let bare = of(router.clone());
     let idle = of(router.clone().layer(MapRequestLayer::new(|request: Request<Body>| request)));
-    let keyed = of(router.layer(layer(&manager)));
+    let keyed = of(router.layer(layer));
     println!("axum allocates {bare:?} times, {idle:?} with a layer that does nothing, {keyed:?} with ours");
+    [keyed, bare, idle]
+}
+
+#[test]
+fn behind_axum_the_layer_allocates_what_the_request_carries_on_and_nothing_else() {
+    let Deployment { store, manager, key, .. } = deployment();
+    let [keyed, _, idle] = behind_axum(&key, layer(&manager));
     assert_eq!((keyed.0 - idle.0, keyed.1 - idle.1), (1, 1));
     assert_eq!(store.calls().total(), 0);
 }
 
 #[test]
-fn the_actix_middleware_allocates_what_the_request_carries_on_and_nothing_else() {
-    let Deployment { store, manager, key, .. } = deployment();
+fn with_limits_behind_axum_the_layer_allocates_the_field_that_tells_what_is_left_as_well() {
+    let Deployment { store, manager, key, .. } = limited_deployment();
+    let [keyed, _, idle] = behind_axum(&key, layer(&manager));
+    assert_eq!((keyed.0 - idle.0, keyed.1 - idle.1), (2, 2));
+    assert_eq!(store.calls().total(), 0);
+}
+
+/// What actix-web allocates for a request with the middleware, and without.
+fn behind_actix(key: &str, transform: ApiKeyTransform) -> [(u64, u64); 2] {
     let request = || {
         let request = actix_web::test::TestRequest::get().uri("/hello").peer_addr(PROXY);
-        headers(&key).into_iter().fold(request, actix_web::test::TestRequest::insert_header).to_request()
+        headers(key).into_iter().fold(request, actix_web::test::TestRequest::insert_header).to_request()
     };
-    let hello = || web::get().to(|| ready(HttpResponse::Ok().finish()));
+    let hello = || web::get().to(|| ready(HttpResponse::Ok().content_type("text/plain").finish()));
     let (bare, keyed) = actix_web::rt::System::new().block_on(async {
         let app = actix_web::test::init_service(App::new().route("/hello", hello())).await;
         let bare = allocations(request, |request| now(app.call(request)).unwrap());
-        let app = App::new().wrap(transform(&manager)).route("/hello", hello());
+        let app = App::new().wrap(transform).route("/hello", hello());
         let app = actix_web::test::init_service(app).await;
         let keyed = allocations(request, |request| {
             let response = now(app.call(request)).unwrap();
@@ -264,7 +337,22 @@ fn the_actix_middleware_allocates_what_the_request_carries_on_and_nothing_else()
         (bare, keyed)
     });
     println!("actix allocates {bare:?} times, {keyed:?} with the middleware");
+    [keyed, bare]
+}
+
+#[test]
+fn the_actix_middleware_allocates_what_the_request_carries_on_and_nothing_else() {
+    let Deployment { store, manager, key, .. } = deployment();
+    let [keyed, bare] = behind_actix(&key, transform(&manager));
     assert_eq!((keyed.0 - bare.0, keyed.1 - bare.1), (1, 1));
+    assert_eq!(store.calls().total(), 0);
+}
+
+#[test]
+fn with_limits_the_actix_middleware_allocates_the_field_that_tells_what_is_left_as_well() {
+    let Deployment { store, manager, key, .. } = limited_deployment();
+    let [keyed, bare] = behind_actix(&key, transform(&manager));
+    assert_eq!((keyed.0 - bare.0, keyed.1 - bare.1), (2, 2));
     assert_eq!(store.calls().total(), 0);
 }
 

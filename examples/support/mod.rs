@@ -20,6 +20,8 @@ pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 const KEYS_PER_USER: u64 = 1_000_000;
 /// How long requests under way have after the process was asked to end.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long the store has, after that, to take back what is held of limits.
+const LEAVING: Duration = Duration::from_secs(2);
 
 /// Where the example stands before its framework comes in.
 pub(crate) struct Demo {
@@ -72,6 +74,12 @@ impl Demo {
                 say(format_args!("API key: {key}\n{}", try_it(key)));
             }
         });
+    }
+
+    /// Gives back what this process holds of limits, for others to use at once. From a store that does not answer it is lost
+    /// until it runs out.
+    pub(crate) async fn leave(&self) {
+        let _ = tokio::time::timeout(LEAVING, self.manager.leave()).await;
     }
 }
 

@@ -122,6 +122,28 @@ pub mod echo_client {
             req.extensions_mut().insert(GrpcMethod::new("keygate.example.Echo", "Say"));
             self.inner.unary(req, path, codec).await
         }
+        /// The same, for what ten of them cost.
+        pub async fn expensive(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EchoRequest>,
+        ) -> std::result::Result<tonic::Response<super::EchoReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/keygate.example.Echo/Expensive",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("keygate.example.Echo", "Expensive"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -139,6 +161,11 @@ pub mod echo_server {
     pub trait Echo: std::marker::Send + std::marker::Sync + 'static {
         /// Sends the message back, and says whose key it came with.
         async fn say(
+            &self,
+            request: tonic::Request<super::EchoRequest>,
+        ) -> std::result::Result<tonic::Response<super::EchoReply>, tonic::Status>;
+        /// The same, for what ten of them cost.
+        async fn expensive(
             &self,
             request: tonic::Request<super::EchoRequest>,
         ) -> std::result::Result<tonic::Response<super::EchoReply>, tonic::Status>;
@@ -248,6 +275,49 @@ pub mod echo_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SaySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/keygate.example.Echo/Expensive" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExpensiveSvc<T: Echo>(pub Arc<T>);
+                    impl<T: Echo> tonic::server::UnaryService<super::EchoRequest>
+                    for ExpensiveSvc<T> {
+                        type Response = super::EchoReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EchoRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Echo>::expensive(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExpensiveSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

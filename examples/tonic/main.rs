@@ -25,6 +25,8 @@ async fn serve() -> Result<(), support::Failure> {
     let keys = ApiKeyLayer::new(demo.manager.clone())
         .environment(demo.settings.environment)
         .trusted_proxies(demo.settings.trusted_proxies.clone())
+        // The layer stands before all calls of a service, and what each of them costs is said by its path.
+        .cost(|asked| if asked.path == "/keygate.example.Echo/Expensive" { 10 } else { 1 })
         .grpc();
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<EchoServer<Echoing>>().await;
@@ -40,6 +42,7 @@ async fn serve() -> Result<(), support::Failure> {
     demo.announce(address, try_it).await;
 
     server.serve_with_incoming_shutdown(TcpIncoming::from(listener), shutdown).await?;
+    demo.leave().await;
     Ok(())
 }
 
@@ -56,6 +59,10 @@ impl Echo for Echoing {
             key_id: key.id.to_string(),
             organization_id: key.organization.to_string(),
         }))
+    }
+
+    async fn expensive(&self, request: Request<EchoRequest>) -> Result<Response<EchoReply>, Status> {
+        self.say(request).await
     }
 }
 

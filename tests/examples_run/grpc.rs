@@ -24,6 +24,12 @@ async fn say(channel: &Channel, key: Option<&str>) -> Result<EchoReply, Status> 
     EchoClient::new(channel.clone()).say(request).await.map(tonic::Response::into_inner)
 }
 
+async fn expensive(channel: &Channel, key: &str) -> Result<EchoReply, Status> {
+    let mut request = Request::new(EchoRequest { message: "hi".into() });
+    request.metadata_mut().insert("x-api-key", key.parse().unwrap());
+    EchoClient::new(channel.clone()).expensive(request).await.map(tonic::Response::into_inner)
+}
+
 fn refusal(answer: Result<EchoReply, Status>) -> (Code, String) {
     let status = answer.unwrap_err();
     (status.code(), status.metadata().get("x-keygate-reason").unwrap().to_str().unwrap().to_owned())
@@ -44,6 +50,24 @@ async fn health_is_open_and_echo_needs_a_key() {
     assert_eq!((&*reply.message, &*reply.user_id, &*reply.organization_id), ("hi", "ada", "demo"));
     assert_eq!(refusal(say(&channel, None).await), (Code::Unauthenticated, "missing_key".into()));
     assert_eq!(refusal(say(&channel, Some(&forged(&key))).await), (Code::Unauthenticated, "invalid_key".into()));
+}
+
+#[tokio::test]
+async fn the_expensive_call_costs_ten() {
+    let mut example = Example::start("tonic", &[]).await;
+    let key = example.key().await;
+    let channel = connect(&example).await;
+    // A few of them use up the 50 that may come at once, and 16 more a second are let in.
+    let mut count = 0;
+    let refused = loop {
+        match expensive(&channel, &key).await {
+            Ok(_) => count += 1,
+            refused => break refused,
+        }
+        assert!(count < 25);
+    };
+    assert!(count >= 2, "{count}");
+    assert_eq!(refusal(refused), (Code::ResourceExhausted, "rate_limit_exceeded".into()));
 }
 
 #[tokio::test]

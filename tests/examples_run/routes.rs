@@ -19,6 +19,10 @@ async fn walk_all_routes(example: &Example, key: &str) {
 
     let hello = get(example, "/hello", key).await;
     assert_eq!(hello.status(), 200);
+    let limits = r#""minute";q=1000;w=60, "hour";q=10000;w=3600, "day";q=100000;w=86400, "burst";q=50;w=3"#;
+    assert_eq!(hello.headers()["ratelimit-policy"], limits);
+    // At most 50 may come at once, which is the least of the limits as long as few have come.
+    assert!(hello.headers()["ratelimit"].to_str().unwrap().starts_with("\"burst\";r="), "{:?}", hello.headers());
     let hello: Value = hello.json().await.unwrap();
     assert_eq!((&hello["hello"], &hello["organization_id"]), (&json!("ada"), &json!("demo")));
     assert_eq!(hello["key_id"].as_str().map(str::len), Some(36));
@@ -54,6 +58,30 @@ async fn every_route_answers_as_pinned_over_every_kind_of_store() {
             let key = example.key().await;
             walk_all_routes(&example, &key).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn the_expensive_route_costs_ten() {
+    for name in HTTP_EXAMPLES {
+        let mut example = Example::start(name, &[]).await;
+        let key = example.key().await;
+        // A few of them use up the 50 that may come at once, and 16 more a second are let in.
+        let mut count = 0;
+        let refused = loop {
+            let answer = call(&example, Method::POST, "/expensive", Some(&key)).await;
+            if answer.status() != 200 {
+                break answer;
+            }
+            count += 1;
+            assert!(count < 25, "{name}");
+        };
+        assert!(count >= 2, "{name}: {count}");
+        let waits = ["retry-after", "ratelimit"].map(|name| refused.headers()[name].to_str().unwrap().to_owned());
+        assert_eq!(waits[1], format!("\"burst\";r=0;t={}", waits[0]));
+        let problem: Value = refused.json().await.unwrap();
+        assert_eq!((&problem["reason"], &problem["status"]), (&json!("rate_limit_exceeded"), &json!(429)));
+        assert_eq!(problem["violated-policies"], json!(["burst"]));
     }
 }
 

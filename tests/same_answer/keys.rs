@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use keygate::actor::{Actor, Operator};
 use keygate::key::KeyId;
+use keygate::limits::Limits;
 use keygate::manager::{ApiKeyManager, CreatedKey, Expiry, NewKey, OrganizationUpdate};
 use keygate::names::{Environment, OrganizationId};
 use keygate::network::{Cidr, CidrSet};
@@ -55,6 +56,8 @@ fn scopes(texts: &[&str]) -> ScopeSet {
 
 async fn make(manager: &ApiKeyManager, change: impl FnOnce(&mut NewKey)) -> CreatedKey {
     let mut new = NewKey::new("acme".parse().unwrap(), "ada".parse().unwrap());
+    // What limits do has a table of its own.
+    new.limits = Some(Limits::UNLIMITED);
     change(&mut new);
     manager.create(&actor(), new).await.unwrap()
 }

@@ -11,8 +11,9 @@ use keygate::manager::ApiKeyManager;
 use keygate::names::Environment;
 use keygate::network::{Cidr, CidrSet};
 use keygate::scope::Scope;
-use keygate::tower::{Admission, ApiKeyLayer, PeerAddress, RequirePermission, RequireScope};
+use keygate::tower::{Admission, ApiKeyLayer, Cost, PeerAddress, RequirePermission, RequireScope};
 use tonic::body::Body;
+use tonic::metadata::MetadataMap;
 use tonic::service::LayerExt;
 use tower::{Layer, Service, ServiceExt};
 
@@ -36,6 +37,29 @@ pub(crate) enum Gate {
     /// A requirement of its own within the layer.
     ScopeWithin,
     PermissionWithin,
+    /// Requests cost what their query says.
+    Priced,
+    /// A cost of its own within the layer: this one.
+    Cost(u64),
+    /// The same, where no key is needed.
+    OptionalCost(u64),
+    /// Nothing is told of limits.
+    Silent,
+    SilentCost(u64),
+}
+
+impl Gate {
+    /// What a route within the layer costs by itself.
+    fn cost(self) -> Option<u64> {
+        match self {
+            Self::Cost(cost) | Self::OptionalCost(cost) | Self::SilentCost(cost) => Some(cost),
+            _ => None,
+        }
+    }
+
+    fn is_silent(self) -> bool {
+        matches!(self, Self::Silent | Self::SilentCost(_))
+    }
 }
 
 /// A request, in no framework's words.
@@ -116,8 +140,10 @@ macro_rules! set_up {
     ($layer:expr, $gate:expr) => {{
         let layer = $layer;
         match $gate {
-            Gate::Plain | Gate::NeverOpened | Gate::ScopeWithin | Gate::PermissionWithin => layer,
-            Gate::Optional => layer.optional(),
+            Gate::Plain | Gate::NeverOpened | Gate::ScopeWithin | Gate::PermissionWithin | Gate::Cost(_) => layer,
+            Gate::Optional | Gate::OptionalCost(_) => layer.optional(),
+            Gate::Priced => layer.cost(|asked| asked.query.map_or(1, |query| query.parse().unwrap())),
+            Gate::Silent | Gate::SilentCost(_) => layer.rate_limit_headers(false),
             Gate::Sources => {
                 let sources = CredentialSources::default().header("X-Acme-Key").unwrap();
                 layer.credentials(sources.cookie("acme").unwrap())
@@ -139,7 +165,9 @@ macro_rules! stack {
         let realm = keygate::http::answer::Realm::new("a \"realm\"").unwrap();
         let reading = RequireScope::new(scope("reports:read")).realm(realm.clone())$(.$grpc())?;
         let writing = RequirePermission::new(scope("admin:write")).realm(realm)$(.$grpc())?;
+        let costing = $gate.cost().map(|cost| Cost::new(cost).rate_limit_headers(!$gate.is_silent())$(.$grpc())?);
         match $gate {
+            _ if let Some(costing) = costing => tower::util::BoxCloneService::new(layer.layer(costing.layer($inner))),
             Gate::ScopeWithin => tower::util::BoxCloneService::new(layer.layer(reading.layer($inner))),
             Gate::PermissionWithin => tower::util::BoxCloneService::new(layer.layer(writing.layer($inner))),
             _ => tower::util::BoxCloneService::new(layer.layer($inner)),
@@ -172,7 +200,7 @@ pub(crate) async fn ask_axum(manager: ApiKeyManager, gate: Gate, request: &Reque
 pub(crate) async fn ask_actix(manager: ApiKeyManager, gate: Gate, request: &Request) -> Answer {
     use actix_web::test::{TestRequest, call_service, init_service};
     use actix_web::{App, body, middleware::Condition, web};
-    use keygate::actix::{ApiKey, ApiKeyTransform, RequirePermission, RequireScope};
+    use keygate::actix::{ApiKey, ApiKeyTransform, Cost, RequirePermission, RequireScope};
 
     async fn who(key: Option<ApiKey>) -> String {
         key.map_or("stranger".to_owned(), |key| key.user.to_string())
@@ -181,7 +209,9 @@ pub(crate) async fn ask_actix(manager: ApiKeyManager, gate: Gate, request: &Requ
     let realm = keygate::http::answer::Realm::new("a \"realm\"").unwrap();
     let reading = RequireScope::new(scope("reports:read")).realm(realm.clone());
     let writing = RequirePermission::new(scope("admin:write")).realm(realm);
+    let cost = Cost::new(gate.cost().unwrap_or_default()).rate_limit_headers(!gate.is_silent());
     let app = App::new()
+        .wrap(Condition::new(gate.cost().is_some(), cost))
         .wrap(Condition::new(gate == Gate::ScopeWithin, reading))
         .wrap(Condition::new(gate == Gate::PermissionWithin, writing))
         .wrap(set_up!(ApiKeyTransform::new(manager), gate))
@@ -215,8 +245,12 @@ fn sorted<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<(String
     kept
 }
 
-/// A unary call, from a generated client to a generated server through the layer.
-pub(crate) async fn ask_tonic(manager: ApiKeyManager, gate: Gate, request: &Request) -> Result<String, tonic::Status> {
+/// A unary call, from a generated client to a generated server through the layer: the message, and what came with it.
+pub(crate) async fn ask_tonic(
+    manager: ApiKeyManager,
+    gate: Gate,
+    request: &Request,
+) -> Result<(String, MetadataMap), tonic::Status> {
     let named = tower::layer::layer_fn(|inner: EchoServer<Who>| stack!(manager.clone(), gate, inner, grpc));
     let service = named.named_layer(EchoServer::new(Who));
     let dressed = tower::service_fn(move |mut asked: http::Request<Body>| {
@@ -225,7 +259,8 @@ pub(crate) async fn ask_tonic(manager: ApiKeyManager, gate: Gate, request: &Requ
         async move { service.ready().await?.call(asked).await }
     });
     let reply = EchoClient::new(dressed).say(EchoRequest::default()).await?;
-    Ok(reply.into_inner().message)
+    let (metadata, reply, _) = reply.into_parts();
+    Ok((reply.message, metadata))
 }
 
 struct Who;
@@ -236,5 +271,12 @@ impl Echo for Who {
         let admission = request.extensions().get::<Admission>();
         let message = admission.map_or("stranger".to_owned(), |admission| admission.user.to_string());
         Ok(tonic::Response::new(EchoReply { message, ..EchoReply::default() }))
+    }
+
+    async fn expensive(
+        &self,
+        request: tonic::Request<EchoRequest>,
+    ) -> Result<tonic::Response<EchoReply>, tonic::Status> {
+        self.say(request).await
     }
 }

@@ -5,6 +5,7 @@
 //! ```
 //! use actix_web::{App, test, web};
 //! use keygate_actix::{ApiKey, ApiKeyTransform};
+//! use keygate_core::limiter::policy::Standing;
 //! # use keygate_core::{actor::Operator, manager::{ApiKeyManager, NewKey}, ring::{MasterSecret, SecretRing}, store::MemoryStore};
 //!
 //! # #[actix_web::main]
@@ -18,11 +19,18 @@
 //!     format!("hello {}, with key {}", key.user, key.id)
 //! }
 //!
-//! let app = App::new().wrap(ApiKeyTransform::new(manager)).route("/", web::get().to(hello));
-//! let app = test::init_service(app).await;
+//! /// What is left of each limit, as far as this instance knows.
+//! async fn left(key: ApiKey) -> String {
+//!     let left = |limit: Standing| format!("{}: {} of {}\n", limit.policy, limit.remaining, limit.policy.limit);
+//!     key.limits().into_iter().map(left).collect()
+//! }
 //!
-//! let request = test::TestRequest::get().insert_header(("X-API-Key", key.expose())).to_request();
-//! assert!(test::call_and_read_body(&app, request).await.starts_with(b"hello ada, with key "));
+//! let app = App::new().wrap(ApiKeyTransform::new(manager)).route("/", web::get().to(hello));
+//! let app = test::init_service(app.route("/left", web::get().to(left))).await;
+//!
+//! let request = |path| test::TestRequest::get().uri(path).insert_header(("X-API-Key", key.expose())).to_request();
+//! assert!(test::call_and_read_body(&app, request("/")).await.starts_with(b"hello ada, with key "));
+//! assert!(test::call_and_read_body(&app, request("/left")).await.starts_with(b"minute: 99"));
 //! # Ok(())
 //! # }
 //! ```
@@ -41,7 +49,8 @@ use keygate_http::gate::{self, WithoutKey};
 
 use crate::reject::{ProblemRejection, refuse};
 
-/// The key a request was admitted by. It reads as the [`Key`](keygate_core::record::Key).
+/// The key a request was admitted by. It reads as the [`Key`](keygate_core::record::Key), and knows what is left of its
+/// limits: [`limits`](Admission::limits), and [`tightest_limit`](Admission::tightest_limit) alone.
 ///
 /// As `Option<ApiKey>` it is `None` for a request without a key, which an optional
 /// [`ApiKeyTransform`](crate::ApiKeyTransform) lets through. See the [module docs](self) for an example.

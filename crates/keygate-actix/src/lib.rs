@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`api_key`] | [`ApiKeyTransform`]: lets a request through only with a key, and tells the handler whose it is |
 //! | [`require`] | [`RequireScope`] and [`RequirePermission`]: what a part of the service needs of the key |
+//! | [`cost`] | [`Cost`]: what a part of the service costs, in the place of what the transform charged |
 //! | [`extract`] | [`ApiKey`]: the key as an argument of a handler |
 //! | [`reject`] | how a refusal becomes a response, and how to write your own |
 //!
@@ -41,13 +42,17 @@
 //! ```
 
 pub mod api_key;
+pub mod cost;
 pub mod extract;
 mod header_lines;
+mod rate_limit;
 pub mod reject;
 pub mod require;
 
 pub use api_key::{ApiKeyService, ApiKeyTransform};
+pub use cost::Cost;
 pub use extract::{ApiKey, ApiKeyRejection};
 pub use keygate_core::context::Admission;
+pub use keygate_http::gate::Asked;
 pub use reject::{ProblemRejection, Reject};
 pub use require::{RequirePermission, RequireScope};

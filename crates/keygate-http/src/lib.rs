@@ -3,8 +3,8 @@
 //! An adapter (`keygate-tower`, `keygate-actix`) turns a request into a question to the manager and a denial into a
 //! response. What both need is here, once, so that every adapter gives the same answer: what is to become of a request
 //! ([`gate`]), and what that rests on, namely where a credential may stand ([`credentials`]), whose address counts
-//! behind proxies ([`client_address`]), which requests are CORS preflights ([`preflight`]), and how a denial reads on
-//! the wire ([`answer`]). actix-web speaks another version of the `http` crate than axum and tonic, so nothing here
+//! behind proxies ([`client_address`]), which requests are CORS preflights ([`preflight`]), how a denial reads on the wire
+//! ([`answer`]), and what clients are told of limits ([`rate_limit`]). actix-web speaks another version of the `http` crate than axum and tonic, so nothing here
 //! names one of its types: a request's header lines are read through the small trait in [`headers`].
 //!
 //! # Example
@@ -29,3 +29,4 @@ pub mod credentials;
 pub mod gate;
 pub mod headers;
 pub mod preflight;
+pub mod rate_limit;

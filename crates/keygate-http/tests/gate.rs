@@ -13,7 +13,9 @@ use keygate_core::scope::{Scope, ScopeSet};
 use keygate_core::store::MemoryStore;
 use keygate_http::answer::Realm;
 use keygate_http::credentials::CredentialSources;
-use keygate_http::gate::{Gate, Requirement, Verdict, WithoutKey};
+use keygate_http::gate::{Asked, Gate, Requirement, Verdict, WithoutKey};
+
+const GET: Asked<'static> = Asked::new("GET", "/", None);
 
 const PREFLIGHT: [(&str, &str); 2] = [("Origin", "https://app.example"), ("Access-Control-Request-Method", "GET")];
 
@@ -50,7 +52,7 @@ async fn decide(verdict: Verdict) -> Result<Option<Admission>, Denial> {
 }
 
 async fn refusal(gate: &Gate, key: &str) -> Option<(DenialReason, Option<String>)> {
-    let denial = decide(gate.judge("GET", &[("X-API-Key", key)][..], None, None)).await.err()?;
+    let denial = decide(gate.judge(GET, &[("X-API-Key", key)][..], None)).await.err()?;
     Some((denial.reason(), denial.required().map(ToString::to_string)))
 }
 
@@ -86,7 +88,7 @@ async fn every_scope_is_asked_before_any_permission_however_the_gate_was_built()
 #[tokio::test]
 async fn a_request_without_a_key_passes_only_where_the_gate_was_told_so() {
     let manager = manager().await;
-    let judge = |gate: Gate, method| gate.judge(method, &PREFLIGHT[..], None, None);
+    let judge = |gate: Gate, method| gate.judge(Asked::new(method, "/", None), &PREFLIGHT[..], None);
     assert_eq!(why(&judge(Gate::new(manager.clone()), "OPTIONS")), None);
     assert_eq!(why(&judge(Gate::new(manager.clone()).optional(), "GET")), Some(WithoutKey::Optional));
     let allowing = Gate::new(manager.clone()).allow_preflight();
@@ -98,7 +100,7 @@ async fn a_request_without_a_key_passes_only_where_the_gate_was_told_so() {
     let optional = Gate::new(manager.clone()).optional();
     assert_eq!(refusal(&optional, "no key").await, Some((DenialReason::MalformedKey, None)));
     let twice = [("X-API-Key", "a"), ("X-API-Key", "b")];
-    let denial = decide(optional.judge("GET", &twice[..], None, None)).await.unwrap_err();
+    let denial = decide(optional.judge(GET, &twice[..], None)).await.unwrap_err();
     assert_eq!(denial.reason(), DenialReason::MultipleCredentials);
 }
 
@@ -114,10 +116,12 @@ async fn the_key_is_looked_for_where_the_gate_was_told_and_the_address_is_the_cl
     let header = [("X-Acme-Key", &*key), forwarded];
     let query = format!("page=1&key={key}");
     let (proxy, stranger): (IpAddr, IpAddr) = ("10.0.0.1".parse().unwrap(), "198.51.100.1".parse().unwrap());
-    assert!(decide(gate.judge("GET", &header[..], None, Some(proxy))).await.unwrap().is_some());
-    assert!(decide(gate.judge("GET", &header[1..], Some(&query), Some(proxy))).await.unwrap().is_some());
+    assert!(decide(gate.judge(GET, &header[..], Some(proxy))).await.unwrap().is_some());
+    assert!(
+        decide(gate.judge(Asked::new("GET", "/", Some(&query)), &header[1..], Some(proxy))).await.unwrap().is_some()
+    );
     for peer in [None, Some(stranger)] {
-        let denial = decide(gate.judge("GET", &header[..], None, peer)).await.unwrap_err();
+        let denial = decide(gate.judge(GET, &header[..], peer)).await.unwrap_err();
         assert_eq!(denial.reason(), DenialReason::IpNotAllowed);
     }
 }
@@ -127,12 +131,12 @@ async fn a_requirement_looks_at_what_the_gate_let_in() {
     let manager = manager().await;
     let key = key(&manager, |new| new.scopes = Some(ScopeSet::parse(["a"]).unwrap())).await;
     let gate = Gate::new(manager);
-    let admission = decide(gate.judge("GET", &[("X-API-Key", key)][..], None, None)).await.unwrap();
+    let mut admission = decide(gate.judge(GET, &[("X-API-Key", key)][..], None)).await.unwrap();
 
-    let reason = |requirement: Requirement, admission, without_key| {
+    let reason = |requirement: Requirement, admission: Option<&mut Admission>, without_key| {
         requirement.check(admission, without_key, "the gate").err().map(|denial| denial.reason())
     };
-    let admitted = |requirement| reason(requirement, admission.as_ref(), None);
+    let mut admitted = |requirement| reason(requirement, admission.as_mut(), None);
     assert_eq!(admitted(Requirement::scope(scope("a"))), None);
     assert_eq!(admitted(Requirement::scope(scope("b"))), Some(DenialReason::ScopeNotAuthorized));
     assert_eq!(admitted(Requirement::permission(scope("a"))), Some(DenialReason::PermissionDenied));
@@ -166,7 +170,7 @@ async fn what_one_request_needs_stands_in_the_place_of_what_all_do() {
     let request = [("X-API-Key", reader.as_str())];
     let client = Some("192.0.2.7".parse().unwrap());
     let judge = async |context: &RequestContext, peer: Option<IpAddr>| {
-        match gate.judge_for(context, "GET", &request[..], None, peer) {
+        match gate.judge_for(context, GET, &request[..], peer) {
             Verdict::Attempt(Attempt::Decided(decision)) => decision,
             Verdict::Attempt(Attempt::Pending(pending)) => pending.resolve().await,
             Verdict::Pass(why) => panic!("{why:?}"),

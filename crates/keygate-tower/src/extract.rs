@@ -5,6 +5,8 @@
 //! ```
 //! use axum::{Router, body::Body, routing::get};
 //! use http::Request;
+//! use http_body_util::BodyExt;
+//! use keygate_core::limiter::policy::Standing;
 //! # use keygate_core::{actor::Operator, manager::{ApiKeyManager, NewKey}, ring::{MasterSecret, SecretRing}, store::MemoryStore};
 //! use keygate_tower::{ApiKey, ApiKeyLayer};
 //! use tower::ServiceExt;
@@ -20,10 +22,18 @@
 //!     format!("hello {}", key.user)
 //! }
 //!
-//! let app = Router::new().route("/", get(hello)).layer(ApiKeyLayer::new(manager));
+//! /// What is left of each limit, as far as this instance knows.
+//! async fn left(key: ApiKey) -> String {
+//!     let left = |limit: Standing| format!("{}: {} of {}\n", limit.policy, limit.remaining, limit.policy.limit);
+//!     key.limits().into_iter().map(left).collect()
+//! }
 //!
-//! let request = Request::get("/").header("X-API-Key", key.expose()).body(Body::empty())?;
-//! assert_eq!(app.clone().oneshot(request).await?.status(), 200);
+//! let app = Router::new().route("/", get(hello)).route("/left", get(left)).layer(ApiKeyLayer::new(manager));
+//!
+//! let request = |path| Request::get(path).header("X-API-Key", key.expose()).body(Body::empty());
+//! assert_eq!(app.clone().oneshot(request("/")?).await?.status(), 200);
+//! let left = app.clone().oneshot(request("/left")?).await?.into_body().collect().await?.to_bytes();
+//! assert!(left.starts_with(b"minute: 99"));
 //! assert_eq!(app.oneshot(Request::get("/").body(Body::empty())?).await?.status(), 401);
 //! # Ok(())
 //! # }
@@ -44,7 +54,8 @@ use keygate_http::gate::{self, WithoutKey};
 
 use crate::reject::{ProblemRejection, refuse};
 
-/// The key a request was admitted by. It reads as the [`Key`](keygate_core::record::Key).
+/// The key a request was admitted by. It reads as the [`Key`](keygate_core::record::Key), and knows what is left of its
+/// limits: [`limits`](Admission::limits), and [`tightest_limit`](Admission::tightest_limit) alone.
 ///
 /// As `Option<ApiKey>` it is `None` for a request without a key, which an optional
 /// [`ApiKeyLayer`](crate::ApiKeyLayer) lets through. See the [module docs](self) for an example.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`api_key`] | [`ApiKeyLayer`]: lets a request through only with a key, and tells the service whose it is |
 //! | [`require`] | [`RequireScope`] and [`RequirePermission`]: what a part of the service needs of the key |
+//! | [`cost`] | [`Cost`]: what a part of the service costs, in the place of what the layer charged |
 //! | [`reject`] | how a refusal becomes a response, and how to write your own |
 //! | `extract` | the extractor `ApiKey` (feature `axum`) |
 //! | [`peer`] | where the client's address comes from |
@@ -50,17 +51,21 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod api_key;
+pub mod cost;
 #[cfg(feature = "axum")]
 pub mod extract;
 mod header_lines;
 pub mod peer;
+mod rate_limit;
 pub mod reject;
 pub mod require;
 
 pub use api_key::{ApiKeyLayer, ApiKeyService};
+pub use cost::Cost;
 #[cfg(feature = "axum")]
 pub use extract::{ApiKey, ApiKeyRejection};
 pub use keygate_core::context::Admission;
+pub use keygate_http::gate::Asked;
 pub use peer::PeerAddress;
 #[cfg(feature = "tonic")]
 pub use reject::GrpcRejection;

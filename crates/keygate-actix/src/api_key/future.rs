@@ -11,9 +11,11 @@ use keygate_core::context::Admission;
 use keygate_core::denial::Denial;
 use keygate_core::manager::Pending;
 use keygate_http::gate::Gate;
+use keygate_http::rate_limit::Report;
 use pin_project_lite::pin_project;
 
 use super::request;
+use crate::rate_limit::tell;
 use crate::reject::{Reject, refuse};
 
 pin_project! {
@@ -38,7 +40,7 @@ pin_project! {
     {
         Rejected { response: Option<ServiceResponse<BoxBody>> },
         Checking { check: Option<Box<Check<S, R>>> },
-        Inner { #[pin] inner: S::Future },
+        Inner { #[pin] inner: S::Future, report: Option<Report> },
     }
 }
 
@@ -71,8 +73,9 @@ where
         Self { state: State::Checking { check: Some(check) } }
     }
 
-    pub(super) fn inner(inner: S::Future) -> Self {
-        Self { state: State::Inner { inner } }
+    /// `report` is told with the response, as it is then: a service within may charge the request something else.
+    pub(super) fn inner(inner: S::Future, report: Option<Report>) -> Self {
+        Self { state: State::Inner { inner, report } }
     }
 }
 
@@ -87,8 +90,12 @@ where
         let mut this = self.project();
         loop {
             let (decision, held) = match this.state.as_mut().project() {
-                StateProjection::Inner { inner } => {
-                    return inner.poll(cx).map_ok(ServiceResponse::map_into_left_body);
+                StateProjection::Inner { inner, report } => {
+                    let mut response = ready!(inner.poll(cx));
+                    if let (Ok(response), Some(report)) = (&mut response, report.take()) {
+                        tell(report, response.headers_mut());
+                    }
+                    return Poll::Ready(response.map(ServiceResponse::map_into_left_body));
                 }
                 // What was taken was given: a future that is polled after its end stays silent.
                 StateProjection::Rejected { response } => {
@@ -116,12 +123,12 @@ where
     fn go_on(self, decision: Result<Admission, Denial>) -> State<S, R> {
         match decision {
             Ok(admission) => {
-                request::admit(&self.request, admission);
-                State::Inner { inner: self.service.call(self.request) }
+                let report = request::admit(&self.gate, &self.request, admission);
+                State::Inner { inner: self.service.call(self.request), report }
             }
             Err(denial) => {
-                request::explain(&denial, &self.request);
-                let response = refuse(&self.rejection, self.gate.refuse(&denial), denial);
+                let answer = request::refuse(&self.gate, &denial, &self.request);
+                let response = refuse(&self.rejection, answer, denial);
                 State::Rejected { response: Some(self.request.into_response(response)) }
             }
         }

@@ -10,6 +10,14 @@
 //! client is the connection's peer, or what [trusted proxies](ApiKeyTransform::trusted_proxies) say of it; never
 //! `realip_remote_addr`, which any client can write.
 //!
+//! # Limits
+//!
+//! A request that is let in is charged to the limits of its key, after every other check: 1, or what
+//! [`cost`](ApiKeyTransform::cost) says of it. What one route costs is said by [`Cost`](crate::Cost) around it. Where the key
+//! has limits, the response tells of them in [`RateLimit-Policy` and `RateLimit`](keygate_http::rate_limit): what is left when
+//! the response is there, whatever was charged or given back meanwhile. An error of the service within is passed on as it is,
+//! and tells of none.
+//!
 //! # Workers
 //!
 //! `HttpServer` calls its closure once for each worker. Make the transform outside of it and clone it inside: clones
@@ -20,8 +28,9 @@
 //! Marking headers needs the request for itself, as actix-web's own routing and `NormalizePath` do: a middleware
 //! further out that keeps a clone of the `HttpRequest` while it calls on makes all three panic. What a handler sees is
 //! the word of the transform nearest to it: an inner one replaces the admission of an outer one, or removes it where
-//! it lets a request through without a key. A request that passes two is checked and counted twice; to ask for more on
-//! some routes than on others use [`RequireScope`](crate::RequireScope) within one [`ApiKeyTransform`].
+//! it lets a request through without a key. A request that passes two is checked and charged twice, unless the inner one
+//! denies it, which gives back what the outer one charged; to ask for more on some routes than on others use
+//! [`RequireScope`](crate::RequireScope) within one [`ApiKeyTransform`].
 //!
 //! # Example
 //!

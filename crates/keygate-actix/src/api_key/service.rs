@@ -38,7 +38,7 @@ where
         let decision = match request::judge(&self.gate, &self.credentials, &request) {
             Verdict::Pass(why) => {
                 request::pass(&request, why);
-                return ResponseFuture::inner(self.inner.call(request));
+                return ResponseFuture::inner(self.inner.call(request), None);
             }
             Verdict::Attempt(Attempt::Pending(pending)) => {
                 let (gate, rejection) = (Arc::clone(&self.gate), self.rejection.clone());
@@ -49,12 +49,12 @@ where
         };
         match decision {
             Ok(admission) => {
-                request::admit(&request, admission);
-                ResponseFuture::inner(self.inner.call(request))
+                let report = request::admit(&self.gate, &request, admission);
+                ResponseFuture::inner(self.inner.call(request), report)
             }
             Err(denial) => {
-                request::explain(&denial, &request);
-                let response = refuse(&self.rejection, self.gate.refuse(&denial), denial);
+                let answer = request::refuse(&self.gate, &denial, &request);
+                let response = refuse(&self.rejection, answer, denial);
                 ResponseFuture::rejected(request.into_response(response))
             }
         }

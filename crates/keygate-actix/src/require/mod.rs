@@ -2,7 +2,7 @@
 //!
 //! [`RequireScope`] and [`RequirePermission`] stand within an [`ApiKeyTransform`](crate::ApiKeyTransform) and refuse
 //! requests whose key does not cover one scope or permission. They read the admission that the outer middleware left
-//! in the request; the key is not checked again.
+//! in the request; the key is not checked again. What a request was charged that they refuse is given back.
 //!
 //! A request without an admission is refused as one without a key. Where that is because no
 //! [`ApiKeyTransform`](crate::ApiKeyTransform) stands before them, the log says so as an error: nobody can get in,

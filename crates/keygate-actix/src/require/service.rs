@@ -33,9 +33,9 @@ where
 
     fn call(&self, request: ServiceRequest) -> Self::Future {
         let decision = {
-            let extensions = request.extensions();
-            let (admission, without_key) = (extensions.get::<Admission>(), extensions.get::<WithoutKey>());
-            self.requirement.check(admission, without_key.copied(), "ApiKeyTransform")
+            let mut extensions = request.extensions_mut();
+            let without_key = extensions.get::<WithoutKey>().copied();
+            self.requirement.check(extensions.get_mut::<Admission>(), without_key, "ApiKeyTransform")
         };
         match decision {
             Ok(()) => ResponseFuture::inner(self.inner.call(request)),

@@ -11,6 +11,10 @@
 //! | `rate_limit_exceeded` | 429 | 8 `RESOURCE_EXHAUSTED` |
 //! | `store_unavailable` | 503 | 14 `UNAVAILABLE` |
 //!
+//! A limit that is used up is told of in [`RateLimit-Policy` and `RateLimit`](crate::rate_limit) too, and in
+//! `violated-policies` of the body. `Retry-After` is the longest of the waits where several are used up. A request that costs
+//! more than a limit has none: it is never let in, as its `detail` says.
+//!
 //! # Example
 //!
 //! ```
@@ -43,6 +47,8 @@ use keygate_core::denial::{Denial, DenialReason};
 pub use problem::Problem;
 pub use status::{grpc_code, status};
 
+use crate::rate_limit::{self, RATE_LIMIT, RATE_LIMIT_POLICY};
+
 /// A response to a request that was not let in. See the [module docs](self) for an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -60,7 +66,7 @@ impl Answer {
     #[must_use]
     pub fn new(denial: &Denial, realm: &Realm) -> Self {
         let problem = Problem::new(denial);
-        let mut headers = Vec::with_capacity(4);
+        let mut headers = Vec::with_capacity(5);
         headers.push(("content-type", Cow::Borrowed("application/problem+json")));
         // No cache may answer the next caller with this one's denial, or this caller's next attempt.
         headers.push(("cache-control", Cow::Borrowed("no-store")));
@@ -70,7 +76,23 @@ impl Answer {
         if let Some(seconds) = retry_after_seconds(denial) {
             headers.push(("retry-after", seconds.to_string().into()));
         }
+        if let Some(exceeded) = denial.exceeded() {
+            if !exceeded.policies.is_empty() {
+                let policies = rate_limit::policies(&exceeded.policies);
+                headers.push((RATE_LIMIT_POLICY, String::from_utf8_lossy(&policies).into_owned().into()));
+            }
+            if let Some(violated) = rate_limit::violated(&exceeded.violated, exceeded.is_permanent) {
+                headers.push((RATE_LIMIT, violated.into()));
+            }
+        }
         Self { status: problem.status(), headers, body: problem.to_json() }
+    }
+
+    /// The same, with no word of limits in its headers but `Retry-After`.
+    #[must_use]
+    pub fn without_rate_limit(mut self) -> Self {
+        self.headers.retain(|(name, _)| ![RATE_LIMIT_POLICY, RATE_LIMIT].contains(name));
+        self
     }
 
     /// The value of the header of this name, in lower case.
@@ -81,12 +103,17 @@ impl Answer {
 }
 
 /// In how many whole seconds to try again, rounded up, so that a client that waits is not early. Only limits and
-/// trouble pass with time; of trouble nobody knows how long, and a second is better than at once.
+/// trouble pass with time; of trouble nobody knows how long, and a second is better than at once. Of several limits it is the
+/// longest of what `RateLimit` tells of each.
 #[must_use]
 pub fn retry_after_seconds(denial: &Denial) -> Option<u64> {
-    let round_up = |wait: Duration| (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1);
+    let round_up = |wait: Duration| rate_limit::seconds(wait).max(1);
     match denial.reason() {
-        DenialReason::RateLimitExceeded => denial.wait().map(round_up),
+        DenialReason::RateLimitExceeded => {
+            let violated = denial.exceeded().map_or(&[][..], |exceeded| &exceeded.violated);
+            let longest = violated.iter().map(rate_limit::reset).max();
+            denial.wait().map(|wait| longest.map_or_else(|| round_up(wait), |longest| longest.max(1)))
+        }
         DenialReason::StoreUnavailable => Some(denial.wait().map_or(1, round_up)),
         _ => None,
     }

@@ -17,6 +17,9 @@ pub struct Problem {
     status: u16,
     detail: Cow<'static, str>,
     reason: DenialReason,
+    /// The names of the limits that had no room; of the type for limits alone.
+    #[serde(rename = "violated-policies", skip_serializing_if = "Option::is_none")]
+    violated: Option<Vec<String>>,
 }
 
 impl Problem {
@@ -24,7 +27,14 @@ impl Problem {
     #[must_use]
     pub fn new(denial: &Denial) -> Self {
         let reason = denial.reason();
-        Self { kind: kind(reason), title: title(reason), status: status(reason), detail: denial.detail(), reason }
+        Self {
+            kind: kind(reason),
+            title: title(reason),
+            status: status(reason),
+            detail: denial.detail(),
+            reason,
+            violated: (reason == DenialReason::RateLimitExceeded).then(|| violated(denial)),
+        }
     }
 
     /// The HTTP status.
@@ -39,6 +49,12 @@ impl Problem {
         // Strings and a number into memory: there is nothing that could fail.
         serde_json::to_vec(self).unwrap_or_default()
     }
+}
+
+/// As they stand in `RateLimit-Policy`.
+fn violated(denial: &Denial) -> Vec<String> {
+    let violated = denial.exceeded().map_or(&[][..], |exceeded| &exceeded.violated);
+    violated.iter().map(|standing| standing.policy.to_string()).collect()
 }
 
 /// A URI that names the kind of problem. It is a name and nothing to be fetched. Limits have one that other

@@ -2,10 +2,14 @@
 //!
 //! A [`Gate`] is all of an adapter that is not its framework: an adapter reads a request's lines and its peer, asks
 //! [`Gate::judge`], and does as the [`Verdict`] says. A [`Requirement`] is the same for what a part of a service needs
-//! of the key. So a rule stands here once, and every framework has it.
+//! of the key, and a [`RouteCost`] for what it costs. So a rule stands here once, and every framework has it.
 //!
 //! Everything a gate requires of a key is part of the question to the manager, and so checked before any limit is
-//! charged. A [`Requirement`] looks at a key that has been let in already, and counted.
+//! charged. A [`Requirement`] looks at a key that has been let in already, and charged; where it denies the request, the
+//! charge is given back.
+//!
+//! What the response to an admitted request tells of limits is a [`Report`], which an adapter keeps with the request from
+//! [`Gate::report`] on, and reads when there is a response.
 //!
 //! # Example
 //!
@@ -14,18 +18,19 @@
 //! # use keygate_core::{manager::ApiKeyManager, ring::{MasterSecret, SecretRing}, store::MemoryStore};
 //! use keygate_core::manager::Attempt;
 //! use keygate_core::scope::Scope;
-//! use keygate_http::gate::{Gate, Verdict, WithoutKey};
+//! use keygate_http::gate::{Asked, Gate, Verdict, WithoutKey};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let ring = SecretRing::new(&MasterSecret::generate()?);
 //! # let manager = ApiKeyManager::builder(MemoryStore::new(), ring).build()?;
 //! let gate = Gate::new(manager).require_scope(Scope::new("reports:read")?).optional();
 //!
+//! let asked = Asked::new("GET", "/reports", None);
 //! let request = [("Host", "api.example")];
-//! assert!(matches!(gate.judge("GET", &request[..], None, None), Verdict::Pass(WithoutKey::Optional)));
+//! assert!(matches!(gate.judge(asked, &request[..], None), Verdict::Pass(WithoutKey::Optional)));
 //!
 //! let request = [("X-API-Key", "no key of ours")];
-//! let Verdict::Attempt(Attempt::Decided(Err(denial))) = gate.judge("GET", &request[..], None, None) else {
+//! let Verdict::Attempt(Attempt::Decided(Err(denial))) = gate.judge(asked, &request[..], None) else {
 //!     panic!("a text that is no key needs no store to be refused");
 //! };
 //! assert_eq!(denial.reason(), DenialReason::MalformedKey);
@@ -34,26 +39,34 @@
 //! # }
 //! ```
 
+mod asked;
+mod cost_rule;
 mod refusal;
 mod requirement;
+mod route_cost;
 mod verdict;
 
 use std::net::IpAddr;
 
-use keygate_core::context::{RequestContext, RequestView};
+use keygate_core::context::{Admission, RequestContext, RequestView};
 use keygate_core::denial::{Denial, DenialReason};
 use keygate_core::manager::{ApiKeyManager, Attempt};
 use keygate_core::names::Environment;
 use keygate_core::scope::Scope;
 
+pub use self::asked::Asked;
+use self::cost_rule::CostRule;
+use self::refusal::refuse_telling;
 pub use self::refusal::{explain, refuse};
 pub use self::requirement::Requirement;
+pub use self::route_cost::RouteCost;
 pub use self::verdict::{Verdict, WithoutKey};
 use crate::answer::{Answer, Realm};
 use crate::client_address::{TrustedProxies, client_address};
 use crate::credentials::CredentialSources;
 use crate::headers::Headers;
 use crate::preflight::is_preflight;
+use crate::rate_limit::Report;
 
 /// Decides which requests go on to a service. See the [module docs](self) for an example.
 #[derive(Debug, Clone)]
@@ -64,22 +77,26 @@ pub struct Gate {
     proxies: TrustedProxies,
     /// What is the same for every request: the environment, and the scopes and permissions that are required.
     context: RequestContext,
+    cost: Option<CostRule>,
     optional: bool,
     allow_preflight: bool,
+    tells_limits: bool,
     realm: Realm,
 }
 
 impl Gate {
-    /// A gate that asks this manager about the key in `Authorization: Bearer` or `X-API-Key`, trusts no proxy, and
-    /// needs no particular scope.
+    /// A gate that asks this manager about the key in `Authorization: Bearer` or `X-API-Key`, trusts no proxy, needs no
+    /// particular scope, and charges 1 for each request.
     pub fn new(manager: ApiKeyManager) -> Self {
         Self {
             manager,
             sources: CredentialSources::default(),
             proxies: TrustedProxies::none(),
             context: RequestContext::new(),
+            cost: None,
             optional: false,
             allow_preflight: false,
+            tells_limits: true,
             realm: Realm::default(),
         }
     }
@@ -120,6 +137,19 @@ impl Gate {
         self
     }
 
+    /// Charges each request what `cost` says of it, in the place of 1. It is asked before anything is known of the key; 0
+    /// charges nothing, and no limit refuses it.
+    pub fn cost(mut self, cost: impl Fn(Asked<'_>) -> u64 + Send + Sync + 'static) -> Self {
+        self.cost = Some(CostRule::new(cost));
+        self
+    }
+
+    /// Whether responses tell of limits in `RateLimit-Policy` and `RateLimit`. They do if this is never called.
+    pub fn rate_limit_headers(mut self, tells: bool) -> Self {
+        self.tells_limits = tells;
+        self
+    }
+
     /// Lets a request without any key through. One with a key that is not valid is still refused, and so is one with
     /// several: who sends a key means to be known by it.
     pub fn optional(mut self) -> Self {
@@ -139,37 +169,43 @@ impl Gate {
         self
     }
 
-    /// Says what is to become of a request: `query` is that of its URL without the `?`, `peer` the other end of its
-    /// connection, where that is known.
-    pub fn judge<H: Headers + ?Sized>(
-        &self,
-        method: &str,
-        headers: &H,
-        query: Option<&str>,
-        peer: Option<IpAddr>,
-    ) -> Verdict {
-        self.judge_for(&self.context, method, headers, query, peer)
+    /// Says what is to become of a request: `peer` is the other end of its connection, where that is known.
+    pub fn judge<H: Headers + ?Sized>(&self, asked: Asked<'_>, headers: &H, peer: Option<IpAddr>) -> Verdict {
+        let context = RequestView::from(&self.context);
+        let context = match &self.cost {
+            None => context,
+            Some(rule) => context.costing(rule.cost(asked)),
+        };
+        self.judge_with(context, asked, headers, peer)
     }
 
     /// [`judge`](Self::judge), for a gate that is told with each request what this one needs: `context` stands in the
-    /// place of the environment, the scopes and the permissions the gate was made with. The client's address is that
-    /// of the request all the same.
+    /// place of the environment, the scopes, the permissions and the cost the gate was made with. The client's address is
+    /// that of the request all the same.
     pub fn judge_for<H: Headers + ?Sized>(
         &self,
         context: &RequestContext,
-        method: &str,
+        asked: Asked<'_>,
         headers: &H,
-        query: Option<&str>,
         peer: Option<IpAddr>,
     ) -> Verdict {
-        if self.allow_preflight && is_preflight(method, headers) {
+        self.judge_with(context.into(), asked, headers, peer)
+    }
+
+    fn judge_with<H: Headers + ?Sized>(
+        &self,
+        context: RequestView<'_>,
+        asked: Asked<'_>,
+        headers: &H,
+        peer: Option<IpAddr>,
+    ) -> Verdict {
+        if self.allow_preflight && is_preflight(asked.method, headers) {
             return Verdict::Pass(WithoutKey::Preflight);
         }
-        match self.sources.read(headers, query) {
+        match self.sources.read(headers, asked.query) {
             Ok(credential) => {
                 let address = client_address(peer, headers, &self.proxies);
-                let context = RequestView::from(context).at_address(address);
-                Verdict::Attempt(self.manager.attempt(credential.as_bytes(), context))
+                Verdict::Attempt(self.manager.attempt(credential.as_bytes(), context.at_address(address)))
             }
             Err(denial) if self.optional && denial.reason() == DenialReason::MissingKey => {
                 Verdict::Pass(WithoutKey::Optional)
@@ -181,7 +217,14 @@ impl Gate {
     /// Writes a refusal to the log, and gives the answer to it.
     #[must_use]
     pub fn refuse(&self, denial: &Denial) -> Answer {
-        refuse(denial, &self.realm)
+        refuse_telling(denial, &self.realm, self.tells_limits)
+    }
+
+    /// What the response to an admitted request is to tell of limits. `None` where nothing is limited, or responses do not
+    /// tell of it: then an adapter has nothing to keep.
+    #[must_use]
+    pub fn report(&self, admission: &Admission) -> Option<Report> {
+        if self.tells_limits { Report::of(admission) } else { None }
     }
 
     /// The headers a credential may stand in, in lower case, to be marked as sensitive.

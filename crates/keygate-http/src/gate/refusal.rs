@@ -21,6 +21,17 @@ pub fn refuse(denial: &Denial, realm: &Realm) -> Answer {
     Answer::new(denial, realm)
 }
 
+/// The same, with no word of limits in its headers where `tells_limits` is false.
+pub(super) fn refuse_telling(denial: &Denial, realm: &Realm, tells_limits: bool) -> Answer {
+    let answer = refuse(denial, realm);
+    if tells_limits { answer } else { answer.without_rate_limit() }
+}
+
+/// Says in the log that no gate stands where one must: `what` is what a request that none has seen was to meet.
+pub(super) fn missing(outer: &str, what: &str) {
+    tracing::error!("{outer} is missing: {what} a request that none has seen");
+}
+
 /// Says in the log what nobody can see from outside: a key bound to networks was refused because the server does not
 /// know addresses. `peer` is what [`Gate::judge`](super::Gate::judge) was given, and `hint` where to look for the cause.
 pub fn explain(denial: &Denial, peer: Option<IpAddr>, hint: &str) {

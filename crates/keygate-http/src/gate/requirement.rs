@@ -2,7 +2,7 @@ use keygate_core::context::Admission;
 use keygate_core::denial::{Denial, DenialReason};
 use keygate_core::scope::Scope;
 
-use super::{WithoutKey, refuse};
+use super::{WithoutKey, refusal, refuse};
 use crate::answer::{Answer, Realm};
 
 /// One thing that a part of a service needs of a key which a [`Gate`](super::Gate) further out has let in.
@@ -56,28 +56,29 @@ impl Requirement {
     /// neither, nobody has seen the request, and the log says that `outer` is missing.
     ///
     /// # Errors
-    /// The denial.
+    /// The denial; what the request was charged is given back, because denials burn nothing. For that it needs the
+    /// admission that the request carries, and not a clone of it: clones were charged nothing.
     pub fn check(
         &self,
-        admission: Option<&Admission>,
+        admission: Option<&mut Admission>,
         without_key: Option<WithoutKey>,
         outer: &str,
     ) -> Result<(), Denial> {
         match (admission, without_key) {
-            (Some(admission), _) => match &self.what {
-                What::Scope(scope) => return admission.require_scope(scope),
-                What::Permission(permission) => return admission.require_permission(permission),
-            },
+            (Some(admission), _) => return self.covers(admission).inspect_err(|_| admission.refund()),
             // Whoever answers preflights within has to see them; they carry no key, whoever sends them.
             (None, Some(WithoutKey::Preflight)) => return Ok(()),
             (None, Some(WithoutKey::Optional)) => {}
-            (None, None) => {
-                tracing::error!(
-                    "{outer} is missing: a scope or permission is required of a request that none has seen"
-                );
-            }
+            (None, None) => refusal::missing(outer, "a scope or permission is required of"),
         }
         Err(Denial::new(DenialReason::MissingKey))
+    }
+
+    fn covers(&self, admission: &Admission) -> Result<(), Denial> {
+        match &self.what {
+            What::Scope(scope) => admission.require_scope(scope),
+            What::Permission(permission) => admission.require_permission(permission),
+        }
     }
 
     /// Writes a refusal to the log, and gives the answer to it.

@@ -8,10 +8,12 @@ use http::{Request, Response};
 use keygate_core::context::Admission;
 use keygate_core::denial::Denial;
 use keygate_core::manager::Pending;
+use keygate_http::rate_limit::Report;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::request::HttpGate;
+use crate::rate_limit::tell;
 use crate::reject::{Reject, refuse};
 
 pin_project! {
@@ -36,7 +38,7 @@ pin_project! {
     {
         Rejected { response: Option<S::Response> },
         Checking { check: Option<Box<Check<S, R, B>>> },
-        Inner { #[pin] inner: S::Future },
+        Inner { #[pin] inner: S::Future, report: Option<Report> },
     }
 }
 
@@ -68,8 +70,9 @@ where
         Self { state: State::Checking { check: Some(check) } }
     }
 
-    pub(super) fn inner(inner: S::Future) -> Self {
-        Self { state: State::Inner { inner } }
+    /// `report` is told with the response, as it is then: a service within may charge the request something else.
+    pub(super) fn inner(inner: S::Future, report: Option<Report>) -> Self {
+        Self { state: State::Inner { inner, report } }
     }
 }
 
@@ -84,7 +87,13 @@ where
         let mut this = self.project();
         loop {
             let (decision, held) = match this.state.as_mut().project() {
-                StateProjection::Inner { inner } => return inner.poll(cx),
+                StateProjection::Inner { inner, report } => {
+                    let mut response = ready!(inner.poll(cx));
+                    if let (Ok(response), Some(report)) = (&mut response, report.take()) {
+                        tell(report, response.headers_mut());
+                    }
+                    return Poll::Ready(response);
+                }
                 // What was taken was given: a future that is polled after its end stays silent.
                 StateProjection::Rejected { response } => {
                     return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
@@ -97,7 +106,7 @@ where
                 }
             };
             match held.go_on(decision) {
-                Ok(inner) => this.state.set(State::Inner { inner }),
+                Ok((inner, report)) => this.state.set(State::Inner { inner, report }),
                 Err(response) => return Poll::Ready(Ok(response)),
             }
         }
@@ -110,11 +119,11 @@ where
     R: Reject<B2>,
 {
     /// Calls the inner service, or says what to answer in its stead.
-    fn go_on(mut self, decision: Result<Admission, Denial>) -> Result<S::Future, Response<B2>> {
+    fn go_on(mut self, decision: Result<Admission, Denial>) -> Result<(S::Future, Option<Report>), Response<B2>> {
         match decision {
             Ok(admission) => {
-                self.gate.admit(&mut self.request, admission);
-                Ok(self.service.call(self.request))
+                let report = self.gate.admit(&mut self.request, admission);
+                Ok((self.service.call(self.request), report))
             }
             Err(denial) => {
                 let answer = self.gate.refuse(&denial, &mut self.request);

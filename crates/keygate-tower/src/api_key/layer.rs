@@ -8,7 +8,7 @@ use keygate_core::scope::Scope;
 use keygate_http::answer::{Answer, Realm};
 use keygate_http::client_address::TrustedProxies;
 use keygate_http::credentials::CredentialSources;
-use keygate_http::gate::Gate;
+use keygate_http::gate::{Asked, Gate};
 use tower_layer::Layer;
 
 use super::request::HttpGate;
@@ -66,6 +66,20 @@ impl<R> ApiKeyLayer<R> {
     /// Lets only keys through whose permissions cover this one. Called again, a key needs both.
     pub fn require_permission(self, permission: Scope) -> Self {
         self.with(|gate| gate.require_permission(permission))
+    }
+
+    /// Charges each request what `cost` says of it, in the place of 1. It is asked before anything is known of the key; 0
+    /// charges nothing, and no limit refuses it.
+    ///
+    /// For what one route costs, see [`Cost`](crate::Cost).
+    pub fn cost(self, cost: impl Fn(Asked<'_>) -> u64 + Send + Sync + 'static) -> Self {
+        self.with(|gate| gate.cost(cost))
+    }
+
+    /// Whether responses tell of limits in `RateLimit-Policy` and `RateLimit`. They do if this is never called; see
+    /// [`keygate_http::rate_limit`]. A response that has either header already is left as it is.
+    pub fn rate_limit_headers(self, tells: bool) -> Self {
+        self.with(|gate| gate.rate_limit_headers(tells))
     }
 
     /// Lets a request without any key through, without an [`Admission`](keygate_core::context::Admission). A request

@@ -8,12 +8,19 @@
 //! A refusal is a response and never an error: the layer's error is the inner service's. A forged key is refused
 //! without a store call; only when the store has to be asked is anything boxed or held back.
 //!
+//! # Limits
+//!
+//! A request that is let in is charged to the limits of its key, after every other check: 1, or what
+//! [`cost`](ApiKeyLayer::cost) says of it. What one route costs is said by [`Cost`](crate::Cost) around it. Where the key
+//! has limits, the response tells of them in [`RateLimit-Policy` and `RateLimit`](keygate_http::rate_limit): what is left when
+//! the response is there, whatever was charged or given back meanwhile.
+//!
 //! # Nesting
 //!
 //! What a handler sees is the word of the layer nearest to it: an inner [`ApiKeyLayer`] replaces the admission of an
 //! outer one, or removes it where it lets a request through without a key. A request that passes two layers is
-//! checked and counted twice; to ask for more on some routes than on others use
-//! [`RequireScope`](crate::RequireScope) within one [`ApiKeyLayer`].
+//! checked and charged twice, unless the inner one denies it, which gives back what the outer one charged; to ask for more
+//! on some routes than on others use [`RequireScope`](crate::RequireScope) within one [`ApiKeyLayer`].
 //!
 //! # Example
 //!

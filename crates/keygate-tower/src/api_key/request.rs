@@ -4,8 +4,9 @@ use http::{HeaderValue, Request};
 use keygate_core::context::{Admission, RequestContext};
 use keygate_core::denial::Denial;
 use keygate_http::answer::Answer;
-use keygate_http::gate::{self, Gate, Verdict, WithoutKey};
+use keygate_http::gate::{self, Asked, Gate, Verdict, WithoutKey};
 use keygate_http::headers::Headers;
+use keygate_http::rate_limit::Report;
 
 use crate::header_lines::{CredentialHeaders, HeaderLines, mark_sensitive};
 use crate::peer::peer_address;
@@ -58,22 +59,22 @@ impl HttpGate {
 
     pub(super) fn judge<B>(&self, request: &mut Request<B>) -> Verdict {
         let peer = peer_address(request.extensions_mut());
-        let headers = self.lines(request);
-        self.gate.judge(request.method().as_str(), &headers, request.uri().query(), peer)
+        self.gate.judge(asked(request), &self.lines(request), peer)
     }
 
     /// Says what is to become of a request that needs what `context` says. The client's address is read off the
     /// request, as [`peer`](crate::peer) tells. The request's extensions are left as they were.
     pub fn judge_for<B>(&self, context: &RequestContext, request: &mut Request<B>) -> Verdict {
         let peer = peer_address(request.extensions_mut());
-        let headers = self.lines(request);
-        self.gate.judge_for(context, request.method().as_str(), &headers, request.uri().query(), peer)
+        self.gate.judge_for(context, asked(request), &self.lines(request), peer)
     }
 
-    /// The request as a service within may see it once it is admitted.
-    pub(super) fn admit<B>(&self, request: &mut Request<B>, admission: Admission) {
+    /// The request as a service within may see it once it is admitted; and what its response is to tell of limits.
+    pub(super) fn admit<B>(&self, request: &mut Request<B>, admission: Admission) -> Option<Report> {
         mark_sensitive(request.headers_mut(), &self.credentials);
+        let report = self.gate.report(&admission);
         request.extensions_mut().insert(admission);
+        report
     }
 
     /// The request as a service within may see it without a key. An admission of a layer further out is not this
@@ -84,12 +85,20 @@ impl HttpGate {
         request.extensions_mut().insert(why);
     }
 
-    /// Writes a refusal to the log, and gives the answer to it. The request's extensions are left as they were.
+    /// Writes a refusal to the log, and gives the answer to it. What a layer further out has charged the request is given
+    /// back; else its extensions are left as they were.
     pub fn refuse<B>(&self, denial: &Denial, request: &mut Request<B>) -> Answer {
+        if let Some(admission) = request.extensions_mut().get_mut::<Admission>() {
+            admission.refund();
+        }
         let peer = peer_address(request.extensions_mut());
         gate::explain(denial, peer, "see the documentation of keygate_tower::peer");
         self.gate.refuse(denial)
     }
+}
+
+fn asked<B>(request: &Request<B>) -> Asked<'_> {
+    Asked::new(request.method().as_str(), request.uri().path(), request.uri().query())
 }
 
 /// The lines of a request. Most requests have every name once, and to look at all their names takes less time than the

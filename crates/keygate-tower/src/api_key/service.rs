@@ -59,7 +59,7 @@ where
         let decision = match self.gate.judge(&mut request) {
             Verdict::Pass(why) => {
                 self.gate.pass(&mut request, why);
-                return ResponseFuture::inner(self.inner.call(request));
+                return ResponseFuture::inner(self.inner.call(request), None);
             }
             Verdict::Attempt(Attempt::Pending(pending)) => {
                 // The service that was polled to readiness is this one; its clone may not be ready.
@@ -72,8 +72,8 @@ where
         };
         match decision {
             Ok(admission) => {
-                self.gate.admit(&mut request, admission);
-                ResponseFuture::inner(self.inner.call(request))
+                let report = self.gate.admit(&mut request, admission);
+                ResponseFuture::inner(self.inner.call(request), report)
             }
             Err(denial) => {
                 let answer = self.gate.refuse(&denial, &mut request);

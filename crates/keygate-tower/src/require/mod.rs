@@ -2,7 +2,7 @@
 //!
 //! [`RequireScope`] and [`RequirePermission`] stand within an [`ApiKeyLayer`](crate::ApiKeyLayer) and refuse
 //! requests whose key does not cover one scope or permission. They read the admission that the outer layer left in the
-//! request; the key is not checked again.
+//! request; the key is not checked again. What a request was charged that they refuse is given back.
 //!
 //! A request without an admission is refused as one without a key. Where that is because no [`ApiKeyLayer`] stands
 //! before them, the log says so as an error: nobody can get in, which is the safe way to be wrong.

@@ -45,10 +45,10 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (admission, without_key) =
-            (request.extensions().get::<Admission>(), request.extensions().get::<WithoutKey>());
-        match self.requirement.check(admission, without_key.copied(), "ApiKeyLayer") {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let without_key = request.extensions().get::<WithoutKey>().copied();
+        let admission = request.extensions_mut().get_mut::<Admission>();
+        match self.requirement.check(admission, without_key, "ApiKeyLayer") {
             Ok(()) => ResponseFuture::inner(self.inner.call(request)),
             Err(denial) => ResponseFuture::rejected(refuse(&self.rejection, self.requirement.refuse(&denial), denial)),
         }

@@ -22,6 +22,7 @@
 //! | `admin` | what is an instance of the API made of, and what is it allowed? |
 //! | `caller` | who calls, and may they? |
 //! | `cost` | what may a request cost? |
+//! | `limits`, `left` | which limits are asked for, and what is left of them? |
 //! | `body`, `fields`, `etag`, `idempotency`, `location`, `problem` | how do requests and answers read? |
 //! | `openapi`, `schema` | how are the calls and their shapes described? |
 //! | `middleware` | what does every request pass: its line in the log, its limits |
@@ -38,6 +39,8 @@ mod ending;
 mod etag;
 mod fields;
 mod idempotency;
+mod left;
+mod limits;
 mod location;
 mod metrics;
 mod middleware;

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::StatusCode;
 use keygate_core::coherence::Coherence;
 use keygate_core::denial::DenialReason;
+use keygate_core::limiter::LimiterStatistics;
 use keygate_core::manager::{ApiKeyManager, CacheStatistics, StoreState};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, SharedString};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -30,6 +31,7 @@ const COHERENCE: &str = "keygate_coherence_state";
 const READY: &str = "keygate_store_confirmed";
 const ENTRIES: &str = "keygate_cache_entries";
 const CAPACITY: &str = "keygate_cache_capacity_entries";
+const POOLS: &str = "keygate_limiter_pools";
 const BUILD: &str = "keygate_build_info";
 const STARTED: &str = "keygate_start_time_seconds";
 
@@ -44,6 +46,37 @@ const CACHE: [CacheCounter; 7] = [
     ("keygate_cache_evictions_total", "Keys that went because there was no room for them.", |cache| cache.evictions),
     ("keygate_cache_changes_total", "Changes that the store told of.", |cache| cache.changes),
     ("keygate_cache_stale_total", "Requests decided from what was kept while the store failed.", |cache| cache.stale),
+];
+
+/// The same of what limits do.
+type LimiterCounter = (&'static str, &'static str, fn(&LimiterStatistics) -> u64);
+
+const LIMITER: [LimiterCounter; 9] = [
+    ("keygate_limiter_calls_total", "Calls of the store for tokens of limits.", |limiter| limiter.calls),
+    ("keygate_limiter_failures_total", "Those calls that failed.", |limiter| limiter.failures),
+    ("keygate_limiter_granted_total", "Tokens granted by the store.", |limiter| limiter.granted),
+    ("keygate_limiter_returned_total", "Tokens given back to it.", |limiter| limiter.returned),
+    ("keygate_limiter_denied_total", "Requests refused because a limit had no room.", |limiter| limiter.denied),
+    (
+        "keygate_limiter_unreachable_total",
+        "Requests refused because nothing was held of a limit and the store was not reached.",
+        |limiter| limiter.unreachable,
+    ),
+    (
+        "keygate_limiter_open_total",
+        "Charges let in while the store was not reached, by limits whose fallback is open.",
+        |limiter| limiter.open,
+    ),
+    (
+        "keygate_limiter_local_share_total",
+        "Charges let in while the store was not reached, by limits whose fallback is local_share.",
+        |limiter| limiter.local_share,
+    ),
+    (
+        "keygate_limiter_told_total",
+        "How often the store was told what it had granted, because it may have forgotten.",
+        |limiter| limiter.told,
+    ),
 ];
 
 /// The states that keys may be kept in, one of which is so.
@@ -104,6 +137,11 @@ impl Metrics {
         }
         self.gauge(ENTRIES, Vec::new()).set(cache.entries as f64);
         self.gauge(CAPACITY, Vec::new()).set(cache.capacity as f64);
+        let limiter = manager.limiter_statistics();
+        for (name, _, count) in LIMITER {
+            self.counter(name, Vec::new()).absolute(count(&limiter));
+        }
+        self.gauge(POOLS, Vec::new()).set(limiter.pools as f64);
         let coherence = Coherence::as_str(manager.coherence());
         for state in STATES {
             self.gauge(COHERENCE, vec![Label::from_static_parts("state", state)]).set(one_if(state == coherence));
@@ -135,9 +173,13 @@ impl Metrics {
         for (name, text, _) in CACHE {
             counter(name, text);
         }
+        for (name, text, _) in LIMITER {
+            counter(name, text);
+        }
         let gauge = |name, text| self.recorder.describe_gauge(named(name), None, described(text));
         gauge(ENTRIES, "Keys kept.");
         gauge(CAPACITY, "The most keys kept.");
+        gauge(POOLS, "Keys, users, projects and organizations whose limits are known here.");
         gauge(COHERENCE, "1 for how this instance learns of changes to the keys it keeps.");
         gauge(READY, "1 while the store answers and is the one that the secrets belong to.");
         gauge(BUILD, "1, with the version.");

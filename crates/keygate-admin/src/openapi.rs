@@ -9,6 +9,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{Content, Ref, RefOr, ServerBuilder};
 
 use crate::problem::Problem;
+use crate::schema::LimitProblemShape;
 
 /// Where the calls are that need a key.
 const GUARDED: &str = "/v1/";
@@ -21,7 +22,9 @@ const GUARDED: &str = "/v1/";
                        Every call under `/v1` needs a key, in `Authorization: Bearer` or `X-API-Key`: an operator's, of \
                        the organization `system`, or one of the organization whose keys it is to manage. Bodies are \
                        JSON, times are those of RFC 3339 in UTC. Fields that are not described here are refused. What \
-                       is not done is answered with a problem (RFC 9457), whose `reason` is a stable word.",
+                       is not done is answered with a problem (RFC 9457), whose `reason` is a stable word.\n\n\
+                       A call takes 1 of the limits of its key. Answers to a key that has limits tell of them in \
+                       `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers).",
     ),
     tags(
         (name = "organizations", description = "Tenants: their status and their quotas."),
@@ -31,7 +34,7 @@ const GUARDED: &str = "/v1/";
         (name = "checking", description = "Whether a request may go on, for services that do not run keygate themselves."),
     ),
     security(("bearer" = []), ("header" = [])),
-    components(schemas(Problem)),
+    components(schemas(Problem, LimitProblemShape)),
 )]
 struct Document;
 
@@ -76,13 +79,16 @@ struct Common {
     status: StatusCode,
     name: &'static str,
     description: &'static str,
-    /// The header that comes with it, and what it says.
-    header: Option<(&'static str, &'static str)>,
+    /// The name of its body's schema.
+    schema: &'static str,
+    /// The headers that come with it, and what they say.
+    headers: &'static [(&'static str, &'static str)],
     /// Whether a call with this path may be answered with it.
     applies: fn(&str, &Operation) -> bool,
 }
 
-const RETRY_AFTER: Option<(&str, &str)> = Some(("Retry-After", "In how many seconds to try again."));
+const RETRY_AFTER: (&str, &str) = ("Retry-After", "In how many seconds to try again.");
+const PROBLEM: &str = "Problem";
 
 /// Whether an operation takes something that could be wrong.
 fn takes_values(_: &str, operation: &Operation) -> bool {
@@ -103,7 +109,8 @@ const COMMON: [Common; 10] = [
         name: "Malformed",
         description: "The request has more than one credential (`multiple_credentials`), or its body is not JSON \
                       (`malformed_body`).",
-        header: None,
+        schema: PROBLEM,
+        headers: &[],
         applies: always,
     },
     Common {
@@ -111,7 +118,8 @@ const COMMON: [Common; 10] = [
         name: "KeyRefused",
         description: "The key is missing, or may not be used: `missing_key`, `malformed_key`, `invalid_key`, \
                       `key_inactive`, `key_revoked`, `key_expired`, `key_not_yet_valid`.",
-        header: Some(("WWW-Authenticate", "What to send (RFC 6750).")),
+        schema: PROBLEM,
+        headers: &[("WWW-Authenticate", "What to send (RFC 6750).")],
         applies: always,
     },
     Common {
@@ -119,28 +127,32 @@ const COMMON: [Common; 10] = [
         name: "Forbidden",
         description: "The key is valid and may not do this: `permission_denied`, `not_grantable`, `ip_not_allowed`, \
                       `organization_suspended`, `project_suspended`.",
-        header: None,
+        schema: PROBLEM,
+        headers: &[],
         applies: always,
     },
     Common {
         status: StatusCode::NOT_FOUND,
         name: "NotFound",
         description: "What the path names does not exist, or is not within the key's reach: `not_found`.",
-        header: None,
+        schema: PROBLEM,
+        headers: &[],
         applies: |path, _| path.contains('{'),
     },
     Common {
         status: StatusCode::PAYLOAD_TOO_LARGE,
         name: "BodyTooLarge",
         description: "The body is too large: `body_too_large`.",
-        header: None,
+        schema: PROBLEM,
+        headers: &[],
         applies: takes_body,
     },
     Common {
         status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
         name: "UnsupportedMediaType",
         description: "The body is not sent as `application/json`: `unsupported_media_type`.",
-        header: None,
+        schema: PROBLEM,
+        headers: &[],
         applies: takes_body,
     },
     Common {
@@ -148,14 +160,20 @@ const COMMON: [Common; 10] = [
         name: "InvalidField",
         description: "A field or a parameter is unknown, missing, or holds what it must not; `detail` names it: \
                       `invalid_field`.",
-        header: None,
+        schema: PROBLEM,
+        headers: &[],
         applies: takes_values,
     },
     Common {
         status: StatusCode::TOO_MANY_REQUESTS,
         name: "TooManyRequests",
-        description: "A limit of the key is used up: `rate_limit_exceeded`.",
-        header: RETRY_AFTER,
+        description: "A limit of the key, its user, its project or its organization has no room: `rate_limit_exceeded`.",
+        schema: "LimitProblem",
+        headers: &[
+            RETRY_AFTER,
+            ("RateLimit-Policy", "Which limits the key has."),
+            ("RateLimit", "Those that have no room, and in how many seconds all of each is there again."),
+        ],
         applies: always,
     },
     Common {
@@ -163,14 +181,16 @@ const COMMON: [Common; 10] = [
         name: "Unavailable",
         description: "The store cannot be asked at the moment (`store_unavailable`), or too much is asked at once \
                       (`busy`).",
-        header: RETRY_AFTER,
+        schema: PROBLEM,
+        headers: &[RETRY_AFTER],
         applies: always,
     },
     Common {
         status: StatusCode::GATEWAY_TIMEOUT,
         name: "TimedOut",
         description: "It was not done in time, and a change may have been made all the same: `timed_out`.",
-        header: None,
+        schema: PROBLEM,
+        headers: &[],
         applies: always,
     },
 ];
@@ -178,10 +198,10 @@ const COMMON: [Common; 10] = [
 impl Common {
     fn response(&self) -> Response {
         let mut response = ResponseBuilder::new().description(self.description).build();
-        if let Some((name, description)) = self.header {
-            response.headers.insert(name.to_owned(), header(description).into());
+        for (name, description) in self.headers {
+            response.headers.insert((*name).to_owned(), header(description).into());
         }
-        be_problem(&mut response);
+        be_problem(&mut response, self.schema);
         response
     }
 }
@@ -190,8 +210,8 @@ fn header(description: &str) -> Header {
     HeaderBuilder::new().schema(Header::default().schema).description(Some(description)).build()
 }
 
-fn be_problem(response: &mut Response) {
-    let content = Content::new(Some(Ref::from_schema_name("Problem")));
+fn be_problem(response: &mut Response, schema: &str) {
+    let content = Content::new(Some(Ref::from_schema_name(schema)));
     response.content.insert("application/problem+json".to_owned(), content.into());
 }
 
@@ -202,7 +222,7 @@ fn add_problems(path: &str, operation: &mut Operation) {
             && status.as_str() >= "400"
             && response.content.is_empty()
         {
-            be_problem(response);
+            be_problem(response, PROBLEM);
         }
     }
     for common in COMMON.iter().filter(|common| (common.applies)(path, operation)).collect::<Vec<_>>() {

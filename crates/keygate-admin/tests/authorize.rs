@@ -99,6 +99,10 @@ impl World {
                 "scope" => layer.require_scope(Scope::new(value).unwrap()),
                 "permission" => layer.require_permission(Scope::new(value).unwrap()),
                 "environment" => layer.environment(Environment::new(value).unwrap()),
+                "cost" => {
+                    let cost = value.parse().unwrap();
+                    layer.cost(move |_| cost)
+                }
                 other => panic!("{other}"),
             };
         }
@@ -158,6 +162,9 @@ impl World {
             ("scope=reports:read", with(&self.plain), Some(ScopeNotAuthorized)),
             ("scope=invoices:read", with(key), Some(ScopeNotAuthorized)),
             ("permission=admin:read", with(key), Some(PermissionDenied)),
+            ("cost=1000000", with(key), None),
+            ("cost=0", with(&self.limited), None),
+            ("cost=4", with(&self.limited), Some(RateLimitExceeded)),
         ]
     }
 }
@@ -185,9 +192,8 @@ async fn the_decision_is_the_layers_for_every_reason() {
         assert_eq!((layer.status.as_u16(), layer.header("retry-after")), (503, "1"));
         reasons.extend(layer.reason);
 
-        // Limits are not charged yet; every other reason is in the table.
         let untried: Vec<_> = DenialReason::ALL.into_iter().filter(|reason| !reasons.contains(reason)).collect();
-        assert_eq!(untried, [DenialReason::RateLimitExceeded]);
+        assert_eq!(untried, []);
     }
 }
 
@@ -292,6 +298,13 @@ async fn a_key_that_is_kept_is_decided_without_the_store() {
         assert_eq!(ask().await, 200);
     }
     assert_eq!(world.store.calls().total(), 0);
+    // Of a key with limits, the store is asked for what they grant, and for nothing else.
+    let limited = async || world.authorize("/v1/authorize", with(&world.limited)).await.status;
+    assert_eq!(limited().await, 200);
+    world.store.reset_calls();
+    assert_eq!((limited().await.as_u16(), limited().await.as_u16(), limited().await.as_u16()), (200, 200, 429));
+    assert_eq!(world.store.calls().total(), world.store.calls().lease);
+    world.store.reset_calls();
     // Nor does a forgery cost a call.
     assert_eq!(world.authorize("/v1/authorize", with(&forged(&world.plain))).await.status, 401);
     assert_eq!(world.store.calls().total(), 0);

@@ -28,7 +28,7 @@ fn assert_refused(answer: &Answer, status: u16, reason: &str) {
 async fn every_field_that_may_change_does() {
     let api = Api::with(MemoryStore::new(), HeldClock::new()).await;
     let id = made(&api, json!({"rotation": {"interval_days": 30}, "expires_in_days": 5})).await;
-    let before = api.call(&api.operator, &format!("GET /v1/keys/{id}"), None).await.body;
+    let before = api.call(&api.operator, &format!("GET /v1/keys/{id}"), None).await.record();
     let change = json!({
         "name": "other",
         "description": "for something else",
@@ -54,7 +54,7 @@ async fn every_field_that_may_change_does() {
     fields.insert("expires_at".into(), json!("2026-01-11T00:00:00Z"));
     fields.insert("revision".into(), json!(2));
     assert_eq!(changed.body, expected);
-    assert_eq!(api.call(&api.operator, &format!("GET /v1/keys/{id}"), None).await.body, expected);
+    assert_eq!(api.call(&api.operator, &format!("GET /v1/keys/{id}"), None).await.record(), expected);
 
     for (change, field, value) in [
         (json!({"expires_at": null}), "expires_at", json!(null)),

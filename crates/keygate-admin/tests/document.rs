@@ -50,10 +50,12 @@ async fn the_document_is_whole() {
         if !path.starts_with("/v1/") {
             continue;
         }
-        for status in ["400", "401", "403", "429", "503"] {
+        for (status, schema) in
+            [("400", "Problem"), ("401", "Problem"), ("403", "Problem"), ("429", "LimitProblem"), ("503", "Problem")]
+        {
             let problem = documented.resolved(&operation["responses"][status]);
             let content = &problem["content"]["application/problem+json"]["schema"]["$ref"];
-            assert_eq!(content, "#/components/schemas/Problem", "{id} {status}");
+            assert_eq!(content, &format!("#/components/schemas/{schema}"), "{id} {status}");
         }
         let has = |status: &str| !operation["responses"][status].is_null();
         assert_eq!(has("404"), path.contains('{'), "{id}");
@@ -86,14 +88,24 @@ async fn a_key_has_exactly_the_fields_that_are_described() {
     let schemas = &documented.document["components"]["schemas"];
     let made = api.make(&api.operator, "acme", json!({"user_id": "ada", "rotation": {"interval_days": 30}})).await;
     let shown = api.call(&api.operator, &format!("GET /v1/keys/{}", made["key_id"].as_str().unwrap()), None).await.body;
-    assert_eq!(names(&shown), names(&schemas["Key"]["properties"]));
-    for (part, name) in [("limits", "Limits"), ("rotation", "Rotation"), ("lineage", "Lineage")] {
+    let mut described = names(&schemas["Key"]["properties"]);
+    described.insert("limits_left");
+    assert_eq!(names(&shown), described);
+    assert_eq!(names(&shown["limits_left"][0]), names(&schemas["LimitLeft"]["properties"]));
+    for (part, name) in [("rotation", "Rotation"), ("lineage", "Lineage")] {
         assert_eq!(names(&shown[part]), names(&schemas[name]["properties"]), "{name}");
     }
+    // What becomes of requests while the store is not reached is said where it is not the default.
+    let mut limits = names(&schemas["Limits"]["properties"]);
+    assert!(limits.remove("fallback"));
+    assert_eq!((names(&shown["limits"]), texts(&schemas["Limits"]["required"])), (limits.clone(), limits));
+    let open = json!({"user_id": "ada", "limits": {"per_day": 5, "fallback": "open"}});
+    let open = api.make(&api.operator, "acme", open).await;
+    assert_eq!(names(&open["limits"]), names(&schemas["Limits"]["properties"]));
     // Answers say all they can say: nothing of them is left out where it is null.
     for name in [
         "Key",
-        "Limits",
+        "LimitLeft",
         "Rotation",
         "Lineage",
         "KeyPage",
@@ -136,10 +148,22 @@ async fn every_call_answers_as_is_described() {
     let keys = "/v1/organizations/acme/keys";
     let one = format!("/v1/keys/{id}");
     let calls: Vec<(&str, String, Option<Value>, u16)> = vec![
-        ("createOrganization", "POST /v1/organizations".into(), Some(json!({"organization_id": "new"})), 201),
+        (
+            "createOrganization",
+            "POST /v1/organizations".into(),
+            Some(
+                json!({"organization_id": "new", "limits": {"per_day": 5}, "key_limits": {"fallback": "local_share"}}),
+            ),
+            201,
+        ),
         ("createOrganization", "POST /v1/organizations".into(), Some(json!({"organization_id": "new"})), 409),
         ("showOrganization", "GET /v1/organizations/acme".into(), None, 200),
-        ("updateOrganization", "PATCH /v1/organizations/acme".into(), Some(json!({"max_keys": 50})), 200),
+        (
+            "updateOrganization",
+            "PATCH /v1/organizations/acme".into(),
+            Some(json!({"max_keys": 50, "limits": {"per_day": 1_000}, "user_limits": null})),
+            200,
+        ),
         ("updateOrganization", "PATCH /v1/organizations/system".into(), Some(json!({"max_keys": 5})), 409),
         ("createKey", format!("POST {keys}"), Some(full), 201),
         ("createKey", format!("POST {keys}"), Some(json!({"user_id": "bob"})), 201),
@@ -149,6 +173,8 @@ async fn every_call_answers_as_is_described() {
         ("showSelf", "GET /v1/self".into(), None, 200),
         ("verifyKey", "POST /v1/verify".into(), Some(json!({"key": text, "explain": true})), 200),
         ("verifyKey", "POST /v1/verify".into(), Some(json!({"key": "nonsense"})), 200),
+        ("verifyKey", "POST /v1/verify".into(), Some(json!({"key": text, "cost": 3})), 200),
+        ("verifyKey", "POST /v1/verify".into(), Some(json!({"key": text, "cost": 900})), 200),
         ("authorize", "GET /v1/authorize".into(), None, 200),
         ("showKey", format!("GET {one}"), None, 200),
         ("showKey", format!("GET /v1/keys/{ABSENT}"), None, 404),

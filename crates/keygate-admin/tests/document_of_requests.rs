@@ -39,8 +39,20 @@ async fn a_body_goes_where_the_document_says_that_it_does() {
         ("scopes", vec![json!(vec!["a"; 64])], vec![json!((0..65).map(|n| format!("a{n}")).collect::<Vec<_>>())]),
         (
             "limits",
-            vec![json!({}), json!({"per_day": 1_000_000_000_000_u64})],
-            vec![json!({"per_day": 0}), json!({"x": 1}), json!([])],
+            vec![
+                json!({}),
+                json!({"per_day": 1_000_000_000_000_u64}),
+                json!({"per_minute": 1, "burst": 1_000_000_000}),
+                json!({"fallback": "local_share", "per_month": null}),
+            ],
+            vec![
+                json!({"per_day": 0}),
+                json!({"per_minute": 1, "burst": 1_000_000_001}),
+                json!({"fallback": "shut"}),
+                json!({"fallback": {"open": null}}),
+                json!({"x": 1}),
+                json!([]),
+            ],
         ),
         ("allowed_ips", vec![json!(["::1", "10.0.0.0/8"])], vec![json!(["example.com"]), json!([7]), json!({})]),
         ("environment", vec![json!("prod1")], vec![json!("Prod"), json!("x".repeat(17))]),

@@ -148,15 +148,26 @@ async fn at_the_same_moment_one_answer_has_the_key() {
 async fn an_organization_is_set_up_once() {
     const SET_UP: &str = "POST /v1/organizations";
     let api = Api::new().await;
-    let asked = json!({"organization_id": "acme", "max_keys": 5});
+    let asked =
+        json!({"organization_id": "acme", "max_keys": 5, "limits": {"per_day": 5}, "key_limits": {"per_day": 1}});
     let made = send(&api, &api.operator, SET_UP, "one", asked.clone()).await;
     assert_eq!((made.status.as_u16(), made.header("idempotent-replayed")), (201, ""), "{made:?}");
     assert_eq!(made.header("location"), "/v1/organizations/acme");
     let again = send(&api, &api.operator, SET_UP, "\"one\"", asked.clone()).await;
     assert_eq!((again.status.as_u16(), again.header("idempotent-replayed")), (201, "true"), "{again:?}");
     assert_eq!((&again.body, again.header("etag")), (&made.body, made.header("etag")));
-    let other = send(&api, &api.operator, SET_UP, "one", json!({"organization_id": "acme", "max_keys": 6})).await;
-    assert_eq!((other.status.as_u16(), other.reason()), (422, "idempotency_key_reused"));
+    for (field, value) in [
+        ("max_keys", json!(6)),
+        ("limits", json!({"per_day": 6})),
+        ("limits", json!({"per_day": 5, "fallback": "open"})),
+        ("user_limits", json!({"per_day": 5})),
+        ("key_limits", json!(null)),
+    ] {
+        let mut other = asked.clone();
+        other[field] = value;
+        let other = send(&api, &api.operator, SET_UP, "one", other).await;
+        assert_eq!((other.status.as_u16(), other.reason()), (422, "idempotency_key_reused"), "{field}");
+    }
     let renamed = send(&api, &api.operator, SET_UP, "two", asked).await;
     assert_eq!((renamed.status.as_u16(), renamed.reason()), (409, "already_exists"));
 }

@@ -56,7 +56,7 @@ async fn keys_are_listed_newest_first_as_they_are_shown() {
     assert_eq!(page.body["next_cursor"], json!(null));
     for (listed, made) in page.body["keys"].as_array().unwrap().iter().zip(keys.iter().rev()) {
         let shown = api.call(&api.operator, &format!("GET /v1/keys/{}", made["key_id"].as_str().unwrap()), None).await;
-        assert_eq!(*listed, shown.body);
+        assert_eq!(*listed, shown.record());
     }
     assert_eq!(list(&api, "").await.text, page.text);
     let none = api.call(&api.operator, "GET /v1/organizations/nobody/keys", None).await;

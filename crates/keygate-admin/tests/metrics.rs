@@ -56,6 +56,16 @@ async fn every_figure_says_what_it_is() {
         "keygate_cache_evictions_total",
         "keygate_cache_entries",
         "keygate_coherence_state",
+        "keygate_limiter_calls_total",
+        "keygate_limiter_failures_total",
+        "keygate_limiter_granted_total",
+        "keygate_limiter_returned_total",
+        "keygate_limiter_denied_total",
+        "keygate_limiter_unreachable_total",
+        "keygate_limiter_open_total",
+        "keygate_limiter_local_share_total",
+        "keygate_limiter_told_total",
+        "keygate_limiter_pools",
         "keygate_http_requests_total",
         "keygate_http_request_duration_seconds",
         "keygate_denials_total",
@@ -108,6 +118,23 @@ async fn the_cache_and_the_store_are_as_the_manager_says() {
     assert_eq!(figures["keygate_coherence_state{state=\"in_process\"}"], 1.0);
     assert_eq!(sum(&figures, "keygate_coherence_state", ""), 1.0, "one state is so");
     assert_eq!(figures["keygate_store_confirmed"], 1.0);
+}
+
+#[tokio::test]
+async fn what_limits_do_is_as_the_manager_says() {
+    let api = Api::new().await;
+    assert_eq!(sum(&figures(&api).await, "keygate_limiter_", ""), 0.0, "an operator's key has no limits");
+    let made = api.make(&api.operator, "acme", json!({"user_id": "ada", "limits": {"per_month": 5}})).await;
+    for cost in [3, 3] {
+        api.call(&api.operator, "POST /v1/verify", Some(json!({"key": made["key"], "cost": cost}))).await;
+    }
+    let (figures, limiter) = (figures(&api).await, api.manager.limiter_statistics());
+    let of = |name: &str| figures[&format!("keygate_limiter_{name}")];
+    assert_eq!((of("pools"), of("denied_total")), (1.0, 1.0));
+    assert_eq!((of("calls_total"), of("failures_total")), (limiter.calls as f64, 0.0));
+    assert!(limiter.calls > 0 && limiter.granted >= 3);
+    assert_eq!((of("granted_total"), of("returned_total")), (limiter.granted as f64, limiter.returned as f64));
+    assert_eq!(figures["keygate_verifications_total{outcome=\"rate_limit_exceeded\"}"], 1.0);
 }
 
 #[tokio::test]

@@ -72,7 +72,8 @@ async fn api3_nobody_sets_or_sees_fields_that_are_not_theirs() {
     assert!(["key", "secret", "digest", "verifier"].iter().all(|field| shown.get(field).is_none()), "{shown}");
 }
 
-/// Unrestricted Resource Consumption. Time, size and number of requests: `limits.rs`.
+/// Unrestricted Resource Consumption. Time, size and number of requests: `limits.rs`; how many a key may make:
+/// `rate_limits.rs`.
 #[tokio::test]
 async fn api4_what_a_request_may_cost_is_bounded() {
     let api = Api::built(MemoryStore::new(), |admin| admin.body_limit(64 * 1024)).await;

@@ -22,8 +22,11 @@ async fn any_key_is_shown_what_its_keepers_are_shown_of_it() {
     let fields = expected.as_object_mut().unwrap();
     let text = fields.remove("key").unwrap();
     fields.extend([("state".to_owned(), json!("active")), ("management".to_owned(), json!([]))]);
-    let shown = own(&api, text.as_str().unwrap()).await;
+    let mut shown = own(&api, text.as_str().unwrap()).await;
+    let left = shown.body.as_object_mut().unwrap().remove("limits_left").unwrap();
     assert_eq!(shown.body, expected);
+    let windows: Vec<_> = left.as_array().unwrap().iter().map(|left| &left["window"]).collect();
+    assert_eq!(windows, ["minute", "hour", "day", "burst"]);
     assert_eq!(shown.header("cache-control"), "no-store");
 }
 

@@ -8,6 +8,7 @@ mod world;
 
 use std::sync::OnceLock;
 
+use keygate_core::check::Check;
 use keygate_core::scope::ScopeSet;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -52,6 +53,7 @@ async fn a_valid_key_is_told_with_whose_it_is() {
             "expires_at": told["expires_at"],
             "tags": [],
             "metadata": {},
+            "limits_left": [],
         })
     );
 }
@@ -80,12 +82,15 @@ async fn every_reason_is_told_with_200_and_nothing_else() {
         (json!({"key": world.bound, "client_ip": "198.51.100.1"}), "ip_not_allowed"),
         (json!({"key": key, "scope": "invoices:read"}), "scope_not_authorized"),
         (json!({"key": key, "permission": "admin:read"}), "permission_denied"),
+        (json!({"key": world.limited, "cost": 4}), "rate_limit_exceeded"),
     ];
     for (body, reason) in cases {
         let told = world.decided(body.clone()).await;
         assert_eq!((&told["valid"], &told["reason"]), (&json!(false), &json!(reason)), "{body}");
         assert!(told["detail"].as_str().unwrap().ends_with('.'), "{told}");
-        assert_eq!(told.as_object().unwrap().len(), 3, "{told}");
+        // Of limits more is told.
+        let more = usize::from(reason == "rate_limit_exceeded");
+        assert_eq!(told.as_object().unwrap().len(), 3 + more, "{told}");
     }
     for body in [
         json!({"key": world.staging, "environment": "staging"}),
@@ -218,7 +223,9 @@ async fn an_explanation_has_every_check_in_its_order() {
     };
     let valid = world.decided(json!({"key": world.plain, "explain": true})).await;
     let all: Vec<String> = names(&valid);
-    assert_eq!((all.first().unwrap().as_str(), all.last().unwrap().as_str()), ("format", "permissions"));
+    let known = serde_json::to_value(Check::ALL).unwrap();
+    assert_eq!(json!(all), known);
+    assert_eq!(all.first().unwrap(), "format");
     assert!(valid["checks"].as_array().unwrap().iter().all(|check| check["verdict"] == "passed"), "{valid}");
 
     let body = json!({"key": world.bound, "environment": "prod", "scope": "a:b", "explain": true});

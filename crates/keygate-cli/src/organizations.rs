@@ -1,95 +1,87 @@
 //! `keygate organizations`: what stands above keys.
 
-use comfy_table::{Cell, Color, ColumnConstraint};
 use keygate::manager::{KeyFilter, OrganizationUpdate};
 use keygate::names::OrganizationId;
-use keygate::record::{OrganizationRecord, ParentStatus, Quota};
+use keygate::record::{OrganizationRecord, ParentStatus};
 
-use crate::args::{OrganizationsCommand, QuotaArgs, SettingArgs};
+use crate::args::{OrganizationsCommand, SettingArgs};
 use crate::desk::Desk;
 use crate::failure::{Failure, note};
 use crate::open::Absent;
 use crate::output;
-use crate::output::table::{Stream, bare, render};
+use crate::output::organization::{OrganizationDocument, organization_lines};
 
 /// Runs a command on organizations.
 pub(crate) async fn run(command: &OrganizationsCommand, settings: &SettingArgs) -> Result<(), Failure> {
-    let absent = match command {
-        OrganizationsCommand::Create { .. } => Absent::Made,
-        _ => Absent::Refused,
-    };
-    let desk = Desk::open(settings, absent).await?;
     match command {
-        OrganizationsCommand::Create { organization, quotas } => {
-            show(&create(&desk, &organization.id, quotas).await?, settings)
+        OrganizationsCommand::Create { organization, asked } => {
+            let asked = asked.settings()?;
+            let desk = Desk::open(settings, Absent::Made).await?;
+            show(&create(&desk, &organization.id, &asked).await?, settings)
         }
-        OrganizationsCommand::Show { organization } => show(&desk.organization(&organization.id).await?, settings),
-        OrganizationsCommand::Suspend { organization } => suspend(&desk, &organization.id, settings).await,
-        OrganizationsCommand::Resume { organization } => resume(&desk, &organization.id, settings).await,
+        OrganizationsCommand::Show { organization } => {
+            let desk = existing(settings).await?;
+            show(&desk.organization(&organization.id).await?, settings)
+        }
+        OrganizationsCommand::Update { organization, asked } => {
+            let asked = asked.update()?;
+            let desk = existing(settings).await?;
+            show(&change(&desk, &organization.id, &asked).await?, settings)
+        }
+        OrganizationsCommand::Suspend { organization } => {
+            let desk = existing(settings).await?;
+            let suspended = change(&desk, &organization.id, &to(ParentStatus::Suspended)).await?;
+            tell(&suspended, settings, "suspended: its keys are refused")
+        }
+        OrganizationsCommand::Resume { organization } => {
+            let desk = existing(settings).await?;
+            let resumed = desk.update_organization(&organization.id, &to(ParentStatus::Active)).await?;
+            tell(&resumed, settings, "active")
+        }
     }
 }
 
-async fn create(desk: &Desk, id: &OrganizationId, quotas: &QuotaArgs) -> Result<OrganizationRecord, Failure> {
-    match desk.create_organization(id, &quotas_of(quotas)).await {
+/// Opens what has to be there.
+async fn existing(settings: &SettingArgs) -> Result<Desk, Failure> {
+    Desk::open(settings, Absent::Refused).await
+}
+
+async fn create(desk: &Desk, id: &OrganizationId, asked: &OrganizationUpdate) -> Result<OrganizationRecord, Failure> {
+    match desk.create_organization(id, asked).await {
         Err(error) if error.is("already_exists") => Err(Failure::refused(format!(
-            "the organization {id} exists already: keygate organizations show {id} shows it"
+            "the organization {id} exists already: keygate organizations show {id} shows it, and update changes it"
         ))),
         outcome => Ok(outcome?),
     }
 }
 
-fn quotas_of(quotas: &QuotaArgs) -> OrganizationUpdate {
-    let mut update = OrganizationUpdate::default();
-    update.max_keys = Some(quotas.max_keys);
-    update.max_keys_per_user = Some(quotas.max_keys_per_user);
-    update
-}
-
-async fn suspend(desk: &Desk, id: &OrganizationId, settings: &SettingArgs) -> Result<(), Failure> {
-    let record = set_status(desk, id, ParentStatus::Suspended).await?;
-    // A mistyped id must not look like a stopped organization. The suspension stands, whatever comes of this.
+/// Changes an organization. A mistyped id must not look like one that is stopped or limited now; what was changed stands,
+/// whatever comes of looking.
+async fn change(desk: &Desk, id: &OrganizationId, asked: &OrganizationUpdate) -> Result<OrganizationRecord, Failure> {
+    let record = desk.update_organization(id, asked).await?;
     let keys = desk.list(id, &KeyFilter::default(), 1, None).await;
     if keys.is_ok_and(|page| page.keys.is_empty() && page.next_cursor.is_none()) {
         note(format!("{id} has no keys"));
     }
-    tell(&record, settings, "suspended: its keys are refused")
+    Ok(record)
 }
 
-async fn resume(desk: &Desk, id: &OrganizationId, settings: &SettingArgs) -> Result<(), Failure> {
-    let record = set_status(desk, id, ParentStatus::Active).await?;
-    tell(&record, settings, "active")
-}
-
-async fn set_status(desk: &Desk, id: &OrganizationId, status: ParentStatus) -> Result<OrganizationRecord, Failure> {
+fn to(status: ParentStatus) -> OrganizationUpdate {
     let mut update = OrganizationUpdate::default();
     update.status = Some(status);
-    Ok(desk.update_organization(id, &update).await?)
+    update
 }
 
 fn tell(record: &OrganizationRecord, settings: &SettingArgs, what: &str) -> Result<(), Failure> {
-    if settings.json { output::json(record) } else { output::text(&format!("{} is {what}", record.id)) }
+    if settings.json {
+        return output::json(&OrganizationDocument::of(record));
+    }
+    output::text(&format!("{} is {what}", record.id))
 }
 
 fn show(record: &OrganizationRecord, settings: &SettingArgs) -> Result<(), Failure> {
     if settings.json {
-        return output::json(record);
+        return output::json(&OrganizationDocument::of(record));
     }
-    let default = Quota::default();
-    let quota = |own: Option<u64>, default: u64| match own {
-        Some(own) => Cell::new(own),
-        None => Cell::new(format!("{default}, the default")),
-    };
-    let status = match record.status {
-        ParentStatus::Active => Cell::new("active").fg(Color::Green),
-        ParentStatus::Suspended => Cell::new("suspended").fg(Color::Red),
-    };
-    let mut table = bare(Stream::Out);
-    table.add_row([Cell::new("organization"), Cell::new(&record.id)]);
-    table.add_row([Cell::new("status"), status]);
-    table.add_row([Cell::new("most keys"), quota(record.max_keys, default.per_organization)]);
-    table.add_row([Cell::new("most keys of a user"), quota(record.max_keys_per_user, default.per_user)]);
-    if let Some(column) = table.column_mut(0) {
-        column.set_constraint(ColumnConstraint::ContentWidth);
-    }
-    output::text(&render(&table))
+    output::text(&organization_lines(record))
 }

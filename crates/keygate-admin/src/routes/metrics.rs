@@ -17,7 +17,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
 
 /// Figures for Prometheus
 ///
-/// Of the cache, of how changes are told, of requests and their durations, of refusals. They name no key and no
+/// Of the cache, of how changes are told, of limits, of requests and their durations, of refusals. They name no key and no
 /// organization.
 #[utoipa::path(
     get, path = "/metrics", tag = "server", operation_id = "metrics", security(()),

@@ -4,10 +4,11 @@ use axum::extract::State as StateOf;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use keygate_core::actor::ManagementPermission;
+use keygate_core::limits::Limits;
 use keygate_core::manager::{OrganizationOnce, OrganizationUpdate};
 use keygate_core::names::OrganizationId;
-use keygate_core::record::{OrganizationRecord, ParentStatus};
-use serde::Deserialize;
+use keygate_core::record::{OrganizationRecord, ParentStatus, Revision};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,11 +18,12 @@ use crate::admin::State;
 use crate::body::{Json, Path};
 use crate::caller::{Caller, OperatorCaller};
 use crate::etag::{IfMatch, IfMatchHeader, Tagged};
-use crate::fields::{Word, given, named};
+use crate::fields::{Object, Word, given, named};
 use crate::idempotency::{Idempotency, IdempotencyHeader, replayed};
+use crate::limits::{NewLimits, limits_of};
 use crate::location::Mount;
 use crate::problem::Problem;
-use crate::schema::{OrganizationIdShape, OrganizationShape, ParentStatusShape};
+use crate::schema::{LimitsShape, OrganizationIdShape, ParentStatusShape};
 
 pub(super) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new()
@@ -43,6 +45,15 @@ struct NewOrganization {
     /// How many keys each of its users may have; null or none is the server's default.
     #[schema(maximum = 1_000_000_000_000_u64)]
     max_keys_per_user: Option<u64>,
+    /// How much may be asked of all its keys together. Without limit by default.
+    #[schema(value_type = Option<NewLimits>)]
+    limits: Option<Object<NewLimits>>,
+    /// How much may be asked of all keys of each of its users together. Without limit by default.
+    #[schema(value_type = Option<NewLimits>)]
+    user_limits: Option<Object<NewLimits>>,
+    /// The limits of new keys for which none are said. Those of their security tier by default; `{}` is without limit.
+    #[schema(value_type = Option<NewLimits>)]
+    key_limits: Option<Object<NewLimits>>,
 }
 
 /// What is to change of an organization. What is not named stays as it is.
@@ -61,12 +72,103 @@ struct OrganizationChange {
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<u64>, maximum = 1_000_000_000_000_u64)]
     max_keys_per_user: Option<Option<u64>>,
+    /// How much may be asked of all its keys together; null takes the limits away.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<NewLimits>)]
+    limits: Option<Option<Object<NewLimits>>>,
+    /// How much may be asked of all keys of each of its users together; null takes the limits away.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<NewLimits>)]
+    user_limits: Option<Option<Object<NewLimits>>>,
+    /// The limits of new keys for which none are said; null goes back to those of their security tier. Keys that are there
+    /// keep theirs.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<NewLimits>)]
+    key_limits: Option<Option<Object<NewLimits>>>,
+}
+
+impl NewOrganization {
+    fn settings(&self) -> Result<OrganizationUpdate, Problem> {
+        let mut settings = OrganizationUpdate::default();
+        settings.max_keys = Some(self.max_keys);
+        settings.max_keys_per_user = Some(self.max_keys_per_user);
+        settings.limits = Some(asked("limits", self.limits)?);
+        settings.user_limits = Some(asked("user_limits", self.user_limits)?);
+        settings.key_limits = Some(asked("key_limits", self.key_limits)?);
+        Ok(settings)
+    }
+}
+
+impl OrganizationChange {
+    fn update(self) -> Result<OrganizationUpdate, Problem> {
+        let named = |field, limits: Option<Option<_>>| limits.map(|limits| asked(field, limits)).transpose();
+        let mut update = OrganizationUpdate::default();
+        update.status = self.status.map(|Word(status)| status);
+        update.max_keys = self.max_keys;
+        update.max_keys_per_user = self.max_keys_per_user;
+        update.limits = named("limits", self.limits)?;
+        update.user_limits = named("user_limits", self.user_limits)?;
+        update.key_limits = named("key_limits", self.key_limits)?;
+        Ok(update)
+    }
+}
+
+fn asked(field: &str, limits: Option<Object<NewLimits>>) -> Result<Option<Limits>, Problem> {
+    limits.map(|limits| limits_of(field, limits)).transpose()
+}
+
+/// What was configured for an organization.
+#[derive(Debug, Serialize, ToSchema)]
+struct Organization {
+    /// Its id.
+    #[schema(value_type = OrganizationIdShape)]
+    organization_id: OrganizationId,
+    /// Counts its writes; 0 for one that nobody configured.
+    #[schema(value_type = u64)]
+    revision: Revision,
+    /// Whether its keys may be used.
+    #[schema(value_type = ParentStatusShape)]
+    status: ParentStatus,
+    /// How many keys it may have; null is the server's default.
+    #[schema(required, maximum = 1_000_000_000_000_u64)]
+    max_keys: Option<u64>,
+    /// How many keys each of its users may have; null is the server's default.
+    #[schema(required, maximum = 1_000_000_000_000_u64)]
+    max_keys_per_user: Option<u64>,
+    /// How much may be asked of all its keys together; null is without limit.
+    #[schema(value_type = Option<LimitsShape>, required)]
+    limits: Option<Limits>,
+    /// How much may be asked of all keys of each of its users together; null is without limit.
+    #[schema(value_type = Option<LimitsShape>, required)]
+    user_limits: Option<Limits>,
+    /// The limits of new keys for which none are said; null is those of their security tier.
+    #[schema(value_type = Option<LimitsShape>, required)]
+    key_limits: Option<Limits>,
+}
+
+impl From<OrganizationRecord> for Tagged<Organization> {
+    fn from(record: OrganizationRecord) -> Self {
+        let OrganizationRecord { id, revision, status, max_keys, max_keys_per_user, limits, user_limits, key_limits } =
+            record;
+        let organization_id = id;
+        let body = Organization {
+            organization_id,
+            revision,
+            status,
+            max_keys,
+            max_keys_per_user,
+            limits,
+            user_limits,
+            key_limits,
+        };
+        Self { revision, body }
+    }
 }
 
 /// Set an organization up
 ///
-/// An organization that nobody has set up exists with the defaults, so this is for those that are to have quotas of
-/// their own. The operator's alone. With `Idempotency-Key` a request may be sent again when its answer was lost.
+/// An organization that nobody has set up exists with the defaults, so this is for those that are to have quotas or
+/// limits of their own. The operator's alone. With `Idempotency-Key` a request may be sent again when its answer was lost.
 #[utoipa::path(
     post, path = "/v1/organizations", tag = "organizations", operation_id = "createOrganization",
     params(
@@ -74,7 +176,7 @@ struct OrganizationChange {
     ),
     request_body(content = NewOrganization),
     responses(
-        (status = 201, description = "It is set up.", body = OrganizationShape, headers(
+        (status = 201, description = "It is set up.", body = Organization, headers(
             ("Location" = String, description = "Where it is shown."),
             ("ETag" = String, description = "Its revision."),
             ("Idempotent-Replayed" = String, description = "`true` where an earlier request had set it up."),
@@ -91,17 +193,13 @@ async fn create(
     Idempotency(idempotency): Idempotency,
     Json(new): Json<NewOrganization>,
 ) -> Result<Response, Problem> {
-    let mut settings = OrganizationUpdate::default();
-    settings.max_keys = Some(new.max_keys);
-    settings.max_keys_per_user = Some(new.max_keys_per_user);
+    let settings = new.settings()?;
     let (manager, id) = (state.manager(), &new.organization_id);
     let outcome = match &idempotency {
         None => OrganizationOnce::Now(manager.create_organization(&operator, id, &settings).await?),
         Some(key) => manager.create_organization_once(&operator, id, &settings, key).await?,
     };
-    let answer = |record: OrganizationRecord| {
-        (StatusCode::CREATED, mount.organization(id), Tagged { revision: record.revision, body: record })
-    };
+    let answer = |record| (StatusCode::CREATED, mount.organization(id), Tagged::<Organization>::from(record));
     Ok(match outcome {
         OrganizationOnce::Now(record) => answer(record).into_response(),
         OrganizationOnce::Before(record) => replayed(answer(record)),
@@ -113,7 +211,7 @@ async fn create(
     get, path = "/v1/organizations/{org}", tag = "organizations", operation_id = "showOrganization",
     params(("org" = OrganizationIdShape, Path, description = "The organization's id.")),
     responses(
-        (status = 200, description = "The organization.", body = OrganizationShape, headers(("ETag" = String, description = "Its revision."))),
+        (status = 200, description = "The organization.", body = Organization, headers(("ETag" = String, description = "Its revision."))),
     ),
 )]
 async fn show(
@@ -122,12 +220,13 @@ async fn show(
     Path(organization): Path<OrganizationId>,
 ) -> Result<Response, Problem> {
     let record = state.manager().organization(&caller.actor, &organization).await?;
-    Ok(Tagged { revision: record.revision, body: record }.into_response())
+    Ok(Tagged::<Organization>::from(record).into_response())
 }
 
 /// Change an organization
 ///
-/// Suspending it refuses all its keys until it is active again. The operator's alone.
+/// Suspending it refuses all its keys until it is active again. Limits are those of the next request with any of its keys:
+/// what was used in the present windows counts. The operator's alone.
 #[utoipa::path(
     patch, path = "/v1/organizations/{org}", tag = "organizations", operation_id = "updateOrganization",
     params(
@@ -136,7 +235,7 @@ async fn show(
     ),
     request_body(content = OrganizationChange),
     responses(
-        (status = 200, description = "The organization as it now is.", body = OrganizationShape, headers(("ETag" = String, description = "Its revision."))),
+        (status = 200, description = "The organization as it now is.", body = Organization, headers(("ETag" = String, description = "Its revision."))),
         (status = 409, description = "It is the operator's own (`reserved`), or keeps changing (`revision_conflict`)."),
         (status = 412, description = "It has changed since: `revision_conflict`."),
     ),
@@ -148,11 +247,8 @@ async fn update(
     if_match: IfMatch,
     Json(change): Json<OrganizationChange>,
 ) -> Result<Response, Problem> {
-    let mut update = OrganizationUpdate::default();
-    update.status = change.status.map(|Word(status)| status);
-    update.max_keys = change.max_keys;
-    update.max_keys_per_user = change.max_keys_per_user;
+    let update = change.update()?;
     let updated = state.manager().update_organization(&operator, &organization, &update, if_match.expected()).await;
     let record = updated.map_err(|error| if_match.problem(error))?;
-    Ok(Tagged { revision: record.revision, body: record }.into_response())
+    Ok(Tagged::<Organization>::from(record).into_response())
 }

@@ -6,6 +6,8 @@ use utoipa::ToSchema;
 
 use super::key::{KeyShape, KeyStateShape};
 use super::values::KeyIdShape;
+use crate::left::Left;
+use crate::problem::Problem;
 
 /// A key that was made.
 #[derive(Debug, Serialize, ToSchema)]
@@ -17,6 +19,17 @@ pub(crate) struct CreatedKeyShape {
     key: Option<String>,
     #[serde(flatten)]
     record: KeyShape,
+}
+
+/// A key that is looked at by itself.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ShownKey)]
+pub(crate) struct ShownKeyShape {
+    #[serde(flatten)]
+    record: KeyShape,
+    /// What is left of each limit of the key, its user, its project and its organization; empty where nothing is limited.
+    /// The `ETag` does not count it.
+    limits_left: Vec<Left>,
 }
 
 /// A part of a list of keys, newest first.
@@ -82,6 +95,9 @@ pub(crate) struct OwnKeyShape {
     state: KeyStateShape,
     /// What it may do in the management of keys.
     management: Vec<ManagementPermissionShape>,
+    /// What is left of each limit of the key, its user, its project and its organization after this call; empty where
+    /// nothing is limited.
+    limits_left: Vec<Left>,
 }
 
 /// What a key may be permitted to do in the management of keys.
@@ -112,4 +128,16 @@ pub(crate) enum ManagementPermissionShape {
     /// To bring in keys that were made elsewhere: the operator's alone.
     #[serde(rename = "keys:import")]
     KeysImport,
+}
+
+/// A problem of limits that have no room.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LimitProblem)]
+pub(crate) struct LimitProblemShape {
+    #[serde(flatten)]
+    problem: Problem,
+    /// The names of those limits, as `RateLimit-Policy` has them.
+    #[serde(rename = "violated-policies")]
+    #[schema(example = json!(["minute", "organization-day"]))]
+    violated_policies: Vec<String>,
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::limits::LimitsShape;
 use super::values::{
     EnvironmentShape, KeyIdShape, NetworkShape, OrganizationIdShape, ProjectIdShape, ScopeShape, TagShape, UserIdShape,
 };
@@ -116,49 +117,6 @@ pub(crate) enum SecurityTierShape {
     Standard,
     /// Under a slow hash of the keyed digest.
     High,
-}
-
-/// How much may be asked of a key, in each window of UTC; null is without limit.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Limits)]
-pub(crate) struct LimitsShape {
-    /// In a minute.
-    #[schema(required, minimum = 1, maximum = 1_000_000_000_000_u64)]
-    per_minute: Option<u64>,
-    /// In an hour.
-    #[schema(required, minimum = 1, maximum = 1_000_000_000_000_u64)]
-    per_hour: Option<u64>,
-    /// In a day.
-    #[schema(required, minimum = 1, maximum = 1_000_000_000_000_u64)]
-    per_day: Option<u64>,
-    /// In a calendar month.
-    #[schema(required, minimum = 1, maximum = 1_000_000_000_000_u64)]
-    per_month: Option<u64>,
-    /// How many requests may come at once before the rate of the minute spaces them out.
-    #[schema(required, minimum = 1, maximum = 1_000_000_000_000_u64)]
-    burst: Option<u64>,
-}
-
-/// Limits that a key is to have, all of them: a window that is not named is without limit.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = NewLimits)]
-pub(crate) struct NewLimitsShape {
-    /// In a minute.
-    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
-    per_minute: Option<u64>,
-    /// In an hour.
-    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
-    per_hour: Option<u64>,
-    /// In a day.
-    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
-    per_day: Option<u64>,
-    /// In a calendar month.
-    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
-    per_month: Option<u64>,
-    /// How many requests may come at once before the rate of the minute spaces them out. Needs `per_minute`.
-    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
-    burst: Option<u64>,
 }
 
 /// When a key is to be rotated.

@@ -4,12 +4,16 @@
 
 mod answers;
 mod key;
+mod limits;
 mod organization;
 mod values;
 
-pub(crate) use answers::{BulkOutcomeShape, CreatedKeyShape, KeyPageShape, OwnKeyShape, RevocationShape};
-pub(crate) use key::{KeyShape, KeyStateShape, NewLimitsShape, NewRotationShape, SecurityTierShape};
-pub(crate) use organization::{OrganizationShape, ParentStatusShape};
+pub(crate) use answers::{
+    BulkOutcomeShape, CreatedKeyShape, KeyPageShape, LimitProblemShape, OwnKeyShape, RevocationShape, ShownKeyShape,
+};
+pub(crate) use key::{KeyShape, KeyStateShape, NewRotationShape, SecurityTierShape};
+pub(crate) use limits::{BoundShape, FallbackShape, LevelShape, LimitsShape};
+pub(crate) use organization::ParentStatusShape;
 pub(crate) use values::{
     EnvironmentShape, KeyIdShape, NetworkShape, OrganizationIdShape, ProjectIdShape, ScopeShape, TagShape, UserIdShape,
 };

@@ -45,6 +45,13 @@ impl Answer {
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
+
+    /// The body of a key that is shown, without what is left of its limits, which is no part of its record.
+    pub fn record(&self) -> Value {
+        let mut record = self.body.clone();
+        assert!(record.as_object_mut().unwrap().remove("limits_left").unwrap().is_array(), "{self:?}");
+        record
+    }
 }
 
 /// That it was not done for this reason, which names this word, and is said in the form of all problems.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use keygate_admin::Admin;
 use keygate_core::actor::Actor;
+use keygate_core::limits::Limits;
 use keygate_core::manager::{ApiKeyManager, CreatedKey, Expiry, NewKey, OrganizationUpdate};
 use keygate_core::names::{Environment, OrganizationId};
 use keygate_core::network::{Cidr, CidrSet};
@@ -21,7 +22,7 @@ use crate::support::{Api, boss};
 /// The proxies that are trusted.
 pub const PROXIES: &str = "10.0.0.0/8";
 
-/// Keys of ada at acme, each as its name says, and the API.
+/// Keys of ada at acme, each as its name says and without limits unless it says so, and the API.
 pub struct World {
     pub api: Api,
     pub store: FaultyStore,
@@ -39,6 +40,8 @@ pub struct World {
     pub bound: String,
     pub of_suspended_organization: String,
     pub of_suspended_project: String,
+    /// Of 3 a month.
+    pub limited: String,
     /// A valid key of the organization `other`.
     pub of_other: String,
 }
@@ -49,6 +52,7 @@ fn actor() -> Actor {
 
 pub async fn make(manager: &ApiKeyManager, change: impl FnOnce(&mut NewKey)) -> CreatedKey {
     let mut new = NewKey::new("acme".parse().unwrap(), "ada".parse().unwrap());
+    new.limits = Some(Limits::UNLIMITED);
     change(&mut new);
     manager.create(&actor(), new).await.unwrap()
 }
@@ -124,6 +128,7 @@ impl World {
             bound: text(&manager, |new| new.allowed_ips = networks("203.0.113.0/24")).await,
             of_suspended_organization,
             of_suspended_project,
+            limited: text(&manager, |new| new.limits = Some(Limits { per_month: Some(3), ..Limits::UNLIMITED })).await,
             of_other: text(&manager, |new| new.organization = "other".parse().unwrap()).await,
             store,
             api: Api {

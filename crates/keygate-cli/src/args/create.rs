@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use keygate::limits::MAX_LIMIT;
+use keygate::limits::Fallback;
 use keygate::manager::{Expiry, NewKey};
 use keygate::names::{Description, KeyName, OrganizationId, ProjectId, Tag, UserId};
 use keygate::network::{Cidr, CidrSet};
@@ -13,7 +13,8 @@ use keygate::scope::{Scope, ScopeSet};
 
 use crate::failure::Failure;
 
-use super::values::{LimitArg, expiry, limit, limits, metadata, organization, tiers, time};
+use super::limits::{LimitArg, Said, burst, fallbacks, limit};
+use super::values::{expiry, metadata, organization, tiers, time};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,12 +64,17 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "NETWORK")]
     allow_ip: Vec<Cidr>,
     /// Requests in a window: minute=N, hour=N, day=N or month=N; repeatable. These take the place of all of the tier's
-    /// limits: a window that is not named is without limit. none is no limit at all
+    /// limits: a window that is not named is without limit. none is no limit at all [default: what the organization says
+    /// of new keys, or else the tier's]
     #[arg(long, value_name = "WINDOW=N", value_parser = limit)]
     limit: Vec<LimitArg>,
     /// Requests that may come at once before the rate of the minute spaces them out; with --limit it needs minute=N
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_LIMIT))]
+    #[arg(long, value_name = "N", value_parser = burst())]
     burst: Option<u64>,
+    /// What becomes of its requests while the store is not reached and nothing is held of its limits any more: they are
+    /// refused (deny), let in (open), or let in as far as each instance's share goes (local_share) [default: deny]
+    #[arg(long, value_name = "WORD", value_parser = fallbacks())]
+    fallback: Option<Fallback>,
     /// A word it is found by; repeatable
     #[arg(long)]
     tag: Vec<Tag>,
@@ -110,7 +116,8 @@ impl CreateArgs {
         if self.no_scopes || !self.scope.is_empty() {
             new.scopes = Some(ScopeSet::new(self.scope.iter().cloned()).map_err(Failure::usage)?);
         }
-        new.limits = limits(&self.limit, self.burst, self.tier).map_err(Failure::usage)?;
+        let said = Said { flags: "", windows: &self.limit, burst: self.burst, fallback: self.fallback };
+        new.limits = said.limits(Some(self.tier.limits()))?;
         new.expiry = match (self.expires_in, self.expires_at) {
             (Some(expiry), _) => expiry,
             (None, Some(end)) => Expiry::At(end),

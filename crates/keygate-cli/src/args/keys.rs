@@ -23,7 +23,7 @@ pub(crate) enum KeysCommand {
     ///
     /// Keys that are made or deleted meanwhile neither repeat others nor hide them.
     List(ListArgs),
-    /// Show a key
+    /// Show a key, and what is left of its limits
     #[command(after_help = SHOW)]
     Show {
         #[command(flatten)]
@@ -44,8 +44,8 @@ pub(crate) enum KeysCommand {
     Revoke(FinalArgs),
     /// Check whether a key may be used
     ///
-    /// It runs every check that a request's key goes through, and charges no limit. The exit status is 0 for a valid
-    /// key and 1 for any other, with the reason.
+    /// It runs every check that a request's key goes through, says what is left of its limits, and takes nothing of them
+    /// unless --cost says how much. The exit status is 0 for a valid key and 1 for any other, with the reason.
     Verify(VerifyArgs),
     /// Erase a revoked or expired key
     ///

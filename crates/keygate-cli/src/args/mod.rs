@@ -3,6 +3,7 @@
 mod create;
 mod doctor;
 mod keys;
+mod limits;
 mod organizations;
 mod serve;
 mod settings;
@@ -15,7 +16,7 @@ use clap_complete::Shell;
 pub(crate) use create::CreateArgs;
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use keys::{DeleteArgs, FinalArgs, KeysCommand, ListArgs, StatusArgs};
-pub(crate) use organizations::{OrganizationsCommand, QuotaArgs};
+pub(crate) use organizations::OrganizationsCommand;
 pub(crate) use serve::ServeArgs;
 pub(crate) use settings::SettingArgs;
 pub(crate) use verify::VerifyArgs;
@@ -82,7 +83,7 @@ pub(crate) enum Command {
     /// Make, show, stop, check and delete keys
     #[command(subcommand, arg_required_else_help = true)]
     Keys(KeysCommand),
-    /// Set up, show, suspend and resume organizations
+    /// Set up, show, change, suspend and resume organizations
     #[command(subcommand, arg_required_else_help = true)]
     Organizations(OrganizationsCommand),
     /// The secrets that keys are made and checked under

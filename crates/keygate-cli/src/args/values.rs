@@ -8,7 +8,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use keygate::key::KeyId;
-use keygate::limits::{Limits, MAX_LIMIT};
 use keygate::manager::{Cursor, Expiry, MAX_EXPIRY_DAYS};
 use keygate::names::{NameError, OrganizationId};
 use keygate::record::{KeyState, Metadata, SecurityTier};
@@ -90,93 +89,9 @@ pub(crate) fn metadata(text: &str) -> Result<Metadata, String> {
     Metadata::new(fields).map_err(|error| error.to_string())
 }
 
-/// A window with its limit, or the word for no limit at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LimitArg {
-    None,
-    Minute(u64),
-    Hour(u64),
-    Day(u64),
-    Month(u64),
-}
-
-/// Reads `minute=1000` and the like.
-pub(crate) fn limit(text: &str) -> Result<LimitArg, &'static str> {
-    let problem = "must be minute=N, hour=N, day=N or month=N with N from 1 to 10^12, or none";
-    if text == "none" {
-        return Ok(LimitArg::None);
-    }
-    let (window, number) = text.split_once('=').ok_or(problem)?;
-    let number = number.parse().ok().filter(|number| (1..=MAX_LIMIT).contains(number)).ok_or(problem)?;
-    match window {
-        "minute" => Ok(LimitArg::Minute(number)),
-        "hour" => Ok(LimitArg::Hour(number)),
-        "day" => Ok(LimitArg::Day(number)),
-        "month" => Ok(LimitArg::Month(number)),
-        _ => Err(problem),
-    }
-}
-
-/// The limits that windows and burst make together: `None` is the tier's own.
-pub(crate) fn limits(windows: &[LimitArg], burst: Option<u64>, tier: SecurityTier) -> Result<Option<Limits>, String> {
-    let mut limits = match (windows, burst) {
-        ([], None) => return Ok(None),
-        ([], Some(_)) => tier.limits(),
-        _ => Limits::UNLIMITED,
-    };
-    if windows.contains(&LimitArg::None) && (windows.len() > 1 || burst.is_some()) {
-        return Err("--limit none stands alone: it is no limit at all".to_owned());
-    }
-    for window in windows {
-        let (place, number) = match *window {
-            LimitArg::None => continue,
-            LimitArg::Minute(number) => (&mut limits.per_minute, number),
-            LimitArg::Hour(number) => (&mut limits.per_hour, number),
-            LimitArg::Day(number) => (&mut limits.per_day, number),
-            LimitArg::Month(number) => (&mut limits.per_month, number),
-        };
-        if place.replace(number).is_some() {
-            return Err("--limit names a window twice".to_owned());
-        }
-    }
-    if burst.is_some() && limits.per_minute.is_none() {
-        return Err("--burst needs --limit minute=N, at whose rate it refills".to_owned());
-    }
-    limits.burst = burst.or(limits.burst);
-    limits.check().map_err(|error| error.to_string())?;
-    Ok(Some(limits))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn of(texts: &[&str], burst: Option<u64>) -> Result<Option<Limits>, String> {
-        let windows = texts.iter().map(|text| limit(text)).collect::<Result<Vec<LimitArg>, _>>()?;
-        limits(&windows, burst, SecurityTier::Standard)
-    }
-
-    #[test]
-    fn limits_that_are_named_take_the_place_of_the_tiers() {
-        assert_eq!(of(&[], None), Ok(None));
-        let hourly = Limits { per_hour: Some(5), ..Limits::UNLIMITED };
-        assert_eq!(of(&["hour=5"], None), Ok(Some(hourly)));
-        assert_eq!(of(&["none"], None), Ok(Some(Limits::UNLIMITED)));
-        let bursting = Limits { burst: Some(7), ..Limits::STANDARD };
-        assert_eq!(of(&[], Some(7)), Ok(Some(bursting)), "a burst alone leaves the rest as the tier has it");
-    }
-
-    #[test]
-    fn limits_that_contradict_each_other_are_refused() {
-        for (texts, burst) in
-            [(&["hour=5"][..], Some(1)), (&["minute=1", "minute=2"], None), (&["none", "day=1"], None)]
-        {
-            assert!(of(texts, burst).is_err(), "{texts:?}");
-        }
-        for bad in ["minute", "minute=", "minute=0", "minute=-1", "second=1", "minute=1.5", "=1", "None"] {
-            assert!(limit(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn a_life_is_between_a_second_and_a_century() {

@@ -7,7 +7,9 @@
 //! | `server` | how is it done through a server? |
 //! | `not_done` | why was it not done? |
 //! | `verdict` | may a key be used? |
+//! | `left` | what is left of its limits? |
 
+mod left;
 mod not_done;
 mod place;
 mod server;
@@ -19,6 +21,7 @@ use keygate::manager::{CreatedKey, Cursor, KeyFilter, KeyPage, NewKey, Organizat
 use keygate::names::{OrganizationId, Reason};
 use keygate::record::{Key, OrganizationRecord, SecurityTier};
 
+pub(crate) use left::{LimitLeft, ShownKey};
 pub(crate) use not_done::NotDone;
 pub(crate) use place::{Place, Setting, only_on_a_store};
 pub(crate) use server::is_clear_text_allowed;
@@ -103,11 +106,19 @@ impl Desk {
         }
     }
 
-    /// Shows a key.
+    /// Shows a key, and what is left of its limits.
+    pub(crate) async fn show(&self, id: KeyId) -> Result<ShownKey, NotDone> {
+        match self {
+            Self::Store(desk) => desk.show(id).await,
+            Self::Server(desk) => desk.show(id).await,
+        }
+    }
+
+    /// A key.
     pub(crate) async fn get(&self, id: KeyId) -> Result<Key, NotDone> {
         match self {
             Self::Store(desk) => desk.get(id).await,
-            Self::Server(desk) => desk.get(id).await,
+            Self::Server(desk) => Ok(desk.show(id).await?.key),
         }
     }
 
@@ -151,7 +162,8 @@ impl Desk {
         }
     }
 
-    /// Says whether a text is a key that may be used. One that has not the form of a key is not sent anywhere.
+    /// Says whether a text is a key that may be used, and takes what was asked of its limits. One that has not the form of a
+    /// key is not sent anywhere.
     pub(crate) async fn verify(&self, text: &str, question: &Question) -> Result<Verdict, NotDone> {
         match self {
             Self::Store(desk) => desk.verify(text, question).await,

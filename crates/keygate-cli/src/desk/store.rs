@@ -1,11 +1,13 @@
 //! On a store that this process has open.
 
+use keygate::context::Admission;
+use keygate::denial::Denial;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{CreatedKey, Cursor, Explanation, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation};
 use keygate::names::{OrganizationId, Reason};
 use keygate::record::{Key, OrganizationRecord, SecurityTier};
 
-use super::{NotDone, Pace, Question, Verdict, Wait};
+use super::{LimitLeft, NotDone, Pace, Question, ShownKey, ValidKey, Verdict, Wait};
 use crate::open::StoreDesk;
 
 /// Calls under way at once: while one waits for the store, another mints.
@@ -41,6 +43,16 @@ impl StoreDesk {
         Ok(self.manager.get(&self.actor(), id).await?)
     }
 
+    pub(super) async fn show(&self, id: KeyId) -> Result<ShownKey, NotDone> {
+        let key = self.get(id).await?;
+        let limits_left = self.left_of(&key).await?;
+        Ok(ShownKey { key, limits_left })
+    }
+
+    async fn left_of(&self, key: &Key) -> Result<Vec<LimitLeft>, NotDone> {
+        Ok(LimitLeft::all(&self.manager.limits_left_of(key).await?))
+    }
+
     pub(super) async fn deactivate(&self, id: KeyId, reason: Option<Reason>) -> Result<Key, NotDone> {
         Ok(self.manager.deactivate(&self.actor(), id, reason).await?)
     }
@@ -66,9 +78,25 @@ impl StoreDesk {
         let id = presented.map(|presented| presented.id());
         if question.explain {
             let Explanation { decision, checks, .. } = self.manager.explain(&actor, text, &context).await?;
-            return Verdict::of(decision.as_deref(), id, Some(&checks));
+            return Verdict::of(self.valid(decision).await?, id, Some(&checks));
         }
-        Verdict::of(self.manager.verify(&actor, text, &context).await.as_deref(), id, None)
+        let decision = self.valid(self.manager.verify(&actor, text, &context).await).await?;
+        // What was granted beyond the cost is of use to others, and to nobody once this process has ended.
+        self.manager.leave().await;
+        Verdict::of(decision, id, None)
+    }
+
+    /// A decision with what is told of a valid key.
+    async fn valid(&self, decision: Result<Admission, Denial>) -> Result<Result<ValidKey, Denial>, NotDone> {
+        let admission = match decision {
+            Ok(admission) => admission,
+            Err(denial) => return Ok(Err(denial)),
+        };
+        let left = match admission.cost() {
+            0 => self.left_of(admission.key()).await?,
+            _ => LimitLeft::all(&admission.limits()),
+        };
+        Ok(Ok(ValidKey::of(admission.key(), left)))
     }
 
     pub(super) async fn organization(&self, id: &OrganizationId) -> Result<OrganizationRecord, NotDone> {

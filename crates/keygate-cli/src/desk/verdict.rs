@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use keygate::context::RequestContext;
 use keygate::denial::{Denial, DenialReason};
+use keygate::http::answer::retry_after_seconds;
 use keygate::key::KeyId;
 use keygate::manager::{CheckReport, Explanation};
 use keygate::names::{Environment, KeyName, OrganizationId, ProjectId, Tag, UserId};
@@ -12,7 +13,7 @@ use keygate::record::{Key, Metadata};
 use keygate::scope::{Scope, ScopeSet};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::NotDone;
+use super::{LimitLeft, NotDone};
 
 /// What a key is to be good for.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +24,8 @@ pub(crate) struct Question {
     pub(crate) permission: Option<Scope>,
     /// The address it is used from.
     pub(crate) client_ip: Option<IpAddr>,
+    /// How much of its limits is taken.
+    pub(crate) cost: u32,
     /// Whether every check is to be told of.
     pub(crate) explain: bool,
 }
@@ -30,7 +33,7 @@ pub(crate) struct Question {
 impl Question {
     /// The same for the core, in the environment of its manager.
     pub(super) fn context(&self) -> RequestContext {
-        let mut context = RequestContext::new();
+        let mut context = RequestContext::new().costing(self.cost.into());
         context.client_address = self.client_ip;
         context.scopes = self.scope.iter().cloned().collect();
         context.permissions = self.permission.iter().cloned().collect();
@@ -61,6 +64,9 @@ pub(crate) struct ValidKey {
     pub(crate) expires_at: Option<DateTime<Utc>>,
     pub(crate) tags: Vec<Tag>,
     pub(crate) metadata: Metadata,
+    /// What is left of its limits; an older server does not say.
+    #[serde(default)]
+    pub(crate) limits_left: Vec<LimitLeft>,
 }
 
 /// Why a key may not be used. The words are texts, as a newer server may have more of them.
@@ -68,6 +74,12 @@ pub(crate) struct ValidKey {
 pub(crate) struct Refusal {
     pub(crate) reason: String,
     pub(crate) detail: String,
+    /// The names of the limits that have no room, if that is why.
+    #[serde(rename = "violated-policies", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) violated_policies: Option<Vec<String>>,
+    /// In how many seconds there may be room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retry_after: Option<u64>,
     /// The key, if it is a genuine one.
     #[serde(default)]
     pub(crate) key_id: Option<KeyId>,
@@ -92,26 +104,24 @@ impl Verdict {
     /// # Errors
     /// Where nothing was decided, because the store cannot be asked: that says nothing of the key.
     pub(super) fn of(
-        decision: Result<&Key, &Denial>,
+        decision: Result<ValidKey, Denial>,
         id: Option<KeyId>,
         checks: Option<&[CheckReport]>,
     ) -> Result<Self, NotDone> {
         let checks = checks.map(check_lines).transpose()?;
         let decision = match decision {
-            Ok(key) => Ok(Box::new(ValidKey::of(key))),
-            Err(denial) if denial.reason() == DenialReason::StoreUnavailable => return Err(denial.clone().into()),
-            Err(denial) => {
-                let (reason, detail) = (denial.reason().to_string(), denial.detail().into_owned());
-                Err(Refusal { reason, detail, key_id: None }.of_key(id))
-            }
+            Ok(key) => Ok(Box::new(key)),
+            Err(denial) if denial.reason() == DenialReason::StoreUnavailable => return Err(denial.into()),
+            Err(denial) => Err(Refusal::of(&denial).of_key(id)),
         };
         Ok(Self { decision, checks })
     }
 
     /// Of a text that has not the form of a key: nothing need be asked.
     pub(crate) fn malformed(explain: bool) -> Result<Self, NotDone> {
-        let explanation = Explanation::malformed();
-        Self::of(explanation.decision.as_deref(), None, explain.then_some(&explanation.checks[..]))
+        let Explanation { decision, checks, .. } = Explanation::malformed();
+        let decision = decision.map(|admission| ValidKey::of(admission.key(), Vec::new()));
+        Self::of(decision, None, explain.then_some(&checks[..]))
     }
 }
 
@@ -122,7 +132,8 @@ fn check_lines(checks: &[CheckReport]) -> Result<Vec<CheckLine>, NotDone> {
 }
 
 impl ValidKey {
-    fn of(key: &Key) -> Self {
+    /// Of this key, whose limits have this left.
+    pub(super) fn of(key: &Key, limits_left: Vec<LimitLeft>) -> Self {
         Self {
             key_id: key.id,
             organization_id: key.organization.clone(),
@@ -135,11 +146,26 @@ impl ValidKey {
             expires_at: key.expires_at,
             tags: key.tags.clone(),
             metadata: key.metadata.clone(),
+            limits_left,
         }
     }
 }
 
 impl Refusal {
+    fn of(denial: &Denial) -> Self {
+        let reason = denial.reason();
+        let is_limit = reason == DenialReason::RateLimitExceeded;
+        let violated = || denial.exceeded().map_or(&[][..], |exceeded| &exceeded.violated);
+        let names = || violated().iter().map(|standing| standing.policy.to_string()).collect();
+        Self {
+            reason: reason.to_string(),
+            detail: denial.detail().into_owned(),
+            violated_policies: is_limit.then(names),
+            retry_after: retry_after_seconds(denial).filter(|_| is_limit),
+            key_id: None,
+        }
+    }
+
     /// With the id that the text claims, unless it is refused as something that is no key of this deployment.
     pub(super) fn of_key(self, id: Option<KeyId>) -> Self {
         let unknown = [DenialReason::MalformedKey, DenialReason::InvalidKey];

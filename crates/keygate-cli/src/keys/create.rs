@@ -24,7 +24,7 @@ pub(crate) async fn run(args: &CreateArgs, settings: &SettingArgs) -> Result<(),
         }
     };
     if !settings.json {
-        output::aside(&key_lines(&created.key, Utc::now(), Stream::Err));
+        output::aside(&key_lines(&created.key, &[], Utc::now(), Stream::Err));
     }
     if let Err(error) = show(&created, &mut destination, settings) {
         destination.remove_if_empty();

@@ -10,11 +10,14 @@ use crate::failure::Failure;
 use crate::output::table::Stream;
 use crate::output::{self, key_lines::key_lines};
 
-/// Shows a key.
+/// Shows a key, and what is left of its limits.
 pub(crate) async fn show(id: KeyId, settings: &SettingArgs) -> Result<(), Failure> {
     let desk = existing(settings).await?;
-    let key = desk.get(id).await?;
-    if settings.json { output::json(&key) } else { output::text(&key_lines(&key, Utc::now(), Stream::Out)) }
+    let shown = desk.show(id).await?;
+    if settings.json {
+        return output::json(&shown);
+    }
+    output::text(&key_lines(&shown.key, &shown.limits_left, Utc::now(), Stream::Out))
 }
 
 /// Stops a key until it is activated again.

@@ -38,7 +38,8 @@ pub(crate) async fn run(args: &VerifyArgs, settings: &SettingArgs) -> Result<(),
 
 fn question(args: &VerifyArgs) -> Question {
     let VerifyArgs { scope, permission, client_ip, explain, .. } = args;
-    Question { scope: scope.clone(), permission: permission.clone(), client_ip: *client_ip, explain: *explain }
+    let (scope, permission) = (scope.clone(), permission.clone());
+    Question { scope, permission, client_ip: *client_ip, cost: args.cost(), explain: *explain }
 }
 
 fn lines(verdict: &Verdict) -> String {

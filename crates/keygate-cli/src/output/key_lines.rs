@@ -4,12 +4,14 @@ use chrono::{DateTime, Utc};
 use comfy_table::{Cell, ColumnConstraint};
 use keygate::record::Key;
 
+use super::limit_lines::limit_lines;
 use super::table::{Stream, bare, render, state};
 use super::time::moment;
 use super::words::{limits, list, safe};
+use crate::desk::LimitLeft;
 
-/// The lines of a key.
-pub(crate) fn key_lines(key: &Key, now: DateTime<Utc>, stream: Stream) -> String {
+/// The lines of a key, and of what is left of its limits, as far as that is known.
+pub(crate) fn key_lines(key: &Key, left: &[LimitLeft], now: DateTime<Utc>, stream: Stream) -> String {
     let mut table = bare(stream);
     let mut row = |field: &str, value: Cell| {
         table.add_row([Cell::new(field), value]);
@@ -38,6 +40,9 @@ pub(crate) fn key_lines(key: &Key, now: DateTime<Utc>, stream: Stream) -> String
         row("grantable", Cell::new(list(&key.grantable, "none")));
     }
     row("limits", Cell::new(limits(&key.limits)));
+    if !left.is_empty() {
+        row("left", Cell::new(limit_lines(left, now)));
+    }
     row("allowed from", Cell::new(list(key.allowed_ips.iter(), "anywhere")));
     if !key.tags.is_empty() {
         row("tags", Cell::new(list(&key.tags, "none")));

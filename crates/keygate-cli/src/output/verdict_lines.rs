@@ -3,6 +3,7 @@
 use chrono::Utc;
 use comfy_table::{Cell, Color, ColumnConstraint};
 
+use super::limit_lines::limit_lines;
 use super::table::{Stream, bare, render};
 use super::time::moment;
 use super::words::{list, safe};
@@ -28,6 +29,9 @@ pub(crate) fn valid_key_lines(key: &ValidKey) -> String {
         row("tags", Cell::new(list(&key.tags, "none")));
     }
     let now = Utc::now();
+    if !key.limits_left.is_empty() {
+        row("left", Cell::new(limit_lines(&key.limits_left, now)));
+    }
     row("expires", Cell::new(key.expires_at.map_or_else(|| "never".to_owned(), |end| moment(end, now))));
     if !key.metadata.is_empty() {
         let metadata = serde_json::to_string(&key.metadata).unwrap_or_default();

@@ -33,11 +33,17 @@ pub(crate) fn limits(limits: &Limits) -> String {
         limits.per_month.map(|n| format!("{n} a month")),
         limits.burst.map(|n| format!("bursts of {n}")),
     ];
-    list(parts.into_iter().flatten(), "none")
+    let words = list(parts.into_iter().flatten(), "none");
+    if limits.fallback.is_default() || limits.are_none() {
+        return words;
+    }
+    format!("{words}; {} while the store is not reached", limits.fallback.as_str().replace('_', " "))
 }
 
 #[cfg(test)]
 mod tests {
+    use keygate::limits::Fallback;
+
     use super::*;
 
     #[test]
@@ -50,5 +56,7 @@ mod tests {
     fn limits_read_as_words() {
         assert_eq!(limits(&Limits::STANDARD), "1000 a minute, 10000 an hour, 100000 a day, bursts of 50");
         assert_eq!(limits(&Limits::UNLIMITED), "none");
+        let open = Limits { per_day: Some(5), fallback: Fallback::LocalShare, ..Limits::UNLIMITED };
+        assert_eq!(limits(&open), "5 a day; local share while the store is not reached");
     }
 }

@@ -48,13 +48,14 @@ pub(crate) async fn run(args: &ServeArgs, flags: &SettingArgs) -> Result<(), Fai
     // To its end, whatever comes: a key must not be made for nobody.
     let mut key = make_key(maker, opened.unavailable.is_none()).await?;
 
-    let admin = Admin::new(opened.manager).trusted_proxies(settings.trusted_proxies);
+    let manager = opened.manager;
+    let admin = Admin::new(manager.clone()).trusted_proxies(settings.trusted_proxies);
     let (ending, handle) = (admin.ending(), Handle::new());
     let (mut serving, listening) = taken.serve(admin.router(), handle.clone())?;
     announce(&listening, flags.json);
     let outcome = watch(&listening, &mut serving, &mut key, &mut signals).await;
     let key = key.map(Making::stop);
-    shutdown::end(&ending, drain, &handle, &mut serving, &mut signals).await;
+    shutdown::end(&ending, drain, &handle, &mut serving, &manager, &mut signals).await;
     let made = match key {
         Some(key) => key.done().await,
         None => Ok(()),

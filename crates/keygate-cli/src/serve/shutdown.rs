@@ -1,4 +1,5 @@
-//! How the server ends: first it says so, then it takes nothing new, then it finishes what it has begun.
+//! How the server ends: first it says so, then it takes nothing new, then it finishes what it has begun, and then it gives
+//! back what it holds of limits.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,7 +7,8 @@ use std::time::Duration;
 
 use axum_server::Handle;
 use keygate::admin::Ending;
-use tokio::time::sleep;
+use keygate::manager::ApiKeyManager;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::listen::Serving;
 use crate::args::ServeArgs;
@@ -15,6 +17,9 @@ use crate::failure::Failure;
 
 /// How long requests under way have to end. A client that never reads its answer must not hold the process.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long it may take at least to give back what is held of limits, when they have taken all of that: a round trip or
+/// two. What is not given back, others can use when it has run out.
+const LEAVE: Duration = Duration::from_millis(500);
 
 /// For how long the server takes requests though it is not ready any more.
 #[derive(Debug, Clone, Copy)]
@@ -109,14 +114,20 @@ pub(super) async fn end(
     drain: Drain,
     handle: &Handle<SocketAddr>,
     serving: &mut Serving,
+    manager: &ApiKeyManager,
     signals: &mut Signals,
 ) {
     ending.begin();
     tracing::info!("told to end: finishing what was begun");
     let gently = async {
         sleep(drain.0).await;
+        let end = Instant::now() + GRACE;
         handle.graceful_shutdown(Some(GRACE));
         let _ = (&mut *serving).await;
+        let end = end.max(Instant::now() + LEAVE);
+        if timeout_at(end, manager.leave()).await.is_err() {
+            tracing::warn!("what was held of limits was not given back, and runs out by itself");
+        }
     };
     tokio::select! {
         () = gently => {}

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use crate::support::Home;
 
 const KEYS: [&str; 8] = ["create", "list", "show", "deactivate", "activate", "revoke", "verify", "delete"];
-const ORGANIZATIONS: [&str; 4] = ["create", "show", "suspend", "resume"];
+const ORGANIZATIONS: [&str; 5] = ["create", "show", "update", "suspend", "resume"];
 
 #[test]
 fn help_lists_every_command_and_promises_no_other() {

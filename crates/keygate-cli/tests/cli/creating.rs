@@ -30,7 +30,7 @@ fn every_flag_is_in_the_document() {
     let home = Home::new();
     let asked = "--user bob --project reporting --scope reports:read --scope reports:list:** --permission deploy:* \
                  --grantable reports:** --allow-ip 192.0.2.0/24 --allow-ip 2001:db8::1 --limit minute=60 \
-                 --limit month=5000 --burst 5 --tag team=reports --tag nightly --environment prod \
+                 --limit month=5000 --burst 5 --fallback local_share --tag team=reports --tag nightly --environment prod \
                  --expires-at 2090-01-31T01:00:00+01:00 --not-before 2089-01-01T00:00:00Z --tier high";
     let mut args: Vec<&str> = asked.split_whitespace().collect();
     args.extend(["--name", "nightly report", "--description", "for Ada", "--metadata", r#"{"ticket":7}"#]);
@@ -40,7 +40,8 @@ fn every_flag_is_in_the_document() {
         "organization_id": "acme", "user_id": "bob", "project_id": "reporting", "name": "nightly report",
         "description": "for Ada", "scopes": ["reports:read", "reports:list:**"], "permissions": ["deploy:*"],
         "grantable": ["reports:**"], "allowed_ips": ["192.0.2.0/24", "2001:db8::1"],
-        "limits": {"per_minute": 60, "per_hour": null, "per_day": null, "per_month": 5000, "burst": 5},
+        "limits": {"per_minute": 60, "per_hour": null, "per_day": null, "per_month": 5000, "burst": 5,
+                   "fallback": "local_share"},
         "tags": ["team=reports", "nightly"], "environment": "prod", "expires_at": "2090-01-31T00:00:00Z",
         "not_before": "2089-01-01T00:00:00Z", "security_tier": "high", "metadata": {"ticket": 7},
         "status": "active", "created_by": "cli", "revision": 1,
@@ -49,8 +50,16 @@ fn every_flag_is_in_the_document() {
         assert_eq!(&key[field], value, "{field}");
     }
     let shown = home.run(&["keys", "show", key["key_id"].as_str().unwrap()]).done().stdout;
-    for words in ["nightly report", "for Ada", "60 a minute, 5000 a month, bursts of 5", "192.0.2.0/24", "team=reports"]
-    {
+    for words in [
+        "nightly report",
+        "for Ada",
+        "60 a minute, 5000 a month, bursts of 5; local share while the store is not reached",
+        "60 of 60 left this minute, until ",
+        "5000 of 5000 left this month, until 20",
+        "5 of 5 left at once\n",
+        "192.0.2.0/24",
+        "team=reports",
+    ] {
         assert!(shown.contains(words), "{words:?} is not in {shown}");
     }
 }
@@ -66,13 +75,15 @@ fn what_is_not_said_has_the_defaults() {
     assert_eq!(home.create(&["--user", "bob", "--limit", "none"])["limits"]["per_minute"], json!(null));
     let bursting = home.create(&["--user", "bob", "--burst", "7"]);
     assert_eq!((&bursting["limits"]["burst"], &bursting["limits"]["per_day"]), (&json!(7), &json!(100_000)));
+    let open = home.create(&["--user", "bob", "--fallback", "open"]);
+    assert_eq!((&open["limits"]["fallback"], &open["limits"]["per_day"]), (&json!("open"), &json!(100_000)));
 }
 
 #[test]
 fn wrong_values_are_wrong_usage_that_names_the_flag() {
     let home = Home::new();
     let create = ["keys", "create", "--org", "acme", "--user", "bob"];
-    let wrong: [&[&str]; 21] = [
+    let wrong: [&[&str]; 26] = [
         &["--project", "x y"],
         &["--name", ""],
         &["--name", "a\u{1b}[31m"],
@@ -86,6 +97,11 @@ fn wrong_values_are_wrong_usage_that_names_the_flag() {
         &["--limit", "minute=1", "--limit", "minute=2"],
         &["--burst", "5", "--limit", "hour=5"],
         &["--burst", "0"],
+        &["--burst", "1000000001"],
+        &["--limit", "minute=1000000000001"],
+        &["--limit", "none", "--burst", "5"],
+        &["--fallback", "shut"],
+        &["--limit", "none", "--fallback", "open"],
         &["--tag", "a b"],
         &["--expires-in", "soon"],
         &["--expires-in", "0s"],

@@ -123,6 +123,9 @@ fn a_key_is_shown_without_what_it_is_verified_by() {
     let key = home.create(&["--user", "bob"]);
     let id = key["key_id"].as_str().unwrap();
     let mut shown = home.run(&["keys", "show", id, "--json"]).done().json();
+    let left = shown.as_object_mut().unwrap().remove("limits_left").unwrap();
+    let windows: Vec<_> = left.as_array().unwrap().iter().map(|left| left["window"].as_str().unwrap()).collect();
+    assert_eq!(windows, ["minute", "hour", "day", "burst"]);
     shown["key"] = key["key"].clone();
     assert_eq!(shown, key, "what is shown is what was made, but for the key itself");
     let lines = home.run(&["keys", "show", id]).done().stdout;

@@ -1,6 +1,6 @@
 //! `keygate organizations`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::Home;
 
@@ -48,7 +48,7 @@ fn the_document_is_the_organizations_record() {
     let record = |revision, max_keys| {
         json!({
             "organization_id": "acme", "revision": revision, "status": "active", "max_keys": max_keys,
-            "max_keys_per_user": null,
+            "max_keys_per_user": null, "limits": null, "user_limits": null, "key_limits": null,
         })
     };
     let made = home.run(&["organizations", "create", "acme", "--max-keys", "5", "--json"]).done();
@@ -59,8 +59,72 @@ fn the_document_is_the_organizations_record() {
 
     let shown = home.run(&["organizations", "show", "acme"]).done().stdout;
     let words: Vec<&str> = shown.split_whitespace().collect();
-    let expected = "organization acme status active most keys 5 most keys of a user 10, the default";
+    let expected = "organization acme status active most keys 5 most keys of a user 10, the default limits none \
+                    limits of a user none limits of a new key those of its tier, the default";
     assert_eq!(words.join(" "), expected, "{shown}");
+}
+
+/// The document of limits, of which all others are none.
+fn limits(said: &Value) -> Value {
+    let mut limits = json!({"per_minute": null, "per_hour": null, "per_day": null, "per_month": null, "burst": null});
+    limits.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
+    limits
+}
+
+#[test]
+fn limits_are_set_changed_and_taken_away() {
+    let home = Home::new();
+    let run = |command: &str| home.run(&command.split(' ').collect::<Vec<_>>());
+    let made = run("organizations create acme --limit minute=100 --limit month=5000 --burst 20 --fallback open \
+                    --user-limit day=9 --user-fallback local_share --key-limit hour=7 --json");
+    let made = made.done().json();
+    let of_all = limits(&json!({"per_minute": 100, "per_month": 5000, "burst": 20, "fallback": "open"}));
+    assert_eq!(made["limits"], of_all);
+    assert_eq!(made["user_limits"], limits(&json!({"per_day": 9, "fallback": "local_share"})));
+    assert_eq!(made["key_limits"], limits(&json!({"per_hour": 7})));
+    assert_eq!(run("organizations show acme --json").done().json(), made);
+    let shown = run("organizations show acme").done().stdout;
+    for words in [
+        "100 a minute, 5000 a month, bursts of 20; open while the store is not reached",
+        "9 a day; local share while the store is not reached",
+        "7 an hour",
+    ] {
+        assert!(shown.contains(words), "{words:?} is not in {shown}");
+    }
+    let made = home.create(&["--user", "bob"]);
+    assert_eq!(made["limits"], limits(&json!({"per_hour": 7})), "what the organization says of new keys");
+    let shown = home.run(&["keys", "show", made["key_id"].as_str().unwrap()]).done().stdout;
+    for words in ["7 of 7 left this hour", "9 of 9 left of the user this day", "100 of 100 left of the organization"] {
+        assert!(shown.contains(words), "{words:?} is not in {shown}");
+    }
+
+    // One kind at a time, and all of it.
+    let changed = run("organizations update acme --limit day=50 --max-keys 3 --json").done().json();
+    assert_eq!((&changed["limits"], &changed["max_keys"]), (&limits(&json!({"per_day": 50})), &json!(3)));
+    assert_eq!(changed["user_limits"], limits(&json!({"per_day": 9, "fallback": "local_share"})));
+    let changed = run("organizations update acme --user-limit none --key-limit none --json").done().json();
+    assert_eq!((&changed["user_limits"], &changed["key_limits"]), (&json!(null), &limits(&json!({}))));
+    assert_eq!(home.create(&["--user", "bob"])["limits"], limits(&json!({})));
+    let changed = run("organizations update acme --limit none --key-limit default --max-keys default --json");
+    let changed = changed.done().json();
+    for field in ["limits", "user_limits", "key_limits", "max_keys"] {
+        assert_eq!(changed[field], json!(null), "{field}");
+    }
+    assert_eq!(home.create(&["--user", "bob"])["limits"]["per_minute"], 1000);
+}
+
+#[test]
+fn one_that_nobody_set_up_can_be_changed() {
+    let home = Home::new();
+    let text = key(&home, "bob");
+    let run = home.run(&["organizations", "update", "acme", "--limit", "day=1"]).done();
+    assert!(run.stdout.contains("1 a day") && run.stderr.is_empty(), "{run:?}");
+    home.run_with(&text, &["keys", "verify", "--cost", "1"]).done();
+    home.run_with(&text, &["keys", "verify", "--cost", "1"])
+        .ended_with("The limit of 1 a day of the API key's organization");
+    let mistyped = home.run(&["organizations", "update", "acmee", "--limit", "day=1"]).done();
+    assert!(mistyped.stderr.contains("note: acmee has no keys"), "{mistyped:?}");
+    home.run(&["organizations", "update", "system", "--limit", "day=1"]).refused("system");
 }
 
 #[test]
@@ -108,7 +172,31 @@ fn wrong_values_are_wrong_usage() {
     home.run(&["organizations", "create", "a b"]).wrong_usage("a b");
     home.run(&["organizations", "suspend"]).wrong_usage("<ORG>");
     for number in ["-1", "many", "1000000000001"] {
-        home.run(&["organizations", "create", "acme", &format!("--max-keys={number}")]).wrong_usage("--max-keys");
+        for command in ["create", "update"] {
+            home.run(&["organizations", command, "acme", &format!("--max-keys={number}")]).wrong_usage("--max-keys");
+        }
     }
+    let wrong: [(&[&str], &str); 14] = [
+        (&["--limit", "second=1"], "--limit"),
+        (&["--limit", "minute=0"], "--limit"),
+        (&["--limit", "default"], "--limit"),
+        (&["--limit", "day=1", "--limit", "day=2"], "--limit names a window twice"),
+        (&["--limit", "none", "--burst", "1"], "--limit none stands alone"),
+        (&["--burst", "5"], "--burst needs --limit minute=N"),
+        (&["--user-limit", "day=5", "--user-burst", "5"], "--user-burst needs --user-limit minute=N"),
+        (&["--user-limit", "minute=5", "--user-burst", "1000000001"], "--user-burst"),
+        (&["--user-limit", "month=1000000000001"], "--user-limit"),
+        (&["--key-limit", "default", "--key-limit", "day=1"], "--key-limit default stands alone"),
+        (&["--key-burst", "0"], "--key-burst"),
+        (&["--key-fallback", "shut"], "--key-fallback"),
+        (&["--key-limit", "none", "--key-fallback", "open"], "--key-limit none stands alone"),
+        (&["--fallback", "open"], "--fallback needs --limit"),
+    ];
+    for (args, words) in wrong {
+        for command in ["create", "update"] {
+            home.run(&[&["organizations", command, "acme"], args].concat()).wrong_usage(words);
+        }
+    }
+    home.run(&["organizations", "update", "acme"]).wrong_usage("nothing is to change");
     assert!(!home.path("keygate.redb").exists());
 }

@@ -804,3 +804,32 @@ async fn servers_tell_each_other_of_changes() {
     one.end();
     other.end();
 }
+
+/// What a server was granted and did not use is there for others as soon as it has ended, and not when it has run out.
+#[test]
+fn what_is_held_of_limits_is_given_back_at_the_end() {
+    let home = Home::new();
+    let server = Server::start(&home, &["--drain-ms", "0"]);
+    let operator = operator_key(&home);
+    let asked = json!({"user_id": "bob", "limits": {"per_month": 100_000}});
+    let made = server.call("POST /v1/organizations/acme/keys", &operator, Some(&asked)).json();
+    let verify = json!({"key": made["key"], "cost": 10});
+    let mut used = 0;
+    // As long as it takes to be granted something beyond what is asked for.
+    let figure = |name: &str| -> u64 {
+        let figures = server.get("/metrics").body;
+        let line = figures.lines().find_map(|line| line.strip_prefix(&format!("keygate_limiter_{name} ")));
+        line.unwrap().parse().unwrap()
+    };
+    wait_until("holding some of a limit", || {
+        for _ in 0..20 {
+            assert_eq!(server.call("POST /v1/verify", &operator, Some(&verify)).json()["valid"], true);
+            used += 10;
+        }
+        figure("granted_total") - figure("returned_total") > used
+    });
+    server.end();
+    let id = made["key_id"].as_str().unwrap();
+    let shown = home.run(&["keys", "show", id, "--json"]).done().json();
+    assert_eq!(shown["limits_left"][0]["remaining"], 100_000 - used, "{shown}");
+}

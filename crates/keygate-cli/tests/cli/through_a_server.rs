@@ -50,7 +50,7 @@ impl Unlike {
         timeless(&text)
     }
 
-    /// A document in which a word stands for whoever made a key.
+    /// A document in which a word stands for whoever made a key, and one for how long a limit has no room.
     fn document(&self, text: &str) -> Value {
         fn made_by_somebody(value: &mut Value) {
             match value {
@@ -58,6 +58,9 @@ impl Unlike {
                 Value::Object(fields) => {
                     if let Some(maker) = fields.get_mut("created_by") {
                         *maker = json!("SOMEBODY");
+                    }
+                    if let Some(wait) = fields.get_mut("retry_after").filter(|wait| wait.is_u64()) {
+                        *wait = json!("SECONDS");
                     }
                 }
                 _ => {}
@@ -70,11 +73,15 @@ impl Unlike {
     }
 }
 
-/// The text with a word for each time: `2027-01-31T00:00:00.123Z`, `2027-01-31 00:00:00`.
+/// The text with a word for each time: `2027-01-31T00:00:00.123Z`, `2027-01-31 00:00:00`, and `00:00:00Z`.
 fn timeless(text: &str) -> String {
-    const FORM: &[u8] = b"0000-00-00 00:00:00";
+    without(&without(text, b"0000-00-00 00:00:00"), b"00:00:00Z")
+}
+
+/// The text with a word for each part of this form.
+fn without(text: &str, form: &[u8]) -> String {
     let is_time = |bytes: &[u8]| {
-        bytes.iter().zip(FORM).all(|(byte, form)| match form {
+        bytes.iter().zip(form).all(|(byte, form)| match form {
             b'0' => byte.is_ascii_digit(),
             b' ' => matches!(byte, b' ' | b'T'),
             form => byte == form,
@@ -82,9 +89,9 @@ fn timeless(text: &str) -> String {
     };
     let mut timeless = String::new();
     let mut rest = text;
-    while let Some(place) = rest.as_bytes().windows(FORM.len()).position(is_time) {
+    while let Some(place) = rest.as_bytes().windows(form.len()).position(is_time) {
         timeless += &format!("{}TIME", &rest[..place]);
-        rest = rest[place + FORM.len()..].trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
+        rest = rest[place + form.len()..].trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
     }
     timeless + rest
 }
@@ -117,7 +124,7 @@ fn every_command_answers_as_on_the_store() {
         "keys create --org acme --user bob --json",
         "keys create --org acme --user ci --project site --name nightly --description what-for --scope a:b --scope c:** \
          --permission deploy:* --grantable a:* --allow-ip 192.0.2.0/24 --allow-ip 2001:db8::1 --limit minute=60 --limit \
-         month=7 --burst 5 --tag team=web --tag x --environment prod --expires-in 30d --tier high --metadata \
+         month=7 --burst 5 --fallback open --tag team=web --tag x --environment prod --expires-in 30d --tier high --metadata \
          {\"b\":[1,0.1,null],\"a\":{\"é\":true}} --json",
         "keys create --org acme --user bob --no-scopes --limit none --expires-in never --json",
         "keys create --org acme --user bob --burst 7 --expires-in 12h --not-before 2020-01-01T00:00:00Z --json",
@@ -126,6 +133,7 @@ fn every_command_answers_as_on_the_store() {
         "keys create --org system --user root --permission keys:read --json",
         "keys create --org acme --user bob --expires-at 2001-01-31T00:00:00Z --json",
         "keys create --org acme --user bob --not-before 2088-01-01T00:00:00Z --expires-in 1d --json",
+        "keys create --org acme --user bob --limit day=9 --limit month=90 --fallback local_share --json",
         "keys show #1 --json",
         "keys show #0 --json",
         "keys list --org acme --json",
@@ -151,6 +159,13 @@ fn every_command_answers_as_on_the_store() {
         "<1 keys verify --environment prod --client-ip 192.0.2.9 --scope c:d:e --explain --json",
         "<1 keys verify --environment prod --client-ip 192.0.2.9",
         "<1 keys verify --environment prod --explain",
+        "<7 keys verify --cost 7 --json",
+        "<7 keys verify --cost 3 --json",
+        "<7 keys verify --cost 10",
+        "<7 keys verify --cost 10 --json",
+        "<7 keys verify --explain --cost 1 --json",
+        "<7 keys verify",
+        "keys show #7 --json",
         "keys verify --json mcp_dev_0",
         "keys verify --explain --json mcp_dev_0",
         "keys deactivate #0 --reason odd --json",
@@ -178,11 +193,22 @@ fn every_command_answers_as_on_the_store() {
         "organizations show globex --json",
         "organizations show globex",
         "organizations show initech --json",
+        "organizations create hooli --limit minute=9 --limit month=90 --burst 3 --user-limit day=5 --user-fallback open \
+         --key-limit hour=4 --key-fallback local_share --json",
+        "organizations create massive --key-limit none --limit none --json",
+        "organizations show hooli --json",
+        "organizations show hooli",
+        "organizations update hooli --limit day=7 --max-keys 4 --json",
+        "organizations update hooli --user-limit none --key-limit default --max-keys default --json",
+        "organizations update hooli --key-limit none",
+        "organizations update hooli --limit none --json",
+        "organizations update nobody --limit minute=2 --json",
+        "organizations update system --limit minute=2 --json",
         "organizations create system",
         "keys create --org globex --user bob --json",
         "keys create --org globex --user bob --json",
         "organizations suspend globex --json",
-        "<7 keys verify --json",
+        "<8 keys verify --json",
         "organizations suspend globex",
         "organizations resume globex --json",
         "organizations suspend system --json",
@@ -224,7 +250,8 @@ fn the_same_key_reads_the_same_to_the_byte() {
     let key = home.create(&["--user", "bob", "--metadata", r#"{"z":1.5,"a":[0.1,1e300,18446744073709551615]}"#]);
     home.create(&["--user", "ada", "--tier", "high", "--expires-in", "never", "--tag", "a=b"]);
     home.run(&["keys", "deactivate", key["key_id"].as_str().unwrap(), "--reason", "“odd”"]).done();
-    home.run(&["organizations", "create", "acme", "--max-keys", "7"]).done();
+    home.run(&["organizations", "create", "acme", "--max-keys", "7", "--limit", "day=1000", "--fallback", "open"])
+        .done();
     let reading = [
         &["keys", "show", key["key_id"].as_str().unwrap(), "--json"][..],
         &["keys", "show", key["key_id"].as_str().unwrap()],
@@ -234,7 +261,8 @@ fn the_same_key_reads_the_same_to_the_byte() {
         &["organizations", "show", "acme", "--json"],
         &["organizations", "show", "acme"],
     ];
-    let read = |home: &Home| reading.map(|args| home.run(args).done().stdout);
+    // When a limit is there again is another time with each look.
+    let read = |home: &Home| reading.map(|args| timeless(&home.run(args).done().stdout));
     let served = read(&home);
     drop((server, deployment));
     let store = format!("file:{}", Path::new(&path).display());
@@ -284,6 +312,26 @@ fn an_admin_key_that_is_refused_is_told_of_and_not_shown() {
     let text = foreign["key"].as_str().unwrap();
     let verdict = home(&writer).run_with(text, &["keys", "verify", "--json"]).ended_with("invalid_key").json();
     assert_eq!(verdict["key_id"], json!(null));
+}
+
+#[test]
+fn an_admin_key_that_is_held_to_its_limits_is_told_of() {
+    let deployment = Deployment::new();
+    let server = deployment.serve();
+    let reader = deployment.tenant("acme", &["keys:read"], &[]);
+    let limit = ["organizations", "update", "acme", "--limit", "month=2"];
+    deployment.home(&server.url()).run(&limit).done();
+    let home = Home::new().with("KEYGATE_SERVER", &server.url()).with("KEYGATE_ADMIN_KEY", &reader);
+    let list = ["keys", "list", "--org", "acme", "--json"];
+    for _ in 0..2 {
+        home.run(&list).done();
+    }
+    let sent = server.requests();
+    home.run(&list).refused(
+        "the admin key (KEYGATE_ADMIN_KEY) is held to its limits: The limit of 2 a month of the API key's organization is \
+         used up",
+    );
+    assert_eq!(server.requests(), sent + 1, "until when is too long to wait for");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use keygate::check::Check;
+use serde_json::{Value, json};
 
 use crate::support::Home;
 
@@ -83,7 +84,8 @@ fn an_explanation_tells_of_every_check() {
     let checks = verdict["checks"].as_array().unwrap();
     let failed: Vec<_> = checks.iter().filter(|check| check["verdict"] == "failed").collect();
     let names: Vec<_> = failed.iter().map(|check| check["check"].as_str().unwrap()).collect();
-    assert_eq!((checks.len(), names), (13, vec!["environment", "client_address", "scopes"]), "{verdict}");
+    let expected = (Check::ALL.len(), vec!["environment", "client_address", "scopes"]);
+    assert_eq!((checks.len(), names), expected, "{verdict}");
     assert!(checks.iter().all(|check| (check["verdict"] == "failed") == check["remedy"].is_string()), "{verdict}");
 
     let run = home.run_with(text, &explain).ended_with("environment_mismatch");
@@ -116,6 +118,45 @@ fn every_check_of_a_request_is_made() {
     home.run_with(&prod, &["keys", "verify"]).ended_with("environment_mismatch");
     home.run_with(&prod, &["keys", "verify", "--environment", "prod"]).done();
     home.run_with(&prod, &["keys", "verify", "--client-ip", "somewhere"]).wrong_usage("--client-ip");
+}
+
+/// How much is left of each limit.
+fn remaining(document: &Value) -> Vec<u64> {
+    let left = document["limits_left"].as_array().unwrap_or_else(|| panic!("{document}"));
+    left.iter().map(|left| left["remaining"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn it_takes_what_it_is_told_to_of_the_limits_and_nothing_else() {
+    let home = Home::new();
+    let made = home.create(&["--user", "bob", "--limit", "day=10", "--limit", "month=100"]);
+    let (id, text) = (made["key_id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    let verify = |args: &[&str]| home.run_with(text, &[&["keys", "verify", "--json"], args].concat());
+    let shown = || remaining(&home.run(&["keys", "show", id, "--json"]).done().json());
+    for args in [&[][..], &["--cost", "0"], &["--explain"], &["--explain", "--cost", "9"]] {
+        let verdict = verify(args).done().json();
+        let level = &verdict["limits_left"][0];
+        assert_eq!((&level["level"], &level["window"], &level["limit"]), (&json!("key"), &json!("day"), &json!(10)));
+        assert_eq!((remaining(&verdict), shown()), (vec![10, 100], vec![10, 100]), "{args:?}");
+    }
+    assert_eq!(remaining(&verify(&["--cost", "9"]).done().json()), [1, 91]);
+    assert_eq!(shown(), [1, 91], "and all that was not used is there for others");
+
+    let refused = verify(&["--cost", "2"]).ended_with("rate_limit_exceeded: The limit of 10 a day").json();
+    assert_eq!((&refused["violated-policies"], &refused["key_id"]), (&json!(["day"]), &made["key_id"]), "{refused}");
+    assert!(refused["retry_after"].as_u64().unwrap() > 0, "{refused}");
+    let explained = verify(&["--explain", "--cost", "2"]).ended_with("rate_limit_exceeded").json();
+    let last = explained["checks"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["check"], &last["verdict"]), (&json!("limits"), &json!("failed")), "{explained}");
+    let never = verify(&["--cost", "11"]).ended_with("it is never let in").json();
+    assert_eq!(never.get("retry_after"), None, "{never}");
+    verify(&["--cost", "1"]).done();
+    assert_eq!(shown(), [0, 90]);
+    let told = home.run_with(text, &["keys", "verify"]).done().stdout;
+    assert!(told.contains("0 of 10 left this day, until ") && told.contains("90 of 100 left this month"), "{told}");
+    for wrong in ["-1", "1.5", "1000001", "x"] {
+        home.run_with(text, &["keys", "verify", &format!("--cost={wrong}")]).wrong_usage("--cost");
+    }
 }
 
 #[test]

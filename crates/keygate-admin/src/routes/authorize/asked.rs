@@ -122,8 +122,8 @@ impl<'a> Values<'a> {
             context = context.in_environment(environment);
         }
         if let Some(cost) = self.of("cost") {
-            // Charged once limits are enforced; what could not be charged then is refused now.
-            cost.parse::<Cost>().map_err(|error| wrong("cost", &error))?;
+            let Cost(cost) = cost.parse().map_err(|error| wrong("cost", &error))?;
+            context = context.costing(cost.into());
         }
         match self.of("nginx") {
             None | Some("0" | "1") => Ok(context),
@@ -153,6 +153,7 @@ mod tests {
         assert_eq!(*context.permissions, [Scope::new("keys:*").unwrap()]);
         let plain = RequestContext::new().in_environment(Environment::new("prod").unwrap());
         assert_eq!(context.environment, plain.environment);
+        assert_eq!(context.cost, 3);
         assert!(asked.for_nginx);
 
         for query in ["", "&", "nginx=0", "nginx=0&"] {

@@ -18,6 +18,7 @@ use keygate_core::context::{Admission, RequestContext};
 use keygate_core::denial::{Denial, DenialReason};
 use keygate_core::manager::Attempt;
 use keygate_http::gate::Verdict;
+use keygate_http::rate_limit::{self, RATE_LIMIT, RATE_LIMIT_POLICY};
 use keygate_tower::api_key::HttpGate;
 use keygate_tower::{ProblemRejection, Reject};
 use utoipa_axum::router::OpenApiRouter;
@@ -26,6 +27,7 @@ use utoipa_axum::routes;
 use self::asked::Asked;
 use crate::middleware::access_log;
 use crate::problem::Problem;
+use crate::schema::LimitProblemShape;
 
 const KEY_ID: HeaderName = HeaderName::from_static("x-keygate-key-id");
 const ORGANIZATION: HeaderName = HeaderName::from_static("x-keygate-organization");
@@ -69,9 +71,9 @@ struct Authorizer {
 ///
 /// For the forward-auth of nginx (`auth_request`), Caddy, Traefik and Envoy: a proxy asks, before it passes a request on,
 /// with the credentials of that request, in `Authorization: Bearer` or `X-API-Key`. The key is the one of the *client*,
-/// and needs no permission of its own. The decision, its status and its body are those of keygate's own layers. An
-/// answer of 200 has no body, and tells whose key it is in headers, with which the proxy must overwrite whatever headers
-/// of these names the client sent.
+/// and needs no permission of its own. The decision, its status and its body are those of keygate's own layers, and its
+/// limits are charged as by those. An answer of 200 has no body, and tells whose key it is in headers, with which the proxy
+/// must overwrite whatever headers of these names the client sent.
 ///
 /// The method is not looked at: every method gets the same answer. The client's address, for keys bound to networks, is
 /// read from the forwarding headers of trusted proxies. The query must be the proxy's own and never the client's:
@@ -86,8 +88,8 @@ struct Authorizer {
         ("permission" = Option<String>, Query, description = "The key's permissions must cover this one."),
         ("environment" = Option<String>, Query, description = "The environment the key must be for. The server's own if \
             there is none."),
-        ("cost" = Option<u32>, Query, minimum = 0, maximum = 1_000_000, description = "What the request costs. Checked \
-            for its form, and charged once limits are enforced."),
+        ("cost" = Option<u32>, Query, minimum = 0, maximum = 1_000_000, description = "How much of the key's limits the \
+            request takes: 1 if there is none. 0 takes nothing, and no limit refuses it."),
         ("nginx" = Option<u8>, Query, minimum = 0, maximum = 1, description = "1 for nginx, whose `auth_request` knows \
             the statuses 200, 401 and 403 alone: every other becomes 403, and what it was is in `X-Keygate-Status`."),
     ),
@@ -98,6 +100,10 @@ struct Authorizer {
             ("X-Keygate-User" = String, description = "Its owner."),
             ("X-Keygate-Scopes" = String, description = "Its scopes with a space between them, all of them and as they \
                 were granted: with wildcards. Up to 16 kB."),
+            ("RateLimit-Policy" = String, description = "Which limits it has, if any: \
+                `\"minute\";q=1000;w=60, \"organization-day\";q=100000;w=86400`."),
+            ("RateLimit" = String, description = "What is left of the one of which least is left, and in how many \
+                seconds all of it is there again: `\"minute\";r=412;t=17`."),
         )),
         (status = 400, description = "The request has more than one credential: `multiple_credentials`.",
             body = Problem, content_type = "application/problem+json",
@@ -117,9 +123,15 @@ struct Authorizer {
             )),
         (status = 422, description = "The proxy is misconfigured, and asks for what cannot be: `invalid_field`.",
             body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "A limit of the key is used up: `rate_limit_exceeded`.",
-            body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "In how many seconds to try again."))),
+        (status = 429, description = "A limit of the key, its user, its project or its organization has no room: \
+            `rate_limit_exceeded`. Nothing is charged.",
+            body = LimitProblemShape, content_type = "application/problem+json",
+            headers(
+                ("Retry-After" = u64, description = "In how many seconds to try again. It is not there where the request \
+                    costs more than a limit, and so is never let in."),
+                ("RateLimit-Policy" = String, description = "Which limits the key has."),
+                ("RateLimit" = String, description = "Those that have no room."),
+            )),
         (status = 503, description = "The store cannot be asked at the moment (`store_unavailable`), or too much is asked \
             at once (`busy`).", body = Problem, content_type = "application/problem+json",
             headers(("Retry-After" = u64, description = "In how many seconds to try again."))),
@@ -216,13 +228,25 @@ fn admitted(admission: &Admission) -> Option<Response> {
     }
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
-    headers.reserve(6);
+    headers.reserve(8);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(KEY_ID, HeaderValue::try_from(admission.id.to_string()).ok()?);
     headers.insert(ORGANIZATION, HeaderValue::from_str(admission.organization.as_str()).ok()?);
     headers.insert(USER, HeaderValue::from_str(admission.user.as_str()).ok()?);
     headers.insert(SCOPES, HeaderValue::try_from(scopes).ok()?);
+    tell_limits(headers, admission);
     Some(response)
+}
+
+/// What the layers tell of limits, which a proxy may pass on to its client. It is left out where it cannot be told.
+fn tell_limits(headers: &mut HeaderMap, admission: &Admission) {
+    let Some(policy) = admission.policies(rate_limit::policies) else { return };
+    let Some(tightest) = admission.tightest_limit() else { return };
+    for (name, field) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, rate_limit::standing(&tightest))] {
+        if let Ok(field) = HeaderValue::from_maybe_shared(field) {
+            headers.insert(HeaderName::from_static(name), field);
+        }
+    }
 }
 
 /// A request that would go on without saying whose it is does not go on.

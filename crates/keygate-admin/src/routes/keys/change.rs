@@ -5,13 +5,12 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use keygate_core::actor::ManagementPermission;
 use keygate_core::key::KeyId;
-use keygate_core::limits::Limits;
 use keygate_core::manager::KeyUpdate;
 use keygate_core::names::{Description, KeyName, Tag};
 use keygate_core::network::CidrSet;
-use keygate_core::record::{Metadata, RotationSchedule};
+use keygate_core::record::{Key, Metadata, RotationSchedule};
 use keygate_core::scope::ScopeSet;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -22,9 +21,11 @@ use crate::body::{Json, Path};
 use crate::caller::Caller;
 use crate::etag::{IfMatch, IfMatchHeader, Tagged};
 use crate::fields::{Object, Time, given, named};
+use crate::left::{Left, left_of};
+use crate::limits::NewLimits;
 use crate::problem::Problem;
 use crate::routes::guarded;
-use crate::schema::{KeyIdShape, KeyShape, NetworkShape, NewLimitsShape, NewRotationShape, ScopeShape, TagShape};
+use crate::schema::{KeyIdShape, KeyShape, NetworkShape, NewRotationShape, ScopeShape, ShownKeyShape, TagShape};
 
 pub(super) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new()
@@ -58,10 +59,10 @@ struct Asked {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<ScopeShape>, required = false, max_items = 64)]
     scopes: Option<ScopeSet>,
-    /// How much may be asked of it.
+    /// How much may be asked of it from now on.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = NewLimitsShape, required = false)]
-    limits: Option<Object<Limits>>,
+    #[schema(value_type = NewLimits, required = false)]
+    limits: Option<Object<NewLimits>>,
     /// Networks it may be used from, all of them; empty is anywhere.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<NetworkShape>, required = false, max_items = 64)]
@@ -92,7 +93,7 @@ impl Asked {
         update.tags = self.tags;
         update.permissions = self.permissions;
         update.scopes = self.scopes;
-        update.limits = self.limits.map(|Object(limits)| limits);
+        update.limits = self.limits.map(|Object(limits)| limits.into());
         update.allowed_ips = self.allowed_ips;
         update.expiry = expiry(self.expires_in_days, self.expires_at)?;
         update.metadata = self.metadata;
@@ -101,15 +102,27 @@ impl Asked {
     }
 }
 
+/// A key, and what is left of its limits.
+#[derive(Debug, Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    key: Key,
+    limits_left: Vec<Left>,
+}
+
 /// Show a key
+///
+/// With what is left of its limits, and of those it shares with its user, its project and its organization. To look takes
+/// nothing of them.
 #[utoipa::path(
     get, path = "/v1/keys/{key_id}", tag = "keys", operation_id = "showKey",
     params(("key_id" = KeyIdShape, Path, description = "The key's id.")),
-    responses((status = 200, description = "The key.", body = KeyShape, headers(("ETag" = String, description = "Its revision.")))),
+    responses((status = 200, description = "The key.", body = ShownKeyShape, headers(("ETag" = String, description = "Its revision.")))),
 )]
 async fn show(StateOf(state): StateOf<State>, caller: Caller, Path(id): Path<KeyId>) -> Result<Response, Problem> {
     let key = state.manager().get(&caller.actor, id).await?;
-    Ok(Tagged { revision: key.revision, body: key }.into_response())
+    let limits_left = left_of(&state.manager().limits_left_of(&key).await?);
+    Ok(Tagged { revision: key.revision, body: Shown { key, limits_left } }.into_response())
 }
 
 /// Change a key

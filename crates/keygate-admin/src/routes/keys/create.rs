@@ -4,7 +4,6 @@ use axum::extract::State as StateOf;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use keygate_core::actor::ManagementPermission;
-use keygate_core::limits::Limits;
 use keygate_core::manager::{CreatedOnce, NewKey};
 use keygate_core::names::{Description, Environment, KeyName, OrganizationId, ProjectId, Tag, UserId};
 use keygate_core::network::CidrSet;
@@ -22,12 +21,13 @@ use crate::caller::Caller;
 use crate::etag::Tagged;
 use crate::fields::{Object, Time, Word, named};
 use crate::idempotency::{Idempotency, IdempotencyHeader, replayed};
+use crate::limits::NewLimits;
 use crate::location::Mount;
 use crate::problem::Problem;
 use crate::routes::guarded;
 use crate::schema::{
-    CreatedKeyShape, EnvironmentShape, NetworkShape, NewLimitsShape, NewRotationShape, OrganizationIdShape,
-    ProjectIdShape, ScopeShape, SecurityTierShape, TagShape, UserIdShape,
+    CreatedKeyShape, EnvironmentShape, NetworkShape, NewRotationShape, OrganizationIdShape, ProjectIdShape, ScopeShape,
+    SecurityTierShape, TagShape, UserIdShape,
 };
 
 pub(super) fn routes() -> OpenApiRouter<State> {
@@ -60,10 +60,10 @@ struct Asked {
     /// What its holder may hand on to keys of their own making. Nothing by default; everything for an operator's key.
     #[schema(value_type = Option<Vec<ScopeShape>>, max_items = 64)]
     grantable: Option<ScopeSet>,
-    /// How much may be asked of it. The limits of its security tier by default, and none for a key that may verify
-    /// others; `{}` is without limit.
-    #[schema(value_type = Option<NewLimitsShape>)]
-    limits: Option<Object<Limits>>,
+    /// How much may be asked of it. By default what its organization says of new keys (`key_limits`), or else the limits of
+    /// its security tier, and none for a key that may verify others; `{}` is without limit.
+    #[schema(value_type = Option<NewLimits>)]
+    limits: Option<Object<NewLimits>>,
     /// Networks it may be used from. Anywhere by default, and for an empty list.
     #[schema(value_type = Option<Vec<NetworkShape>>, max_items = 64)]
     allowed_ips: Option<CidrSet>,
@@ -106,7 +106,7 @@ impl Asked {
             new.grantable = self.grantable.unwrap_or_default();
         }
         new.scopes = self.scopes;
-        new.limits = self.limits.map(|Object(limits)| limits);
+        new.limits = self.limits.map(|Object(limits)| limits.into());
         new.allowed_ips = self.allowed_ips.unwrap_or_default();
         new.environment = self.environment;
         new.expiry = expiry(self.expires_in_days, self.expires_at)?.unwrap_or(new.expiry);

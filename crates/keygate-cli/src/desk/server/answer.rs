@@ -108,6 +108,9 @@ impl Answer {
             StatusCode::FORBIDDEN if reason != "not_grantable" => {
                 format!("the admin key (KEYGATE_ADMIN_KEY) may not do this: {said}")
             }
+            StatusCode::TOO_MANY_REQUESTS => {
+                format!("the admin key (KEYGATE_ADMIN_KEY) is held to its limits: {said}")
+            }
             _ => said,
         };
         let not_done = NotDone::new(sentence);

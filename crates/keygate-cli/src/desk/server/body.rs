@@ -97,15 +97,16 @@ pub(super) struct Verification<'a> {
     permission: Option<&'a Scope>,
     #[serde(skip_serializing_if = "Option::is_none")]
     client_ip: Option<IpAddr>,
+    cost: u32,
     explain: bool,
 }
 
 impl<'a> Verification<'a> {
     /// Of this text, in this environment.
     pub(super) fn of(key: &'a str, question: &'a Question, environment: Option<Environment>) -> Self {
-        let Question { scope, permission, client_ip, explain } = question;
+        let Question { scope, permission, client_ip, cost, explain } = question;
         let (scope, permission) = (scope.as_ref(), permission.as_ref());
-        Self { key, environment, scope, permission, client_ip: *client_ip, explain: *explain }
+        Self { key, environment, scope, permission, client_ip: *client_ip, cost: *cost, explain: *explain }
     }
 }
 
@@ -117,15 +118,24 @@ pub(super) struct NewOrganization<'a> {
     max_keys: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_keys_per_user: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<Limits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_limits: Option<Limits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_limits: Option<Limits>,
 }
 
 impl<'a> NewOrganization<'a> {
-    /// With these quotas.
+    /// With these quotas and limits.
     pub(super) fn of(organization_id: &'a OrganizationId, settings: &OrganizationUpdate) -> Self {
         Self {
             organization_id,
             max_keys: settings.max_keys.flatten(),
             max_keys_per_user: settings.max_keys_per_user.flatten(),
+            limits: settings.limits.flatten(),
+            user_limits: settings.user_limits.flatten(),
+            key_limits: settings.key_limits.flatten(),
         }
     }
 }
@@ -139,12 +149,18 @@ pub(super) struct OrganizationChange {
     max_keys: Option<Option<u64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_keys_per_user: Option<Option<u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<Option<Limits>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_limits: Option<Option<Limits>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_limits: Option<Option<Limits>>,
 }
 
 impl OrganizationChange {
     /// Of this update.
     pub(super) fn of(update: &OrganizationUpdate) -> Self {
-        let OrganizationUpdate { status, max_keys, max_keys_per_user, .. } = update;
-        Self { status: *status, max_keys: *max_keys, max_keys_per_user: *max_keys_per_user }
+        let OrganizationUpdate { status, max_keys, max_keys_per_user, limits, user_limits, key_limits, .. } = *update;
+        Self { status, max_keys, max_keys_per_user, limits, user_limits, key_limits }
     }
 }

@@ -33,7 +33,7 @@ pub(crate) use self::address::is_clear_text_allowed;
 use self::link::{Call, Link};
 use super::place::Setting;
 use super::verdict::{CheckLine, Refusal};
-use super::{NotDone, Pace, Question, Verdict, Wait};
+use super::{NotDone, Pace, Question, ShownKey, Verdict, Wait};
 use crate::args::SettingArgs;
 use crate::failure::Failure;
 
@@ -104,7 +104,7 @@ impl ServerDesk {
         Ok(page)
     }
 
-    pub(super) async fn get(&self, id: KeyId) -> Result<Key, NotDone> {
+    pub(super) async fn show(&self, id: KeyId) -> Result<ShownKey, NotDone> {
         self.link.send(&Call::new(Method::GET, &["keys", &id.to_string()])).await?.read()
     }
 

@@ -1,38 +1,36 @@
 //! Verification, for services that do not run keygate themselves.
 
-use std::borrow::Cow;
+mod verdict;
+
 use std::fmt;
 use std::net::IpAddr;
 
 use axum::extract::{DefaultBodyLimit, State as StateOf};
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, Utc};
 use keygate_core::actor::ManagementPermission;
-use keygate_core::context::RequestContext;
+use keygate_core::context::{Admission, RequestContext};
 use keygate_core::denial::{Denial, DenialReason};
-use keygate_core::key::KeyId;
-use keygate_core::manager::CheckReport;
-use keygate_core::names::{Environment, KeyName, OrganizationId, ProjectId, Tag, UserId};
-use keygate_core::record::{Key, Metadata};
-use keygate_core::scope::{Scope, ScopeSet};
+use keygate_core::manager::{ApiKeyManager, ManageError};
+use keygate_core::names::Environment;
+use keygate_core::scope::Scope;
 use keygate_http::answer::Realm;
 use keygate_http::gate;
 use keygate_tower::{ProblemRejection, Reject};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
+use self::verdict::{Invalid, Valid, Verdict};
 use super::guarded;
 use crate::admin::State;
 use crate::body::Json;
 use crate::caller::Caller;
 use crate::cost::Cost;
+use crate::left::{Left, left_of};
 use crate::problem::Problem;
-use crate::schema::{
-    EnvironmentShape, KeyIdShape, OrganizationIdShape, ProjectIdShape, ScopeShape, TagShape, UserIdShape,
-};
+use crate::schema::{EnvironmentShape, ScopeShape};
 
 /// The largest body, in bytes: several times what the longest of all fields have together.
 const MAX_BODY: usize = 16 * 1024;
@@ -66,8 +64,8 @@ struct Verification {
     /// Which part of the service it is being used on, in printable ASCII. Checked for its form; usage will be counted by it.
     #[schema(value_type = Option<String>, example = "GET /reports", min_length = 1, max_length = 256)]
     endpoint: Option<Endpoint>,
-    /// What the request costs. Checked for its form; charged once limits are enforced.
-    #[schema(value_type = Option<u32>, minimum = 0, maximum = 1_000_000)]
+    /// How much of the key's limits the request takes. 0 takes nothing, and no limit refuses it.
+    #[schema(value_type = Option<u32>, minimum = 0, maximum = 1_000_000, default = 1)]
     cost: Option<Cost>,
     /// Whether to say what came of every check. Nothing is charged then.
     #[serde(default)]
@@ -102,123 +100,13 @@ impl TryFrom<String> for Endpoint {
     }
 }
 
-/// What was decided.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-#[schema(as = Verdict)]
-enum Verdict<'a> {
-    /// The key may be used.
-    Valid(Box<Valid<'a>>),
-    /// It may not.
-    Invalid(Invalid),
-}
-
-/// The key may be used, and this is whose it is.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ValidKey)]
-struct Valid<'a> {
-    /// Whether the key may be used: true.
-    valid: bool,
-    /// Its id.
-    #[schema(value_type = KeyIdShape)]
-    key_id: KeyId,
-    /// The organization it belongs to.
-    #[schema(value_type = OrganizationIdShape)]
-    organization_id: &'a OrganizationId,
-    /// Its owner.
-    #[schema(value_type = UserIdShape)]
-    user_id: &'a UserId,
-    /// The project it is for, if for one.
-    #[schema(value_type = Option<ProjectIdShape>, required)]
-    project_id: Option<&'a ProjectId>,
-    /// What people call it.
-    #[schema(value_type = String)]
-    name: &'a KeyName,
-    /// What it may be used on.
-    #[schema(value_type = Vec<ScopeShape>)]
-    scopes: &'a ScopeSet,
-    /// What its holder may do.
-    #[schema(value_type = Vec<ScopeShape>)]
-    permissions: &'a ScopeSet,
-    /// Where it may be used.
-    #[schema(value_type = EnvironmentShape)]
-    environment: Environment,
-    /// When it ends; null is never.
-    #[schema(required)]
-    expires_at: Option<DateTime<Utc>>,
-    /// Words it is found by.
-    #[schema(value_type = Vec<TagShape>)]
-    tags: &'a [Tag],
-    /// The user's own fields.
-    #[schema(value_type = Object)]
-    metadata: &'a Metadata,
-    /// Every check in its order, with `explain`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<CheckShape>>)]
-    checks: Option<Vec<CheckReport>>,
-}
-
-/// The key may not be used.
-#[derive(Serialize, ToSchema)]
-#[schema(as = InvalidKey)]
-struct Invalid {
-    /// Whether the key may be used: false.
-    valid: bool,
-    /// The stable word for why not, as requests with the key are refused with.
-    #[schema(value_type = String, example = "key_expired")]
-    reason: DenialReason,
-    /// Why not, in a sentence for the key's holder.
-    #[schema(value_type = String, example = "The API key has expired.")]
-    detail: Cow<'static, str>,
-    /// Every check in its order, with `explain`. The first that failed gives the reason.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<CheckShape>>)]
-    checks: Option<Vec<CheckReport>>,
-}
-
-/// What came of one check.
-#[derive(Serialize, ToSchema)]
-#[schema(as = CheckReport)]
-struct CheckShape {
-    /// Which: `format`, `tag`, `secret`, `tenant`, `organization`, `project`, `status`, `not_before`, `expiry`,
-    /// `environment`, `client_address`, `scopes`, `permissions`.
-    #[schema(example = "expiry")]
-    check: String,
-    /// `passed`, `failed`, or `not_reached` where the text is not known to be a key that the caller may know of.
-    #[schema(example = "failed")]
-    verdict: String,
-    /// The reason a request is denied for, where it failed.
-    #[schema(example = "key_expired")]
-    reason: Option<String>,
-    /// What was compared with what.
-    detail: Option<String>,
-    /// What would mend it.
-    remedy: Option<String>,
-}
-
-impl<'a> Valid<'a> {
-    fn new(key: &'a Key, checks: Option<Vec<CheckReport>>) -> Self {
-        Self {
-            valid: true,
-            key_id: key.id,
-            organization_id: &key.organization,
-            user_id: &key.user,
-            project_id: key.project.as_ref(),
-            name: &key.name,
-            scopes: &key.scopes,
-            permissions: &key.permissions,
-            environment: key.environment,
-            expires_at: key.expires_at,
-            tags: &key.tags,
-            metadata: &key.metadata,
-            checks,
-        }
-    }
-}
-
 impl Verification {
+    fn cost(&self) -> Cost {
+        self.cost.unwrap_or(Cost(1))
+    }
+
     fn context(&self) -> RequestContext {
-        let mut context = RequestContext::new();
+        let mut context = RequestContext::new().costing(self.cost().0.into());
         context.client_address = self.client_ip;
         if let Some(environment) = self.environment {
             context = context.in_environment(environment);
@@ -243,6 +131,10 @@ impl Verification {
 /// A tenant's key verifies the keys of its own organization; every other is `invalid_key` to it, like one that does not
 /// exist. An operator's verifies all.
 ///
+/// A valid key is charged `cost`, as it is for a request that a layer lets in, and the answer says what its limits have left
+/// then. Where one of them has no room the key is refused with `rate_limit_exceeded`, and nothing is charged. With a cost of
+/// 0 nothing is taken, and the answer says what is left.
+///
 /// With `explain`, every check is run to its end, and `checks` says of each what was compared and what would mend it: for
 /// whoever keeps the keys, and not for who presented one. The decision is the same, and nothing is charged.
 #[utoipa::path(
@@ -265,18 +157,24 @@ async fn verify(
         (manager.verify(&caller.actor, &verification.key.0, &context).await, None)
     };
     state.metrics().verification(decision.as_ref().err().map(Denial::reason));
-    let (endpoint, cost) = (verification.endpoint.is_some(), verification.cost.map(|cost| cost.0));
+    let (endpoint, cost) = (verification.endpoint.is_some(), verification.cost().0);
     tracing::debug!(by = %caller.admission.id, endpoint, cost, valid = decision.is_ok(), "a key was verified");
     Ok(match &decision {
-        Ok(admission) => answer(&Verdict::Valid(Box::new(Valid::new(admission.key(), checks)))),
+        Ok(admission) => {
+            let limits_left = left(manager, admission).await?;
+            answer(&Verdict::Valid(Box::new(Valid::new(admission.key(), limits_left, checks))))
+        }
         Err(denial) if denial.reason() == DenialReason::StoreUnavailable => undecided(denial),
-        Err(denial) => answer(&Verdict::Invalid(Invalid {
-            valid: false,
-            reason: denial.reason(),
-            detail: denial.detail(),
-            checks,
-        })),
+        Err(denial) => answer(&Verdict::Invalid(Invalid::new(denial, checks))),
     })
+}
+
+/// What is left of the key's limits. Where something was charged it is known here; where nothing was, the store is asked.
+async fn left(manager: &ApiKeyManager, admission: &Admission) -> Result<Vec<Left>, ManageError> {
+    if admission.cost() > 0 {
+        return Ok(left_of(&admission.limits()));
+    }
+    Ok(left_of(&manager.limits_left_of(admission.key()).await?))
 }
 
 fn answer(verdict: &Verdict<'_>) -> Response {

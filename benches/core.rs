@@ -11,9 +11,13 @@ use std::task::{Context, Poll, Waker};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use hmac::{Hmac, KeyInit, Mac};
 use keygate::actor::{Actor, Operator};
+use keygate::clock::Tick;
 use keygate::context::RequestContext;
 use keygate::denial::DenialReason;
 use keygate::key::KeyId;
+use keygate::limiter::call::MAX_TOKENS;
+use keygate::limiter::slot::Slot;
+use keygate::limits::{Limits, MAX_LIMIT};
 use keygate::manager::{ApiKeyManager, Attempt, CreatedKey, NewKey};
 use keygate::names::PrincipalId;
 use keygate::network::{Cidr, CidrSet};
@@ -43,11 +47,24 @@ fn operator() -> Actor {
     Operator::named(PrincipalId::new("bench").unwrap()).into()
 }
 
-/// A key of the usual kind, for a user of its own.
+/// A key of the usual kind, for a user of its own, that nothing limits.
 fn new_key(nth: usize) -> NewKey {
     let mut new = NewKey::new("acme".parse().unwrap(), format!("user-{nth}").parse().unwrap());
     new.scopes = Some(ScopeSet::parse(["files:read", "files:write", "tools:*"]).unwrap());
     new.allowed_ips = CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap();
+    new.limits = Some(Limits::UNLIMITED);
+    new
+}
+
+/// The same with limits in three windows that are never reached.
+fn limited_key(nth: usize) -> NewKey {
+    let mut new = new_key(nth);
+    new.limits = Some(Limits {
+        per_minute: Some(MAX_LIMIT),
+        per_hour: Some(MAX_LIMIT),
+        per_day: Some(MAX_LIMIT),
+        ..Limits::UNLIMITED
+    });
     new
 }
 
@@ -61,6 +78,10 @@ fn manager(store: FaultyStore, retired: usize, capacity: usize) -> ApiKeyManager
 }
 
 fn deployment(keys: usize, retired: usize, capacity: usize) -> Deployment {
+    deployment_of(new_key, keys, retired, capacity)
+}
+
+fn deployment_of(new_key: fn(usize) -> NewKey, keys: usize, retired: usize, capacity: usize) -> Deployment {
     let store = FaultyStore::new(MemoryStore::new());
     let manager = manager(store.clone(), retired, capacity);
     let keys = ready(manager.create_many(&operator(), (0..keys).map(new_key).collect()));
@@ -100,6 +121,39 @@ fn validate(c: &mut Criterion) {
         });
         assert_eq!(store.calls().total(), 0, "a hit costs no I/O");
     }
+    for keys in [1, 1_000] {
+        let Deployment { manager, keys, .. } = deployment_of(limited_key, keys, 0, 2 * keys + 100);
+        let context = context();
+        // Once for the first token, and once for so many that no more are asked for here.
+        for key in &keys {
+            for cost in [1, 1_000_000_000] {
+                ready(manager.validate(key.text.expose(), &context.clone().costing(cost))).unwrap();
+            }
+            std::thread::sleep(std::time::Duration::from_micros(100));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        for key in &keys {
+            ready(manager.validate(key.text.expose(), &context.clone().costing(1_000_000_000))).unwrap();
+        }
+        let mut turn = keys.iter().cycle();
+        group.bench_function(format!("hit with limits, {} keys", keys.len()), |b| {
+            b.iter(|| {
+                let text = turn.next().unwrap().text.expose();
+                match manager.attempt(black_box(text.as_bytes()), &context) {
+                    Attempt::Decided(Ok(admission)) => admission,
+                    // A minute turns now and then.
+                    Attempt::Pending(pending) => ready(pending.resolve()).unwrap(),
+                    other => panic!("a key that is kept is let in: {other:?}"),
+                }
+            });
+        });
+    }
+    group.bench_function("a token out of a lease", |b| {
+        let slot = Slot::new();
+        slot.fill(MAX_TOKENS, Tick::FOREVER);
+        let now = Tick::now();
+        b.iter(|| slot.take(black_box(1), now).unwrap());
+    });
     for keys in [1, 10_000] {
         let Deployment { manager, keys, .. } = deployment(keys, 0, 0);
         let (context, mut turn) = (context(), keys.iter().cycle());

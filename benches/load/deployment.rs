@@ -7,6 +7,7 @@ use std::time::Duration;
 use keygate::actor::{Actor, Operator};
 use keygate::coherence::Coherence;
 use keygate::context::RequestContext;
+use keygate::limits::Limits;
 use keygate::manager::{ApiKeyManager, ManagerBuilder, NewKey};
 use keygate::names::PrincipalId;
 use keygate::network::{Cidr, CidrSet};
@@ -26,12 +27,28 @@ pub fn operator() -> Actor {
     Operator::named(PrincipalId::new("bench").unwrap()).into()
 }
 
-/// A key of the usual kind, for a user of its own.
+/// A key of the usual kind, for a user of its own, that nothing limits.
 pub fn new_key(nth: usize) -> NewKey {
     let mut new = NewKey::new("acme".parse().unwrap(), format!("user-{nth}").parse().unwrap());
     new.scopes = Some(ScopeSet::parse(["files:read", "files:write", "tools:*"]).unwrap());
     new.allowed_ips = CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap();
+    new.limits = Some(Limits::UNLIMITED);
     new
+}
+
+/// Limits in three windows that no load here reaches.
+pub const ROOMY: Limits = Limits {
+    per_minute: Some(1_000_000_000),
+    per_hour: Some(10_000_000_000),
+    per_day: Some(100_000_000_000),
+    ..Limits::UNLIMITED
+};
+
+/// Makes one key under these limits, and gives its text.
+pub async fn make_key(manager: &ApiKeyManager, nth: usize, limits: Limits) -> String {
+    let mut new = new_key(nth);
+    new.limits = Some(limits);
+    manager.create(&operator(), new).await.unwrap().text.expose().to_owned()
 }
 
 /// The scope that every request needs.

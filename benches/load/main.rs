@@ -14,6 +14,7 @@ mod figures;
 mod forged;
 mod http;
 mod instructions;
+mod limits;
 mod management;
 mod memory;
 mod process;
@@ -44,6 +45,12 @@ usage: cargo bench --bench load -- MODE [--OPTION VALUE ...]
                  --keys 65000
   management   the management API under many connections, and what that does to a guarded service
                  --connections 200  --seconds 60  --rounds 8
+  limits       a whole minute of one limit over eight processes of unequal load
+                 --limit 1000  --load 10
+  sweep        round trips for each request, over limits and numbers of instances, as lines of numbers
+                 --seconds 20  --load 0.5
+  lease        calls of Redis for tokens against reads of a record
+                 --rounds 7  --connections 64  --count 50000
   instructions checks and nothing else, to be counted by scripts/callgrind.sh
                  --of hit|forged|malformed|digest|get  --count 10000  --keys 64
 
@@ -61,11 +68,15 @@ fn main() {
         "revocation" => revocation::run(&arguments),
         "bulk" => bulk::run(&arguments),
         "management" => management::run(&arguments),
+        "limits" => limits::run(&arguments),
+        "sweep" => limits::sweep(&arguments),
+        "lease" => limits::script(&arguments),
         "instructions" => instructions::run(&arguments),
         // What this program starts itself as.
         "serve" => server::run(&arguments),
         "client" => client::run(&arguments),
         "instance" => revocation::instance(&arguments),
+        "limited" => limits::instance(&arguments),
         "import" => bulk::import(&arguments),
         "manage" => management::serve(&arguments),
         "managers" => management::call(&arguments),

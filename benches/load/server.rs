@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tower::util::MapRequestLayer;
 
 use crate::arguments::Arguments;
-use crate::deployment::{Deployment, PROXIES, make_keys, runtime, scope, warm, write_keys};
+use crate::deployment::{Deployment, PROXIES, ROOMY, make_key, make_keys, runtime, scope, warm, write_keys};
 use crate::process::{Process, until_told_to_end};
 
 /// A running server process.
@@ -64,6 +64,11 @@ pub fn run(arguments: &Arguments) {
     }
 }
 
+/// The file of the keys that have limits, beside that of those that have none.
+pub fn with_limits(file: &str) -> String {
+    format!("{file}.limited")
+}
+
 async fn manager(arguments: &Arguments) -> ApiKeyManager {
     if let Some(file) = arguments.text("deployment") {
         return Deployment::read(file).connect(|builder| builder).await;
@@ -71,7 +76,14 @@ async fn manager(arguments: &Arguments) -> ApiKeyManager {
     let manager = Deployment::new("").builder(MemoryStore::new()).build().unwrap();
     let keys = make_keys(&manager, arguments.given("keys")).await;
     warm(&manager, &keys).await;
-    write_keys(Path::new(arguments.text("file").unwrap()), &keys);
+    let file = arguments.text("file").unwrap();
+    write_keys(Path::new(file), &keys);
+    let mut limited = Vec::new();
+    for nth in 0..arguments.given("keys") {
+        limited.push(make_key(&manager, nth, ROOMY).await);
+    }
+    warm(&manager, &limited).await;
+    write_keys(Path::new(&with_limits(file)), &limited);
     manager
 }
 

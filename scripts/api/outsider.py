@@ -1,4 +1,4 @@
-"""Makes, verifies and revokes a key with a client that was generated from the served document."""
+"""Makes, verifies, limits and revokes a key with a client that was generated from the served document."""
 
 import os
 import sys
@@ -6,14 +6,16 @@ import sys
 from generated import AuthenticatedClient
 from generated.api.checking import verify_key
 from generated.api.keys import bulk_keys, create_key, list_keys, revoke_key, show_key, update_key
-from generated.api.organizations import create_organization
+from generated.api.organizations import create_organization, update_organization
 from generated.api.self_ import show_self
 from generated.models import (
     Bulk,
     BulkOperation,
     KeyChange,
     NewKey,
+    NewLimits,
     NewOrganization,
+    OrganizationChange,
     StatusChange,
     Verification,
 )
@@ -46,6 +48,19 @@ refused = verify(created.key, scope="reports:write", explain=True)
 assert not refused.valid and refused.reason == "scope_not_authorized"
 assert any(check.check == "scopes" and check.verdict == "failed" for check in refused.checks)
 
+day = NewLimits(per_day=5)
+limited = ask(update_organization, 200, org="outsiders", body=OrganizationChange(limits=day))
+assert limited.limits.per_day == 5 and limited.user_limits is None
+left = verify(created.key, cost=3).limits_left
+assert [(one.level, one.window, one.remaining) for one in left if one.level == "organization"] == [
+    ("organization", "day", 2)
+]
+spent = verify(created.key, cost=3)
+assert spent.reason == "rate_limit_exceeded" and spent.violated_policies == ["organization-day"]
+assert 0 < spent.retry_after < 90000
+assert ask(show_key, 200, key_id=created.key_id).limits_left[-1].remaining == 2
+ask(update_organization, 200, org="outsiders", body=OrganizationChange(limits=None))
+
 changed = ask(update_key, 200, key_id=created.key_id, body=KeyChange(scopes=["reports:**"]))
 assert changed.revision > created.revision
 assert verify(created.key, scope="reports:write").valid
@@ -63,4 +78,4 @@ revoked = ask(revoke_key, 200, key_id=created.key_id, body=StatusChange(reason="
 assert revoked.confirmed, "one instance, which has heard of it"
 assert verify(created.key).reason == "key_revoked"
 assert ask(show_key, 200, key_id=created.key_id).status == "revoked"
-print("a generated client has made, verified, changed, listed and revoked keys")
+print("a generated client has made, verified, limited, changed, listed and revoked keys")

@@ -76,8 +76,8 @@ impl Demo {
         });
     }
 
-    /// Gives back what this process holds of limits, for others to use at once. From a store that does not answer it is lost
-    /// until it runs out.
+    /// Gives back what this process holds of limits, for others to use at once. Where the store does not answer, it is
+    /// theirs when it has run out.
     pub(crate) async fn leave(&self) {
         let _ = tokio::time::timeout(LEAVING, self.manager.leave()).await;
     }

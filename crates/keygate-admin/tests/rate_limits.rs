@@ -181,8 +181,9 @@ async fn a_cost_is_charged_in_whole_or_not_at_all() {
         assert_eq!((&last["check"], &last["reason"]), (&json!("limits"), &reason), "{last}");
         assert_eq!(last["detail"].is_string() && last["remedy"].is_string(), reason.is_string(), "{last}");
     }
-    let it = verify(&api, &text, 5).await;
-    println!("LOOK {it}");
+    for remaining in (0..5).rev() {
+        assert_eq!(left(&verify(&api, &text, 1).await), [format!("key day {remaining} of 10")], "to the last");
+    }
     assert_exceeded(&verify(&api, &text, 1).await, &["day"]);
     let spent = verify(&api, &text, 0).await;
     assert_eq!((&spent["valid"], left(&spent)), (&json!(true), vec!["key day 0 of 10".to_owned()]));

@@ -263,6 +263,9 @@ impl Admission {
             return Some(Ok(()));
         }
         let limited = self.entry.limits()?;
+        if let Some(denial) = limited.set().too_costly(cost) {
+            return Some(Err(self.denied(denial)));
+        }
         match limited.set().charge_now(&mut self.charge, cost - before) {
             Quick::Charged => Some(Ok(())),
             Quick::Ask => None,

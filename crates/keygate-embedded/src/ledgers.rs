@@ -44,7 +44,17 @@ struct Held {
 struct Kept {
     ledger: Ledger,
     end: Millis,
-    is_written: bool,
+    written: Written,
+}
+
+/// Whether the file has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Written {
+    #[default]
+    No,
+    /// It is on the way: until it is there, it may not be let go of.
+    Underway,
+    Yes,
 }
 
 /// A ledger to write: its pool's name, its end, its bytes.
@@ -78,8 +88,8 @@ impl Ledgers {
         let mut kept = match held.ledgers.get_mut(&name) {
             Some(kept) => std::mem::take(kept),
             None => match read(&name)? {
-                Some((end, ledger)) => Kept { ledger, end, is_written: true },
-                None => Kept { is_written: true, ..Kept::default() },
+                Some((end, ledger)) => Kept { ledger, end, written: Written::Yes },
+                None => Kept { written: Written::Yes, ..Kept::default() },
             },
         };
         if kept.end <= now {
@@ -87,29 +97,29 @@ impl Ledgers {
         }
         let answer = kept.ledger.call(limits, call, now);
         if !call.only_looks() {
-            (kept.end, kept.is_written) = (kept.ledger.expires(limits), false);
+            (kept.end, kept.written) = (kept.ledger.expires(), Written::No);
         }
         held.keep(name, kept);
         Ok(answer)
     }
 
-    /// What is to be written, which is taken to be written from now on.
+    /// What is to be written, which is underway from now on.
     fn dirty(&self) -> Result<Dirty, StoreError> {
         let mut dirty = Vec::new();
-        for (name, kept) in self.held().ledgers.iter_mut().filter(|(_, kept)| !kept.is_written) {
+        for (name, kept) in self.held().ledgers.iter_mut().filter(|(_, kept)| kept.written == Written::No) {
             let bytes = postcard::to_stdvec(&kept.ledger).map_err(StoreError::unavailable)?;
             dirty.push((name.clone(), kept.end, bytes));
-            kept.is_written = true;
+            kept.written = Written::Underway;
         }
         Ok(dirty)
     }
 
-    /// It was not written after all.
-    fn not_written(&self, dirty: &Dirty) {
+    /// What was underway was written, or was not. What has changed meanwhile is not written either way.
+    fn arrived(&self, dirty: &Dirty, is_written: bool) {
         let mut held = self.held();
         for (name, ..) in dirty {
-            if let Some(kept) = held.ledgers.get_mut(name) {
-                kept.is_written = false;
+            if let Some(kept) = held.ledgers.get_mut(name).filter(|kept| kept.written == Written::Underway) {
+                kept.written = if is_written { Written::Yes } else { Written::No };
             }
         }
     }
@@ -124,7 +134,7 @@ impl Ledgers {
 impl Held {
     fn keep(&mut self, name: String, kept: Kept) {
         if self.ledgers.len() >= self.sweep_at.max(SWEEP_FIRST) {
-            self.ledgers.retain(|_, kept| !kept.is_written);
+            self.ledgers.retain(|_, kept| kept.written != Written::Yes);
             self.sweep_at = 2 * self.ledgers.len();
         }
         self.ledgers.insert(name, kept);
@@ -177,11 +187,12 @@ impl File {
         if dirty.is_empty() {
             return Ok(());
         }
-        self.write(&[], |transaction, now| {
+        let written = self.write(&[], |transaction, now| {
             let now = u64::try_from(now.timestamp_millis()).unwrap_or_default();
             write(transaction, &dirty, now)
-        })
-        .inspect_err(|_: &StoreError| self.ledgers.not_written(&dirty))
+        });
+        self.ledgers.arrived(&dirty, written.is_ok());
+        written
     }
 }
 

@@ -115,7 +115,7 @@ async fn looking_writes_nothing_and_what_is_written_ends_by_itself() {
         let answer = store.lease(&pool, &limits, &call).await.unwrap();
         model.call(&limits, &call, answer.now);
         let left: u64 = server.command(["PTTL", &name]).await.unwrap();
-        assert!((now() + left).abs_diff(model.expires(&limits)) < 1_000, "{left} ms are left under {limits:?}");
+        assert!((now() + left).abs_diff(model.expires()) < 1_000, "{left} ms are left under {limits:?}");
     }
 }
 

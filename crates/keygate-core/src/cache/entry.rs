@@ -94,9 +94,10 @@ impl Entry {
         if limits.as_ref().is_some_and(|limited| Arc::ptr_eq(&limited.parents, parents)) {
             return limits;
         }
-        drop(limits);
         let (own, above) = (self.stamp.lease(), parents.stamp().lease());
-        let set = LimitSet::new(limiter, &self.record.key, parents.parents(), own, above);
+        let before = limits.as_ref().map(|limited| &limited.set);
+        let set = LimitSet::new(limiter, &self.record.key, parents.parents(), own, above, before);
+        drop(limits);
         self.limits.store(Some(Arc::new(Limited { parents: Arc::clone(parents), set })));
         self.limits.load()
     }

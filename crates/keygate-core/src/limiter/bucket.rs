@@ -69,6 +69,12 @@ impl Bucket {
         Self { level: self.level.saturating_add(refill).min(shape.full()), at: now.max(self.at) }
     }
 
+    /// The bucket as it is at `now`, while no limit says at what rate it refills.
+    #[must_use]
+    pub fn standing(self, now: Millis) -> Self {
+        Self { at: now.max(self.at), ..self }
+    }
+
     /// The tokens in it.
     #[must_use]
     pub fn tokens(self) -> u64 {

@@ -149,7 +149,8 @@ pub enum Outcome {
         /// In how many milliseconds there may be room.
         wait: Millis,
     },
-    /// It came too late, or after a later one, or only looks: nothing was done.
+    /// It came too late, or after a later one, or only looks; or asks ahead where that cannot be. Nothing was done now: of a
+    /// call that was sent twice, a copy may have been done before.
     Late,
     /// The ledger is not the one that answered before, and the call does not say what was granted: nothing was done.
     Forgotten,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::call::{Answer, Call, Claims, MAX_ITEMS, MAX_TOKENS, Outcome, RECENT, Recent, Tokens, Writer};
+use super::call::{Answer, Call, Claims, MAX_ITEMS, MAX_TOKENS, Outcome, RECENT, Recent, Shortage, Tokens, Writer};
 use super::window::Millis;
 use crate::clock::{Clock, Tick};
 
@@ -32,13 +32,19 @@ impl Heard {
 
     /// What the store's clock shows at most at this moment.
     pub(super) fn at_most(&self, tick: Tick) -> Millis {
-        self.now.saturating_add(millis(tick.since(self.sent))).saturating_add(1)
+        let passed = tick.since(self.sent);
+        self.now.saturating_add(millis(passed.saturating_add(passed / DRIFT))).saturating_add(1)
     }
 
     /// The last moment here at which the store's clock surely does not show `time` yet.
     pub(super) fn before(&self, time: Millis) -> Tick {
         let left = Duration::from_millis(time.saturating_sub(self.now));
         self.sent.after(left.saturating_sub(left / DRIFT).saturating_sub(GRAIN))
+    }
+
+    /// When the store's clock shows `time`, as clients are told: as far as both go on at the same rate.
+    pub(super) fn shows(&self, time: Millis) -> Tick {
+        self.received.after(Duration::from_millis(time.saturating_sub(self.now)))
     }
 
     /// The first moment here at which the store's clock surely shows `time`.
@@ -67,8 +73,6 @@ pub(super) struct Exchange {
     pub(super) heard: Option<Heard>,
     /// When the ledger that answered was made.
     born: Option<Millis>,
-    /// The store may have forgotten: what was granted is told with the next call.
-    pub(super) must_tell: bool,
     before: [(u64, u64); 4],
     recent: Vec<(Recent, Tick)>,
     measured: Option<Tick>,
@@ -84,7 +88,6 @@ impl Exchange {
             unanswered: None,
             heard: None,
             born: None,
-            must_tell: false,
             before: [(0, 0); 4],
             recent: Vec::new(),
             measured: None,
@@ -94,7 +97,7 @@ impl Exchange {
 
     /// What is said next. `returned` and `owed` go with it.
     pub(super) fn compose(&mut self, clock: &dyn Clock, ask: Ask) -> Call {
-        let Ask { cost, want, instances, ahead, returned, owed } = ask;
+        let Ask { cost, want, instances, ahead, returned, owed, tells } = ask;
         self.sequence += 1;
         let now = clock.tick();
         // Before the store was heard, its clock is taken to show what ours does; if not, it says that the call is late.
@@ -110,14 +113,14 @@ impl Exchange {
             returned,
             ahead,
             known: self.born,
-            claims: self.must_tell.then(|| self.claims()),
+            claims: tells.then(|| self.claims()),
             owed,
         }
     }
 
-    /// How much is used in [`AHEAD`]: `used` since demand was last measured, and `waiting` now. Says also whether it was
+    /// How much is used in [`AHEAD`], or in less where it may not be held for so long: `used` since demand was last measured, and `waiting` now. Says also whether it was
     /// measured with this, so that counting begins anew.
-    pub(super) fn demand(&mut self, used: u64, waiting: u64, now: Tick) -> (u64, bool) {
+    pub(super) fn demand(&mut self, used: u64, waiting: u64, held_for: Duration, now: Tick) -> (u64, bool) {
         let used = used.saturating_add(waiting) as f64;
         let Some(measured) = self.measured else {
             self.measured = Some(now);
@@ -129,8 +132,13 @@ impl Exchange {
         if is_measured {
             (self.measured, self.rate) = (Some(now), rate);
         }
-        // What is beyond the numbers of either type is their greatest.
-        (((rate * AHEAD.as_secs_f64()).ceil() as u64).min(MAX_TOKENS), is_measured)
+        // Less than one is none; what is beyond the numbers of either type is their greatest.
+        (((rate * AHEAD.min(held_for).as_secs_f64()) as u64).min(MAX_TOKENS), is_measured)
+    }
+
+    /// Whether anything was used lately.
+    pub(super) fn has_demand(&self) -> bool {
+        self.rate * AHEAD.as_secs_f64() >= 1.0
     }
 
     /// There is no demand any more.
@@ -138,7 +146,8 @@ impl Exchange {
         (self.measured, self.rate) = (None, 0.0);
     }
 
-    fn claims(&self) -> Claims {
+    /// What was granted, for a store that may have forgotten.
+    pub(super) fn claims(&self) -> Claims {
         Claims { before: self.before, recent: self.recent.iter().map(|(recent, _)| *recent).collect() }
     }
 
@@ -147,14 +156,13 @@ impl Exchange {
         self.unanswered = None;
         self.heard = Some(Heard::new(answer, sent, received));
         match answer.outcome {
-            Outcome::Forgotten => self.must_tell = true,
-            Outcome::Late => {}
+            Outcome::Forgotten | Outcome::Late | Outcome::Denied { by: Shortage::Writers, .. } => {}
             Outcome::Granted(_) | Outcome::Denied { .. } => {
                 self.born = Some(answer.born);
-                if call.claims.is_some() {
-                    self.must_tell = false;
-                }
                 call.returned.iter().for_each(|returned| self.unclaim(*returned));
+                for owed in &call.owed {
+                    self.recent.push((Recent { sequence: call.sequence, granted: *owed }, received));
+                }
             }
         }
         if let Outcome::Granted(grant) = answer.outcome
@@ -180,12 +188,19 @@ impl Exchange {
                 }
             }
         }
-        // Two in the place of the later of them: should the store have forgotten that one alone, more is counted than it
-        // has forgotten, and never less.
+        // Two of the same windows in the place of the later of them: should the store have forgotten that one alone, more is
+        // counted than it has forgotten, and never less. In so short a time there are no more than a few windows.
         while self.recent.len() > MAX_ITEMS {
-            let (first, _) = self.recent.remove(0);
-            if let Some((second, _)) = self.recent.first_mut() {
-                second.granted.tokens += first.granted.tokens;
+            let same = |place: &usize| {
+                let (first, _) = &self.recent[*place];
+                self.recent[place + 1..].iter().any(|(later, _)| later.granted.numbers == first.granted.numbers)
+            };
+            let place = (0..self.recent.len() - 1).find(same).unwrap_or(0);
+            let (first, _) = self.recent.remove(place);
+            let later =
+                self.recent[place..].iter_mut().find(|(later, _)| later.granted.numbers == first.granted.numbers);
+            if let Some((later, _)) = later {
+                later.granted.tokens += first.granted.tokens;
             }
         }
     }
@@ -220,4 +235,6 @@ pub(super) struct Ask {
     pub(super) ahead: bool,
     pub(super) returned: Vec<Tokens>,
     pub(super) owed: Vec<Tokens>,
+    /// The store may have forgotten what was granted.
+    pub(super) tells: bool,
 }

@@ -55,6 +55,8 @@ pub struct Ledger {
     born: Millis,
     counts: [Count; 4],
     bucket: Option<Bucket>,
+    /// The place of the longest window that ever had a limit.
+    longest: u8,
     writers: BTreeMap<Writer, Last>,
 }
 
@@ -73,6 +75,11 @@ impl Ledger {
             return seen.answered(limits, Outcome::Late);
         }
         let now = self.begin(limits, clock);
+        // Limits that go for a while do not shorten what is kept of them.
+        self.longest = (0..)
+            .zip(Window::ALL)
+            .filter(|(_, window)| window.limit(limits).is_some())
+            .fold(self.longest, |longest, (place, _)| longest.max(place));
         self.writers.retain(|_, last| last.not_after.saturating_add(REMEMBERED) >= now);
         let outcome = self.answer(limits, call, now);
         self.answered(limits, outcome)
@@ -89,15 +96,14 @@ impl Ledger {
     }
 
     fn answered(&self, limits: &Limits, outcome: Outcome) -> Answer {
-        let burst = self.bucket.map(Bucket::tokens);
+        let burst = self.bucket.filter(|_| Shape::of(limits).is_some()).map(Bucket::tokens);
         Answer { outcome, now: self.now, born: self.born, left: self.left(limits), burst }
     }
 
-    /// When nothing of it is needed any more: when the window after the longest that has a limit ends.
+    /// When nothing of it is needed any more: when the window after the longest that ever had a limit ends.
     #[must_use]
-    pub fn expires(&self, limits: &Limits) -> Millis {
-        let limited = Window::ALL.into_iter().filter(|window| window.limit(limits).is_some());
-        let longest = limited.last().unwrap_or(Window::Minute);
+    pub fn expires(&self) -> Millis {
+        let longest = Window::ALL.get(usize::from(self.longest)).copied().unwrap_or(Window::Month);
         longest.end(longest.end(self.now)).saturating_add(REMEMBERED)
     }
 
@@ -107,27 +113,33 @@ impl Ledger {
         for (count, (before, after)) in self.counts.iter_mut().zip(before.0.into_iter().zip(after.0)) {
             *count = count.turned(after.saturating_sub(before));
         }
-        self.bucket = Shape::of(limits).map(|shape| match self.bucket {
-            Some(bucket) => bucket.refilled(shape, now),
-            None => Bucket::full(shape, now),
-        });
+        // One that no limit speaks of now is not full when a limit does again.
+        self.bucket = match (Shape::of(limits), self.bucket) {
+            (Some(shape), Some(bucket)) => Some(bucket.refilled(shape, now)),
+            (Some(shape), None) => Some(Bucket::full(shape, now)),
+            (None, bucket) => bucket.map(|bucket| bucket.standing(now)),
+        };
     }
 
     fn answer(&mut self, limits: &Limits, call: &Call, now: Millis) -> Outcome {
-        if call.not_after < now || call.not_after > now + LATEST {
-            return Outcome::Late;
-        }
+        let is_late = call.not_after < now || call.not_after > now + LATEST;
         match self.writers.get(&call.writer) {
             Some(last) if last.sequence == call.sequence => return last.outcome,
             Some(last) if last.sequence > call.sequence => return Outcome::Late,
+            _ if is_late => return Outcome::Late,
             None if self.writers.len() >= MAX_WRITERS => {
                 return Outcome::Denied { by: Shortage::Writers, wait: 1_000 };
             }
             _ => {}
         }
+        let has_window = Window::ALL.into_iter().any(|window| window.limit(limits).is_some());
+        if call.ahead && (!has_window || Shape::of(limits).is_some()) && !self.is_forgotten(call) {
+            // Without an end there is no next window; and what a bucket will hold then is not known yet.
+            return Outcome::Late;
+        }
         match &call.claims {
             Some(claims) => self.remind(call, claims),
-            None if call.known.is_some_and(|known| known != self.born) => return Outcome::Forgotten,
+            None if self.is_forgotten(call) => return Outcome::Forgotten,
             None => {}
         }
         for returned in &call.returned {
@@ -140,6 +152,11 @@ impl Ledger {
         let last = Last { sequence: call.sequence, outcome, not_after: call.not_after };
         self.writers.insert(call.writer, last);
         outcome
+    }
+
+    /// Whether the call takes this for the ledger that answered before, which it is not.
+    fn is_forgotten(&self, call: &Call) -> bool {
+        call.claims.is_none() && call.known.is_some_and(|known| known != self.born)
     }
 
     /// Counts what was granted and is forgotten here.
@@ -167,6 +184,9 @@ impl Ledger {
                 *granted = add(*granted, tokens);
             }
         }
+        if numbers.0[0] == Numbers::at(self.now).0[0] {
+            self.bucket = self.bucket.map(|bucket| bucket.without(tokens));
+        }
     }
 
     /// The contrary.
@@ -183,12 +203,9 @@ impl Ledger {
         let limited = |window: &Window| window.limit(limits).is_some();
         let turn = Window::ALL.into_iter().filter(limited).map(|window| window.end(now)).min().unwrap_or(FOREVER);
         let shape = Shape::of(limits);
-        if call.ahead && (turn == FOREVER || shape.is_some()) {
-            // Without an end there is no next window; and what a bucket will hold then is not known yet.
-            return Outcome::Late;
-        }
         let from = if call.ahead { turn } else { now };
         let (present, numbers) = (Numbers::at(now).0, Numbers::at(from).0);
+        let share = call.instances.max(1).saturating_mul(2);
         let (mut room, mut until) = (MAX_TOKENS, FOREVER);
         for (place, window) in Window::ALL.into_iter().enumerate() {
             let Some(limit) = window.limit(limits) else { continue };
@@ -199,7 +216,7 @@ impl Ledger {
             room = room.min(left);
             until = until.min(window.end(from));
         }
-        let mut held = call.want.min((room - call.cost.min(room)) / (2 * call.instances.max(1)));
+        let mut held = call.want.min((room - call.cost.min(room)) / share);
         if let (Some(shape), Some(bucket)) = (shape, self.bucket) {
             if bucket.tokens() < call.cost {
                 return Outcome::Denied { by: Shortage::Burst, wait: bucket.wait_for(shape, call.cost) };
@@ -207,7 +224,7 @@ impl Ledger {
             let lowered = bucket.lowered(shape);
             held = match shape.tau() {
                 0 => 0,
-                _ => held.min(lowered.tokens().saturating_sub(call.cost) / (2 * call.instances.max(1))),
+                _ => held.min(lowered.tokens().saturating_sub(call.cost) / share),
             };
             until = until.min(now + shape.tau());
             let from = if held > 0 { lowered } else { bucket };

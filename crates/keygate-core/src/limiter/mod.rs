@@ -13,7 +13,8 @@
 //! **A failover of the store** may forget the grants of its last moments. When its connection is another one, an instance
 //! spends nothing that it held before it has told the store what it was granted (all of the present windows if the pool is
 //! gone, what was granted in the last [`RECENT`](call::RECENT) otherwise); so no more than those forgotten grants is let in
-//! beyond a limit, once.
+//! beyond a limit, once. Over connections that are not the store's own (a pool), and where nobody is told of changes, another
+//! connection is not noticed, and only a pool that is gone is.
 //!
 //! **Where the store is not reached** an instance spends what it holds, and then does as the limit's
 //! [`Fallback`](crate::limits::Fallback) says.

@@ -1,9 +1,11 @@
 //! One pool in one instance: taking from what is held of it, and asking the store for more.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::bucket::Shape;
 use super::call::{Answer, Call, Grant, MAX_COST, MAX_ITEMS, MAX_TOKENS, Outcome, Shortage, Tokens, Writer};
 use super::exchange::{Ask, Exchange, Heard, calendar};
 use super::policy::{Bound, Policy, PoolId, Standing};
@@ -15,6 +17,7 @@ use super::window::{Millis, Numbers, Window};
 use crate::clock::Tick;
 use crate::coherence::Lease;
 use crate::limits::{Fallback, Limits};
+use crate::store::StoreError;
 
 /// How long a denial is believed, while others may still give back what they hold.
 const DENIED_FOR: Duration = Duration::from_millis(100);
@@ -24,6 +27,8 @@ const RETRY: Duration = Duration::from_millis(250);
 const RENEW_AT: u64 = 3;
 /// A lease of less is used up before more is asked for.
 const SMALL: u64 = 10;
+/// Of how many leases it is known which windows they were of.
+const PAST: usize = 8;
 /// How often a request asks again whose call came to nothing.
 const ATTEMPTS: usize = 16;
 /// How long before the windows turn the next ones' are asked for.
@@ -73,6 +78,8 @@ struct Held {
     next: Option<Next>,
     returned: Vec<Tokens>,
     owed: Vec<Tokens>,
+    /// The windows of the last leases, for what is put back late.
+    past: VecDeque<(LeaseNumber, Numbers)>,
     /// What was seen when the pool was last tended.
     tended: Option<(LeaseNumber, u64)>,
 }
@@ -87,6 +94,7 @@ impl Held {
             next: None,
             returned: Vec::new(),
             owed: Vec::new(),
+            past: VecDeque::new(),
             tended: None,
         }
     }
@@ -99,17 +107,37 @@ impl Held {
     }
 
     /// Has what is in the slot given back with the next call.
+    ///
+    /// A lease of nothing goes on, so that what is put back into it later is not lost.
     fn give_up(&mut self, slot: &Slot) {
         self.measure(slot);
-        pile(&mut self.returned, self.numbers, slot.empty());
+        if slot.held() > 0 {
+            self.remember(slot.lease());
+            pile(&mut self.returned, self.numbers, slot.empty());
+        }
         self.filled = 0;
     }
 
-    /// Fills the slot.
-    fn take_up(&mut self, slot: &Slot, numbers: Numbers, tokens: u64, until: Tick) {
+    fn remember(&mut self, lease: LeaseNumber) {
+        if self.past.len() == PAST {
+            self.past.pop_front();
+        }
+        self.past.push_back((lease, self.numbers));
+    }
+
+    /// Has what was granted for the windows to come given back.
+    fn give_up_next(&mut self) {
+        if let Some(next) = self.next.take() {
+            pile(&mut self.returned, next.numbers, next.tokens);
+        }
+    }
+
+    /// Fills the slot, with what may be spent until then.
+    fn take_up(&mut self, slot: &Slot, numbers: Numbers, tokens: u64, until: Tick, spend: bool) {
         self.give_up(slot);
+        self.remember(slot.lease());
         (self.numbers, self.until, self.filled) = (numbers, until, tokens);
-        slot.fill(tokens, until);
+        slot.fill(tokens, if spend { until } else { Tick::NEVER });
     }
 
     fn has_debts(&self) -> bool {
@@ -156,8 +184,10 @@ pub(super) struct Pool {
     away_until: AtomicU64,
     view: View,
     waiting: AtomicU64,
-    /// The store may have forgotten, so that nothing is spent before it is told.
-    must_tell: AtomicBool,
+    /// How often the store was another one and may have forgotten, and up to which of these it was told since. While they
+    /// differ nothing is spent.
+    doubts: AtomicU64,
+    told: AtomicU64,
     pub(super) id: PoolId,
     pub(super) limits: Limits,
     held: Mutex<Held>,
@@ -201,7 +231,8 @@ impl Pool {
             away_until: AtomicU64::new(0),
             view: View::default(),
             waiting: AtomicU64::new(0),
-            must_tell: AtomicBool::new(false),
+            doubts: AtomicU64::new(0),
+            told: AtomicU64::new(0),
             id,
             limits,
             held: Mutex::new(Held::nothing()),
@@ -217,11 +248,11 @@ impl Pool {
     #[inline]
     pub(super) fn quick(self: &Arc<Self>, cost: u64, now: Tick) -> Said {
         if cost == 0 {
-            return Said::Taken(LeaseNumber::default());
+            return Said::Taken(LeaseNumber::NONE);
         }
         match self.slot.take(cost, now) {
             Some(taken) => {
-                if taken.left < self.low.load(Ordering::Relaxed) {
+                if taken.left < self.low.load(Ordering::Relaxed) && self.away_until.load(Ordering::Relaxed) == 0 {
                     self.renew_soon();
                 }
                 Said::Taken(taken.lease)
@@ -233,19 +264,13 @@ impl Pool {
     /// What can be said though nothing is held; `asks`, by one who has the exchange.
     #[cold]
     fn without_lease(&self, cost: u64, now: Tick, asks: bool) -> Said {
-        if let Some(bound) = self.never(cost) {
-            return Said::Short(Short::Never(bound));
-        }
         if self.turn(now)
             && let Some(taken) = self.slot.take(cost, now)
         {
             return Said::Taken(taken.lease);
         }
-        if now.as_nanos() < self.denied_until.load(Ordering::Acquire)
-            && let Some(denied) = &*lock(&self.denied)
-            && cost >= denied.cost
-        {
-            return Said::Short(denied.short);
+        if let Some(short) = self.known_denial(cost, now) {
+            return Said::Short(short);
         }
         let away_until = self.away_until.load(Ordering::Acquire);
         // One tries whether the store is there again; the others do not wait for it.
@@ -255,8 +280,19 @@ impl Pool {
         Said::Ask
     }
 
+    /// Why there is no room for so much, if that is known.
+    pub(super) fn known_denial(&self, cost: u64, now: Tick) -> Option<Short> {
+        if let Some(bound) = self.never(cost) {
+            return Some(Short::Never(bound));
+        }
+        if now.as_nanos() >= self.denied_until.load(Ordering::Acquire) {
+            return None;
+        }
+        lock(&self.denied).as_ref().filter(|denied| cost >= denied.cost).map(|denied| denied.short)
+    }
+
     /// The limit that the cost is above.
-    fn never(&self, cost: u64) -> Option<Bound> {
+    pub(super) fn never(&self, cost: u64) -> Option<Bound> {
         let too_much = |bound: &Bound| bound.limit(&self.limits).is_some_and(|limit| cost > limit);
         let is_limited = |bound: &Bound| bound.limit(&self.limits).is_some();
         let smallest = Bound::ALL.into_iter().find(too_much);
@@ -270,7 +306,17 @@ impl Pool {
 
     /// Puts back what was taken.
     pub(super) fn put_back(&self, lease: LeaseNumber, cost: u64) {
-        self.slot.put_back(lease, cost);
+        if lease == LeaseNumber::OWED {
+            return self.owe_less(cost);
+        }
+        if !self.slot.put_back(lease, cost) {
+            // Its lease is another's: it goes back to the store, for as long as it is known which windows it is of.
+            let mut held = lock(&self.held);
+            let numbers = held.past.iter().rev().find(|(past, _)| *past == lease).map(|(_, numbers)| *numbers);
+            if let Some(numbers) = numbers {
+                pile(&mut held.returned, numbers, cost);
+            }
+        }
         // Whoever was denied may have it now.
         self.denied_until.store(0, Ordering::Release);
     }
@@ -316,6 +362,8 @@ impl Pool {
     /// Asks the store, for a request of this cost or for none. What was asked before and not answered is asked first.
     async fn ask(&self, exchange: &mut Exchange, cost: u64, ahead: bool) -> Asked {
         let now = self.shared.clock.tick();
+        let doubts = self.doubts.load(Ordering::Acquire);
+        let tells = doubts != self.told.load(Ordering::Acquire);
         let unanswered = exchange.unanswered.take().filter(|call| {
             let in_time = exchange.heard.is_none_or(|heard| heard.at_most(now) < call.not_after);
             if !in_time {
@@ -326,7 +374,12 @@ impl Pool {
             in_time
         });
         let is_ours = unanswered.is_none();
-        let call = unanswered.unwrap_or_else(|| self.compose(exchange, cost, ahead));
+        let mut call = unanswered.unwrap_or_else(|| self.compose(exchange, cost, ahead, tells));
+        if tells && call.claims.is_none() {
+            // What was said to another store is said to this one with what was granted before it: one that has done it already
+            // answers as it did, and knows all that.
+            call.claims = Some(exchange.claims());
+        }
         let sent = self.shared.clock.tick();
         exchange.unanswered = Some(call.clone());
         let counters = &self.shared.counters;
@@ -336,6 +389,14 @@ impl Pool {
         }
         let answer = match self.shared.store.lease(&self.id, &self.limits, &call).await {
             Ok(answer) => answer,
+            Err(error @ StoreError::Damaged { .. }) => {
+                add(&counters.failures, 1);
+                let now = self.shared.clock.tick();
+                self.shared.complaint.at(now, |unsaid| {
+                    tracing::error!(%error, pool = ?self.id, unsaid, "what is kept of a limit cannot be read");
+                });
+                return Asked::Short(Short::Unreachable);
+            }
             Err(error) => {
                 add(&counters.failures, 1);
                 let now = self.shared.clock.tick();
@@ -349,6 +410,16 @@ impl Pool {
         let received = self.shared.clock.tick();
         self.reached();
         exchange.answered(&call, &answer, sent, received);
+        let is_done = match answer.outcome {
+            Outcome::Granted(_) => true,
+            Outcome::Denied { by, .. } => by != Shortage::Writers,
+            Outcome::Late | Outcome::Forgotten => false,
+        };
+        if is_done && call.claims.is_some() {
+            self.told.fetch_max(doubts, Ordering::AcqRel);
+        } else if answer.outcome == Outcome::Forgotten {
+            self.suspend();
+        }
         self.see(&answer, exchange.heard, received);
         add(&counters.returned, call.returned.iter().map(|returned| returned.tokens).sum());
         match answer.outcome {
@@ -362,6 +433,13 @@ impl Pool {
                 let lease = self.fill(exchange, grant, spent);
                 if is_ours { Asked::Granted(lease) } else { Asked::Again }
             }
+            Outcome::Denied { by: Shortage::Writers, .. } => {
+                let mut held = lock(&self.held);
+                call.returned.iter().for_each(|back| pile(&mut held.returned, back.numbers, back.tokens));
+                call.owed.iter().for_each(|owed| pile(&mut held.owed, owed.numbers, owed.tokens));
+                self.resume(&held);
+                Asked::Short(Short::Crowded)
+            }
             Outcome::Denied { by, wait } if is_ours && cost > 0 => {
                 let short = match by {
                     Shortage::Window(window) => Short::Until(window.into(), self.room_at(exchange, wait)),
@@ -371,11 +449,11 @@ impl Pool {
                 *lock(&self.denied) = Some(Denied { cost, short });
                 let until = received.after(DENIED_FOR.min(Duration::from_millis(wait)));
                 self.denied_until.store(until.as_nanos(), Ordering::Release);
-                self.resume(exchange, &lock(&self.held));
+                self.resume(&lock(&self.held));
                 Asked::Short(short)
             }
             Outcome::Denied { .. } => {
-                self.resume(exchange, &lock(&self.held));
+                self.resume(&lock(&self.held));
                 Asked::Again
             }
             Outcome::Late | Outcome::Forgotten => {
@@ -386,28 +464,35 @@ impl Pool {
                     call.returned.iter().for_each(|back| pile(&mut held.returned, back.numbers, back.tokens));
                 }
                 call.owed.iter().for_each(|owed| pile(&mut held.owed, owed.numbers, owed.tokens));
+                self.resume(&held);
                 Asked::Again
             }
         }
     }
 
-    fn compose(&self, exchange: &mut Exchange, cost: u64, ahead: bool) -> Call {
+    fn compose(&self, exchange: &mut Exchange, cost: u64, ahead: bool, tells: bool) -> Call {
         let now = self.shared.clock.tick();
-        exchange.must_tell |= self.must_tell.swap(false, Ordering::AcqRel);
         let mut held = lock(&self.held);
         // What may not be spent any more goes back; and what was granted before the store knew what was let in without it.
-        if now >= held.until || !held.owed.is_empty() {
+        // And what is held beside a request that it is too little for: its room is the store's to tell.
+        if now >= held.until || !held.owed.is_empty() || cost > 0 {
             held.give_up(&self.slot);
         }
         held.measure(&self.slot);
-        let (want, is_measured) = exchange.demand(held.used, self.waiting.load(Ordering::Relaxed), now);
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        let (want, is_measured) = exchange.demand(held.used, waiting, self.held_for(), now);
         if is_measured {
             held.used = 0;
         }
         let (returned, owed) = (some(&mut held.returned), some(&mut held.owed));
         drop(held);
         let instances = self.shared.store.instances().max(1);
-        exchange.compose(&*self.shared.clock, Ask { cost, want, instances, ahead, returned, owed })
+        exchange.compose(&*self.shared.clock, Ask { cost, want, instances, ahead, returned, owed, tells })
+    }
+
+    /// How long what is granted may be held.
+    fn held_for(&self) -> Duration {
+        Shape::of(&self.limits).map_or(Duration::MAX, |shape| Duration::from_millis(shape.tau()))
     }
 
     /// Holds what was granted beyond what the request takes that waited for it.
@@ -422,12 +507,13 @@ impl Pool {
         if goes_on && self.slot.put_back(self.slot.lease(), tokens) {
             held.filled = self.slot.held();
             // The same moment, and nearer: it is known better.
-            held.until = held.until.max(heard.before(grant.until));
+            held.until = heard.before(grant.until);
         } else {
-            held.take_up(&self.slot, numbers, tokens, heard.before(grant.until));
+            let spend = self.may_spend(&held);
+            held.take_up(&self.slot, numbers, tokens, heard.before(grant.until), spend);
         }
         self.set_low(held.filled);
-        self.resume(exchange, &held);
+        self.resume(&held);
         self.slot.lease()
     }
 
@@ -435,10 +521,14 @@ impl Pool {
         self.low.store(if filled < SMALL { 0 } else { filled / 10 * RENEW_AT }, Ordering::Relaxed);
     }
 
-    /// Lets what is held be spent, if the store knows what was granted and what was let in without a grant.
-    fn resume(&self, exchange: &Exchange, held: &Held) {
-        let knows = !exchange.must_tell && !self.must_tell.load(Ordering::Acquire) && held.owed.is_empty();
-        self.slot.set_until(if knows { held.until } else { Tick::NEVER });
+    /// Whether the store knows what was granted, and what was let in without a grant.
+    fn may_spend(&self, held: &Held) -> bool {
+        self.doubts.load(Ordering::Acquire) == self.told.load(Ordering::Acquire) && held.owed.is_empty()
+    }
+
+    /// Lets what is held be spent, if it may be.
+    fn resume(&self, held: &Held) {
+        self.slot.set_until(if self.may_spend(held) { held.until } else { Tick::NEVER });
     }
 
     fn keep_next(&self, exchange: &Exchange, grant: Grant) {
@@ -459,15 +549,18 @@ impl Pool {
         if now.as_nanos() < self.next_from.load(Ordering::Acquire) {
             return true;
         }
+        if !self.may_spend(&held) {
+            return false;
+        }
         self.next_from.store(u64::MAX, Ordering::Release);
         let Some(next) = held.next.take() else { return false };
-        held.take_up(&self.slot, next.numbers, next.tokens, next.until);
+        held.take_up(&self.slot, next.numbers, next.tokens, next.until, true);
         self.set_low(next.tokens);
         true
     }
 
     fn room_at(&self, exchange: &Exchange, wait: Millis) -> Tick {
-        exchange.heard.map_or_else(|| self.shared.clock.tick(), |heard| heard.after(heard.now.saturating_add(wait)))
+        exchange.heard.map_or_else(|| self.shared.clock.tick(), |heard| heard.shows(heard.now.saturating_add(wait)))
     }
 
     fn see(&self, answer: &Answer, heard: Option<Heard>, received: Tick) {
@@ -475,7 +568,7 @@ impl Pool {
         for (place, window) in Window::ALL.into_iter().enumerate() {
             self.view.left[place].store(answer.left[place].unwrap_or(u64::MAX), Ordering::Relaxed);
             if answer.left[place].is_some() {
-                let end = heard.after(window.end(answer.now));
+                let end = heard.shows(window.end(answer.now));
                 self.view.ends[place].store(end.as_nanos(), Ordering::Relaxed);
             }
         }
@@ -558,8 +651,18 @@ impl Pool {
             let numbers = held.owed[0].numbers;
             pile(&mut held.owed, numbers, first.tokens);
         }
-        // Of no lease: what is put back of it is not counted back.
-        Said::Taken(LeaseNumber::default())
+        Said::Taken(LeaseNumber::OWED)
+    }
+
+    /// What was let in without a grant was not let in after all.
+    fn owe_less(&self, cost: u64) {
+        if let Some(share) = &mut *lock(&self.share) {
+            share.put_back(cost);
+        }
+        // Told already, it is counted for a request that was denied: then it is lost, as what was granted would be.
+        if let Some(owed) = lock(&self.held).owed.last_mut() {
+            owed.tokens = owed.tokens.saturating_sub(cost);
+        }
     }
 
     fn reached(&self) {
@@ -586,7 +689,7 @@ impl Pool {
     /// Spends nothing before the store knows what was granted.
     fn suspend(&self) {
         let mut held = lock(&self.held);
-        self.must_tell.store(true, Ordering::Release);
+        self.doubts.fetch_add(1, Ordering::AcqRel);
         self.slot.set_until(Tick::NEVER);
         held.next = None;
         self.next_from.store(u64::MAX, Ordering::Release);
@@ -613,15 +716,20 @@ impl Pool {
         });
     }
 
-    /// Sees to what no request sees to: gives back what is not used, and asks for the windows to come.
-    pub(super) async fn tend(&self) {
+    /// Sees to what no request sees to: gives back what is not used, and asks for the windows to come. Nothing is used of a
+    /// pool that no key is charged to.
+    pub(super) async fn tend(&self, is_needed: bool) {
         let now = self.shared.clock.tick();
         // Somebody asks, and so sees to it.
         let Ok(mut exchange) = self.exchange.try_lock() else { return };
-        let (is_in_use, has_debts) = self.sweep(now);
-        if is_in_use && self.turns_soon(now, &exchange) {
+        let (is_in_use, has_debts) = self.sweep(now, is_needed);
+        let is_away = now.as_nanos() < self.away_until.load(Ordering::Acquire);
+        if exchange.unanswered.is_some() && !is_away {
+            // What came of it is found out, and then seen to the next time.
+            let _ = self.ask(&mut exchange, 0, false).await;
+        } else if is_in_use && self.turns_soon(now, &exchange) {
             let _ = self.ask(&mut exchange, 0, true).await;
-        } else if !is_in_use && has_debts && now.as_nanos() >= self.away_until.load(Ordering::Acquire) {
+        } else if !is_in_use && has_debts && !is_away {
             exchange.rest();
             let _ = self.ask(&mut exchange, 0, false).await;
         }
@@ -629,12 +737,13 @@ impl Pool {
 
     /// Gives up what may not be spent any more, or was not used since the last time. Says whether anything was used, and
     /// whether anything is to be given back.
-    fn sweep(&self, now: Tick) -> (bool, bool) {
+    fn sweep(&self, now: Tick, is_needed: bool) -> (bool, bool) {
         let mut held = lock(&self.held);
         let seen = (self.slot.lease(), self.slot.held());
-        let is_in_use = held.tended != Some(seen);
-        if held.next.is_some_and(|next| now >= next.until) {
-            held.next = None;
+        let is_in_use = is_needed && held.tended != Some(seen);
+        if !is_in_use || held.next.is_some_and(|next| now >= next.until) {
+            held.give_up_next();
+            self.next_from.store(u64::MAX, Ordering::Release);
         }
         if now >= held.until || !is_in_use {
             held.give_up(&self.slot);
@@ -645,7 +754,8 @@ impl Pool {
 
     /// Whether the windows turn soon and nothing was granted for the next ones.
     fn turns_soon(&self, now: Tick, exchange: &Exchange) -> bool {
-        if self.limits.burst.is_some() || exchange.heard.is_none() || lock(&self.held).next.is_some() {
+        let cannot = self.limits.burst.is_some() || exchange.heard.is_none() || !exchange.has_demand();
+        if cannot || lock(&self.held).next.is_some() {
             return false;
         }
         let now = self.store_now(now);
@@ -661,9 +771,7 @@ impl Pool {
             {
                 let mut held = lock(&self.held);
                 held.give_up(&self.slot);
-                if let Some(next) = held.next.take() {
-                    pile(&mut held.returned, next.numbers, next.tokens);
-                }
+                held.give_up_next();
                 self.next_from.store(u64::MAX, Ordering::Release);
                 if !held.has_debts() && exchange.unanswered.is_none() {
                     return;

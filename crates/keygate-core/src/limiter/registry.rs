@@ -39,22 +39,8 @@ pub(crate) struct Limiter {
     myself: Weak<Self>,
 }
 
-#[derive(Default)]
-struct Pools {
-    known: HashMap<PoolId, Arc<Pool>>,
-    /// Of limits that have changed since; they give back what they hold.
-    retired: Vec<Arc<Pool>>,
-}
-
-impl Pools {
-    fn len(&self) -> usize {
-        self.known.len() + self.retired.len()
-    }
-
-    fn all(&self) -> Vec<Arc<Pool>> {
-        self.known.values().chain(&self.retired).cloned().collect()
-    }
-}
+/// Several of one name are of different limits: they have changed, or keys of one lineage differ.
+type Pools = HashMap<PoolId, Vec<Arc<Pool>>>;
 
 impl Limiter {
     pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Arc<Self> {
@@ -71,11 +57,11 @@ impl Limiter {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The pool of this name under these limits. Where the limits have changed, what was granted under the others goes
-    /// back.
+    /// The pool of this name under these limits.
     pub(super) fn pool(&self, id: PoolId, limits: &Limits) -> Arc<Pool> {
         let mut pools = self.pools();
-        if let Some(pool) = pools.known.get(&id).filter(|pool| pool.limits == *limits) {
+        let same = pools.entry(id.clone()).or_default();
+        if let Some(pool) = same.iter().find(|pool| pool.limits == *limits) {
             return Arc::clone(pool);
         }
         let mut writer = [0; 8];
@@ -85,12 +71,8 @@ impl Limiter {
             writer = (place ^ self.shared.clock.tick().as_nanos().rotate_left(32)).to_ne_bytes();
         }
         let writer = Writer(u64::from_ne_bytes(writer).max(1));
-        let pool = Arc::new(Pool::new(id.clone(), *limits, writer, Arc::clone(&self.shared)));
-        if let Some(before) = pools.known.insert(id, Arc::clone(&pool)) {
-            pools.retired.push(before);
-        }
-        drop(pools);
-        self.see_to_it();
+        let pool = Arc::new(Pool::new(id, *limits, writer, Arc::clone(&self.shared)));
+        same.push(Arc::clone(&pool));
         pool
     }
 
@@ -98,12 +80,12 @@ impl Limiter {
     /// nothing.
     pub(crate) async fn look(&self, id: &PoolId, limits: &Limits) -> Result<Vec<Standing>, StoreError> {
         let answer = self.shared.store.lease(id, limits, &Call::look()).await?;
-        let held = self.pools().known.get(id).map_or(0, |pool| pool.held());
+        let held = self.pools().get(id).map_or(0, |pools| pools.iter().map(|pool| pool.held()).sum());
         Ok(Policy::of(id.level(), limits).map(|policy| answer.standing(policy, held)).collect())
     }
 
     /// Begins to tend the pools, unless somebody does.
-    fn see_to_it(&self) {
+    pub(super) fn see_to_it(&self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let mut tending = self.tending.lock().unwrap_or_else(PoisonError::into_inner);
         // A runtime may end before the manager does, as each of actix's workers has one.
@@ -122,22 +104,29 @@ impl Limiter {
 
     /// Gives back what is not used, asks for windows to come, and forgets pools that nobody needs.
     pub(crate) async fn tend(&self) {
-        let pools = self.pools().all();
-        futures_util::stream::iter(pools).for_each_concurrent(AT_ONCE, async |pool| pool.tend().await).await;
-        let is_needed = |pool: &Arc<Pool>| Arc::strong_count(pool) > 1 || !pool.is_idle();
-        let mut pools = self.pools();
-        pools.known.retain(|_, pool| is_needed(pool));
-        pools.retired.retain(is_needed);
+        let pools = self.all();
+        // What no key is charged to any more is held by this list and the one that it is of.
+        let is_needed = |pool: &Arc<Pool>| Arc::strong_count(pool) > 2;
+        let tended = async |pool: Arc<Pool>| pool.tend(is_needed(&pool)).await;
+        futures_util::stream::iter(pools).for_each_concurrent(AT_ONCE, tended).await;
+        self.pools().retain(|_, same| {
+            same.retain(|pool| Arc::strong_count(pool) > 1 || !pool.is_idle());
+            !same.is_empty()
+        });
+    }
+
+    fn all(&self) -> Vec<Arc<Pool>> {
+        self.pools().values().flatten().cloned().collect()
     }
 
     /// Gives back all that is held.
     pub(crate) async fn leave(&self) {
-        let pools = self.pools().all();
-        futures_util::stream::iter(pools).for_each_concurrent(AT_ONCE, async |pool| pool.leave().await).await;
+        let left = async |pool: Arc<Pool>| pool.leave().await;
+        futures_util::stream::iter(self.all()).for_each_concurrent(AT_ONCE, left).await;
     }
 
     pub(crate) fn statistics(&self) -> LimiterStatistics {
-        self.shared.counters.statistics(self.pools().len())
+        self.shared.counters.statistics(self.pools().values().map(Vec::len).sum())
     }
 
     pub(super) fn shared(&self) -> &Shared {

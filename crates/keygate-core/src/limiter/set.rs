@@ -36,7 +36,7 @@ pub struct Exceeded {
 impl fmt::Display for Exceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(Standing { policy, .. }) = self.violated.first() else {
-            return f.write_str("Too many instances ask for the limits of the API key at once; try again shortly.");
+            return f.write_str("A limit of the API key is used up; try again later.");
         };
         let whose = match policy.level {
             Level::Key => "API key",
@@ -124,13 +124,15 @@ pub(crate) fn pools_of<'a>(key: &'a Key, parents: &'a Parents) -> impl Iterator<
 }
 
 impl LimitSet {
-    /// The pools of a key. `own` is the lease that the key was read under, `above` that of what stands above it.
+    /// The pools of a key. `own` is the lease that the key was read under, `above` that of what stands above it, and `before`
+    /// what the key was charged to until now.
     pub(crate) fn new(
         limiter: &Arc<Limiter>,
         key: &Key,
         parents: &Parents,
         own: Option<&Arc<Lease>>,
         above: Option<&Arc<Lease>>,
+        before: Option<&Self>,
     ) -> Self {
         static SERIAL: AtomicU64 = AtomicU64::new(1);
         let mut policies = Vec::new();
@@ -142,7 +144,16 @@ impl LimitSet {
             pool.believe(if level == Level::Key { own } else { above });
             *place = Some(pool);
         }
-        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        // What was charged to the same pools can still be put back.
+        let same = |before: &&Self| {
+            before.pools.iter().zip(&pools).all(|pair| match pair {
+                (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+                (None, None) => true,
+                _ => false,
+            })
+        };
+        let fresh = || SERIAL.fetch_add(1, Ordering::Relaxed);
+        let serial = before.filter(same).map_or_else(fresh, |before| before.serial);
         Self { serial, pools, policies, text: OnceLock::new(), limiter: Arc::clone(limiter) }
     }
 
@@ -171,13 +182,31 @@ impl LimitSet {
                     }
                     return match said {
                         Said::Short(short) => Quick::Denied(self.denial(&[(place, short)], now)),
-                        _ => Quick::Ask,
+                        // What another is known to deny need not be asked for, and would have to be put back.
+                        _ => match self.known_denial(cost, now) {
+                            Some(known) => Quick::Denied(self.denial(&[known], now)),
+                            None => Quick::Ask,
+                        },
                     };
                 }
             }
         }
         self.note(charge, &leases, cost);
         Quick::Charged
+    }
+
+    /// The first pool that is known to have no room, and why.
+    #[cold]
+    fn known_denial(&self, cost: u64, now: Tick) -> Option<(usize, Short)> {
+        let known = |(place, pool): (usize, &Arc<Pool>)| Some((place, pool.known_denial(cost, now)?));
+        self.pools().enumerate().find_map(known)
+    }
+
+    /// Why a request that costs so much in all is never let in, if that is so.
+    pub(crate) fn too_costly(&self, cost: u64) -> Option<Denial> {
+        let never = |(place, pool): (usize, &Arc<Pool>)| Some((place, Short::Never(pool.never(cost)?)));
+        let never = self.pools().enumerate().find_map(never)?;
+        Some(self.denial(&[never], self.shared().clock.tick()))
     }
 
     /// The same, at this moment.
@@ -194,6 +223,7 @@ impl LimitSet {
             Quick::Denied(denial) => return Err(denial),
             Quick::Ask => {}
         }
+        self.limiter.see_to_it();
         let taken = join_all(self.pools().map(|pool| pool.take(cost))).await;
         let short = |(place, taken): (usize, &Result<Took<'_>, Short>)| Some((place, taken.as_ref().err().copied()?));
         let short: Vec<(usize, Short)> = taken.iter().enumerate().filter_map(short).collect();
@@ -211,7 +241,10 @@ impl LimitSet {
     }
 
     fn note(&self, charge: &mut Charge, leases: &[LeaseNumber; LEVELS], cost: u64) {
-        charge.serial = self.serial;
+        if charge.serial != self.serial {
+            // What was taken before is of other pools, and not to be put back into these.
+            (charge.serial, charge.taken) = (self.serial, [0; LEVELS]);
+        }
         charge.cost += cost;
         for (place, (lease, _)) in leases.iter().zip(self.pools()).enumerate() {
             charge.note(place, *lease, cost);
@@ -256,7 +289,8 @@ impl LimitSet {
     #[cold]
     fn denial(&self, short: &[(usize, Short)], now: Tick) -> Denial {
         let counters = &self.shared().counters;
-        if short.iter().any(|(_, short)| *short == Short::Unreachable) {
+        // Nothing is known of the limit, or nothing can be had of it because of how many ask: trouble, and no limit.
+        if short.iter().any(|(_, short)| matches!(short, Short::Unreachable | Short::Crowded)) {
             add(&counters.unreachable, 1);
             return Denial::store_unavailable();
         }
@@ -270,10 +304,7 @@ impl LimitSet {
                     exceeded.is_permanent = true;
                     (bound, Duration::ZERO)
                 }
-                Short::Crowded | Short::Unreachable => {
-                    wait = wait.max(Duration::from_secs(1));
-                    continue;
-                }
+                Short::Crowded | Short::Unreachable => continue,
             };
             wait = wait.max(reset);
             let Some(level) = self.pools[*place].as_ref().map(|pool| pool.id.level()) else { continue };

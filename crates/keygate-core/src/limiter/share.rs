@@ -1,6 +1,6 @@
 //! What one instance lets in of a limit whose store is not reached, where the limit says that each has its share.
 
-use super::call::{Call, Claims, LATEST, Outcome, Shortage, Writer};
+use super::call::{Call, Claims, LATEST, Outcome, Shortage, Tokens, Writer};
 use super::ledger::Ledger;
 use super::policy::Bound;
 use super::window::{Millis, Numbers};
@@ -49,23 +49,27 @@ impl LocalShare {
         }
     }
 
+    /// Gives back what was taken.
+    pub(super) fn put_back(&mut self, tokens: u64) {
+        let returned = vec![Tokens { numbers: Numbers::at(self.latest), tokens }];
+        self.say(Call { returned, ..self.next(self.latest) });
+    }
+
     fn call(&mut self, cost: u64, now: Millis, claims: Option<Claims>) -> Outcome {
-        self.sequence += 1;
-        let known = claims.as_ref().map(|_| 0);
         // The ledger's clock does not go back, and so no call of it is late.
         self.latest = self.latest.max(now);
-        let now = self.latest;
-        let call = Call {
-            writer: Writer(1),
-            sequence: self.sequence,
-            not_after: now.saturating_add(LATEST),
-            cost,
-            instances: 1,
-            known,
-            claims,
-            ..Call::default()
-        };
-        self.ledger.call(&self.limits, &call, now).outcome
+        let known = claims.as_ref().map(|_| 0);
+        self.say(Call { cost, known, claims, ..self.next(self.latest) })
+    }
+
+    fn next(&self, now: Millis) -> Call {
+        let (sequence, not_after) = (self.sequence + 1, now.saturating_add(LATEST));
+        Call { writer: Writer(1), sequence, not_after, instances: 1, ..Call::default() }
+    }
+
+    fn say(&mut self, call: Call) -> Outcome {
+        self.sequence = call.sequence;
+        self.ledger.call(&self.limits, &call, self.latest).outcome
     }
 }
 

@@ -6,8 +6,21 @@ use super::call::MAX_TOKENS;
 use crate::clock::Tick;
 
 /// Numbers a lease, so that what is put back goes back to it and to no other. It comes round again after 16 million.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseNumber(u32);
+
+impl LeaseNumber {
+    /// Of nothing: what costs nothing is taken from no lease.
+    pub const NONE: Self = Self(u32::MAX);
+    /// Of what was let in without a grant, and is owed to the store. Numbers of leases have 24 bits.
+    pub const OWED: Self = Self(u32::MAX - 1);
+}
+
+impl Default for LeaseNumber {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
 
 /// Tokens were taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -212,23 +212,19 @@ impl Inner {
         if let Err(denial) = self.check(&entry, &parents, context) {
             return Ok(Some(Err(denial)));
         }
-        // To move it takes a while, in which it may have been revoked: what has changed meanwhile is decided anew.
-        if self.is_to_move(&entry) && !self.redigest(&entry, &parents, presented, asked).await {
-            return Ok(None);
+        let mut admission = match self.charge(entry, &parents, context).await {
+            Ok(admission) => admission,
+            Err(denial) => return Ok(Some(Err(denial))),
+        };
+        // To charge it takes a while, and so does to move it, in which it may have been revoked: what has changed meanwhile is
+        // decided anew.
+        let (tick, entry) = (self.clock.tick(), admission.entry());
+        let holds = entry.may_decide(tick, asked) && entry.parents().may_decide(&parents, tick, asked);
+        if holds && (!self.is_to_move(entry) || self.redigest(entry, &parents, presented, asked).await) {
+            return Ok(Some(Ok(admission)));
         }
-        let admitted = self.charge(entry, &parents, context).await;
-        // And so may what it is charged to.
-        if let Ok(admission) = &admitted {
-            let (tick, entry) = (self.clock.tick(), admission.entry());
-            let moved = entry.digested_under() != self.ring.current_id();
-            if !moved && !(entry.may_decide(tick, asked) && entry.parents().may_decide(&parents, tick, asked)) {
-                if let Ok(mut admission) = admitted {
-                    admission.refund();
-                }
-                return Ok(None);
-            }
-        }
-        Ok(Some(admitted))
+        admission.refund();
+        Ok(None)
     }
 
     /// While the store fails, the decision over what was kept, if the operator chose that it may be believed so long.

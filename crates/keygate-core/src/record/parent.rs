@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::key::Revision;
+use super::shown;
 use crate::limits::Limits;
 use crate::names::{OrganizationId, ProjectId};
 
@@ -48,13 +49,13 @@ pub struct OrganizationRecord {
     /// How many keys each of its users may have; `None` is the manager's default.
     pub max_keys_per_user: Option<u64>,
     /// What may be asked of all its keys together. No limit by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "shown::some_limits", skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
     /// What may be asked of all keys of each of its users together. No limit by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "shown::some_limits", skip_serializing_if = "Option::is_none")]
     pub user_limits: Option<Limits>,
     /// The limits of new keys for which none are said, in the place of their tier's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "shown::some_limits", skip_serializing_if = "Option::is_none")]
     pub key_limits: Option<Limits>,
 }
 
@@ -89,7 +90,7 @@ pub struct ProjectRecord {
     /// Whether its keys may be used.
     pub status: ParentStatus,
     /// What may be asked of all its keys together. No limit by default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "shown::some_limits", skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
 }
 

@@ -38,6 +38,14 @@ pub(super) fn limits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Limit
     ShownLimits::deserialize(deserializer)
 }
 
+/// Limits or none, with whatever else is said of them.
+pub(super) fn some_limits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Limits>, D::Error> {
+    #[derive(Deserialize)]
+    struct Shown(#[serde(with = "ShownLimits")] Limits);
+
+    Ok(Option::<Shown>::deserialize(deserializer)?.map(|Shown(limits)| limits))
+}
+
 /// A schedule or none, with whatever else is said of it.
 pub(super) fn schedule<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RotationSchedule>, D::Error> {
     #[derive(Deserialize)]

@@ -122,7 +122,7 @@ impl State {
             *ledger = Ledger::new();
         }
         let answer = ledger.call(limits, call, now);
-        *end = ledger.expires(limits);
+        *end = ledger.expires();
         answer
     }
 

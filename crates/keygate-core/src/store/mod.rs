@@ -223,7 +223,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError>;
 
     /// How many instances use this store, this one among them, as far as it knows. What an instance is granted at once is
-    /// divided by it; no limit rests on it.
+    /// divided by it. No limit rests on it, but what each may let in alone while the store is not reached
+    /// ([`Fallback::LocalShare`](crate::limits::Fallback::LocalShare)).
     fn instances(&self) -> u64 {
         1
     }

@@ -66,7 +66,7 @@ enum Call {
 #[derive(Debug)]
 enum Value {
     Record(Box<Option<KeyRecord>>),
-    Parents(Parents),
+    Parents(Box<Parents>),
 }
 
 type Reply = oneshot::Sender<Value>;
@@ -228,7 +228,7 @@ impl SimulatedStore {
             }
             Request::Load(Call::Parents(organization, project), reply) => {
                 let parents = at_once(server.parents(&organization, project.as_ref())).unwrap();
-                Message::Loaded(Value::Parents(parents), reply)
+                Message::Loaded(Value::Parents(Box::new(parents)), reply)
             }
         });
         true
@@ -343,7 +343,7 @@ impl Store for SimulatedStore {
         project: Option<&ProjectId>,
     ) -> Result<Read<Parents>, StoreError> {
         Ok(self.load(Call::Parents(organization.clone(), project.cloned())).await?.map(|value| match value {
-            Value::Parents(parents) => parents,
+            Value::Parents(parents) => *parents,
             Value::Record(_) => panic!("an answer to another question"),
         }))
     }

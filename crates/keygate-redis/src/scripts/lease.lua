@@ -6,7 +6,7 @@
 -- returns the state after the call, and the outcome
 --
 -- state       what the clock showed, 6 bytes; when the ledger was made, 6; of each window what was granted in it, and in the
---             next one, 5 each; the level of the bucket, 6, all ones if there is none; the longest window with a limit, 1
+--             next one, 5 each; the level of the bucket, 6, all ones if there never was one; the longest window that ever had a limit, 1
 -- last call   its number, 6 bytes; until when it might come, 6; its outcome
 -- outcome     G, tokens in 5 bytes, from and until in 6 each; D, what is short in 1 (the place of a window, 4 the bucket, 5
 --             the ledger itself) and the wait in 6; L late; F forgotten
@@ -90,8 +90,6 @@ if has_bucket then
   given_up = min(floor(burst / PART), floor(rate * LONGEST / TOKEN))
   tau = floor(given_up * TOKEN / max(rate, 1))
   state[LEVEL] = state[LEVEL] == NO_BUCKET and full or min(state[LEVEL] + (now - before) * rate, full)
-else
-  state[LEVEL] = NO_BUCKET
 end
 
 -- What only looks leaves nothing behind.
@@ -99,13 +97,17 @@ if sequence == 0 then
   return struct.pack(STATE, unpack(state, 1, FIELDS)) .. 'L'
 end
 
+-- The longest window with a limit, 0 if there is none.
+local longest = 0
+for window = MINUTE, MONTH do
+  if limits[window] ~= NO_LIMIT then
+    longest = window
+  end
+end
+
 -- Not a loop: `break` is where the model returns.
 local outcome, is_new = 'L', false
 repeat
-  if not_after < now or not_after > now + LATEST then
-    break
-  end
-
   local last_sequence, until_then, last_outcome = 0, nil, nil
   if last then
     last_sequence, until_then, last_outcome = struct.unpack(LAST, last)
@@ -116,7 +118,7 @@ repeat
   if last_sequence == sequence then
     outcome = last:sub(last_outcome)
     break
-  elseif last_sequence > sequence then
+  elseif last_sequence > sequence or not_after < now or not_after > now + LATEST then
     break
   elseif last_sequence == 0 then
     local writers = redis.call('HLEN', KEYS[1])
@@ -140,6 +142,9 @@ repeat
   end
   if has_claims == 0 and is_known == 1 and known ~= state[BORN] then
     outcome = 'F'
+    break
+  end
+  if is_ahead == 1 and (has_bucket or longest == 0) then
     break
   end
   is_new = true
@@ -169,6 +174,9 @@ repeat
           state[place] = max(min(state[place] + tokens, MAX_TOKENS), 0)
         end
       end
+      if state[LEVEL] ~= NO_BUCKET and tokens > 0 and item[MINUTE] == present[MINUTE] then
+        state[LEVEL] = max(state[LEVEL] - tokens * TOKEN, 0)
+      end
     end
     items = items + 25
   end
@@ -180,9 +188,6 @@ repeat
       if limits[window] ~= NO_LIMIT then
         from = min(from, begin_of(window, present[window] + 1))
       end
-    end
-    if from == FOREVER or has_bucket then
-      break
     end
     numbers = numbers_at(from)
   end
@@ -226,14 +231,10 @@ repeat
   outcome = struct.pack('>c1I5I6I6', 'G', tokens, from, until_when)
 until true
 
-local longest = MINUTE
-for window = HOUR, MONTH do
-  if limits[window] ~= NO_LIMIT then
-    longest = window
-  end
-end
--- Until when it is kept changes when a window turns, or another is the longest.
-local is_kept = not has_turned and state[LIMITED] == longest
+-- Until when it is kept changes when a window turns, or a longer one is limited; limits that go for a while shorten nothing.
+longest = max(longest, MINUTE)
+local is_kept = not has_turned and state[LIMITED] >= longest
+longest = max(longest, state[LIMITED])
 state[LIMITED] = longest
 local packed = struct.pack(STATE, unpack(state, 1, FIELDS))
 if is_new then

@@ -12,8 +12,8 @@
 //!
 //! A request that is let in is charged to the limits of its key, after every other check: 1, or what
 //! [`cost`](ApiKeyLayer::cost) says of it. What one route costs is said by [`Cost`](crate::Cost) around it. Where the key
-//! has limits, the response tells of them in [`RateLimit-Policy` and `RateLimit`](keygate_http::rate_limit): what is left when
-//! the response is there, whatever was charged or given back meanwhile.
+//! has limits, the response tells of them in [`RateLimit-Policy` and `RateLimit`](keygate_http::rate_limit): what is left
+//! when the response is there, whatever was charged or given back meanwhile.
 //!
 //! # Nesting
 //!

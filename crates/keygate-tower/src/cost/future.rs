@@ -39,10 +39,13 @@ pin_project! {
     }
 }
 
+/// The admission, which is taken out of the request meanwhile, and whether it could be charged.
+type Charged = (Admission, Result<(), Denial>);
+
 /// A charge that waits for the store. It lives in a box of its own, so that a request which need not wait does not carry
 /// room for it.
 struct Charging<S, R, B> {
-    charged: Pin<Box<dyn Future<Output = (Admission, Result<(), Denial>)> + Send>>,
+    charged: Pin<Box<dyn Future<Output = Charged> + Send>>,
     held: Held<S, R, B>,
 }
 

@@ -1,13 +1,14 @@
 //! What a part of a service costs.
 //!
 //! [`Cost`] stands within an [`ApiKeyLayer`](crate::ApiKeyLayer), and has a request cost so much of the key's limits in the
-//! place of what the outer layer charged, which is 1 unless it was told something else. What is to be charged beyond that is
-//! charged before the service within is called; where there is no room for it, the request is refused and costs nothing at
-//! all. A cost of 0 gives back what was charged, but does not let in what a limit has refused further out: for that, have
-//! [`ApiKeyLayer::cost`](crate::ApiKeyLayer::cost) say 0.
+//! place of what the outer layer charged, which is 1 unless it was told something else. What is to be charged beyond that
+//! is charged before the service within is called; where there is no room for it, the request is refused and costs nothing
+//! at all. A cost of 0 gives back what was charged, but does not let in what a limit has refused further out: for that,
+//! have [`ApiKeyLayer::cost`](crate::ApiKeyLayer::cost) say 0.
 //!
-//! A request that an optional layer let through without a key costs nothing, nor does a preflight. One that no layer has seen
-//! is refused as one without a key, and the log says as an error that the [`ApiKeyLayer`](crate::ApiKeyLayer) is missing.
+//! A request that an optional layer let through without a key costs nothing, nor does a preflight. One that no layer has
+//! seen is refused as one without a key, and the log says as an error that the [`ApiKeyLayer`](crate::ApiKeyLayer) is
+//! missing.
 //!
 //! Dropping the future while the store is asked gives up the request and leaves it charged what it was charged before; what
 //! was taken of some limits while others were asked for is lost until their windows end.

@@ -263,7 +263,7 @@ async fn replay(link: &Link, mut clock: Millis, mut limits: Limits, steps: Vec<S
         let answer = scene.call(&limits, &call, clock).await;
         sequences[step.writer] = sequences[step.writer].max(next);
         if !call.only_looks() {
-            (born, end) = (answer.born, Some(scene.model.expires(&limits)));
+            (born, end) = (answer.born, Some(scene.model.expires()));
         }
     }
     match end {

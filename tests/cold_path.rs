@@ -7,6 +7,7 @@
 use keygate::actor::{Actor, Operator};
 use keygate::context::RequestContext;
 use keygate::denial::DenialReason;
+use keygate::limits::Limits;
 use keygate::manager::{ApiKeyManager, NewKey};
 use keygate::names::PrincipalId;
 use keygate::record::Quota;
@@ -38,12 +39,19 @@ async fn reads(server: &RedisServer) -> (u64, u64, u64) {
     (of("get"), of("mget"), unknown)
 }
 
+/// A key that nothing limits: a limit asks for its first tokens with a call of its own.
+fn unlimited(user: &str) -> NewKey {
+    let mut new = NewKey::new("acme".parse().unwrap(), user.parse().unwrap());
+    new.limits = Some(Limits::UNLIMITED);
+    new
+}
+
 #[tokio::test]
 async fn a_key_never_seen_costs_one_round_trip_and_a_kept_or_forged_one_none() {
     let server = RedisServer::start().await.unwrap();
     let ring = SecretRing::new(&MasterSecret::generate().unwrap());
     let maker = manager_at(&server.url(), &ring);
-    let new = |nth: usize| NewKey::new("acme".parse().unwrap(), format!("user-{nth}").parse().unwrap());
+    let new = |nth: usize| unlimited(&format!("user-{nth}"));
     let keys = maker.create_many(&operator(), (0..20).map(new).collect()).await;
     let texts: Vec<String> = keys.into_iter().map(|key| key.unwrap().text.expose().to_owned()).collect();
     drop(maker);
@@ -77,7 +85,7 @@ async fn a_crowd_for_one_key_costs_one_read() {
     let server = RedisServer::start().await.unwrap();
     let ring = SecretRing::new(&MasterSecret::generate().unwrap());
     let maker = manager_at(&server.url(), &ring);
-    let key = maker.create(&operator(), NewKey::new("acme".parse().unwrap(), "ada".parse().unwrap())).await.unwrap();
+    let key = maker.create(&operator(), unlimited("ada")).await.unwrap();
     let manager = manager_at(&server.url(), &ring);
     manager.open().await.unwrap();
     server.reset_command_stats().await.unwrap();

@@ -310,10 +310,14 @@ impl Pool {
             return self.owe_less(cost);
         }
         if !self.slot.put_back(lease, cost) {
-            // Its lease is another's: it goes back to the store, for as long as it is known which windows it is of.
+            // Another lease is held: it goes into that, if it is of the same windows, or else back to the store; for as long as
+            // it is known which windows it is of.
             let mut held = lock(&self.held);
             let numbers = held.past.iter().rev().find(|(past, _)| *past == lease).map(|(_, numbers)| *numbers);
-            if let Some(numbers) = numbers {
+            let goes_on = numbers == Some(held.numbers) && self.limits.burst.is_none();
+            if let Some(numbers) = numbers
+                && !(goes_on && self.slot.put_back(self.slot.lease(), cost))
+            {
                 pile(&mut held.returned, numbers, cost);
             }
         }
@@ -479,7 +483,8 @@ impl Pool {
             held.give_up(&self.slot);
         }
         held.measure(&self.slot);
-        let waiting = self.waiting.load(Ordering::Relaxed);
+        // The others': what this one costs it gets.
+        let waiting = self.waiting.load(Ordering::Relaxed).saturating_sub(cost);
         let (want, is_measured) = exchange.demand(held.used, waiting, self.held_for(), now);
         if is_measured {
             held.used = 0;

@@ -127,7 +127,7 @@ pub(crate) fn sequences() -> Vec<Sequence> {
         vec![
             step(Gate::Plain, None, r#""burst";r=1;t=1"#),
             step(Gate::Plain, None, r#""burst";r=0;t=2"#),
-            step(Gate::Plain, exceeded, r#""burst";r=0;t=2"#),
+            step(Gate::Plain, exceeded, r#""burst";r=0;t=1"#),
         ],
     );
     let shared = Sequence {

@@ -483,8 +483,7 @@ impl Pool {
             held.give_up(&self.slot);
         }
         held.measure(&self.slot);
-        // The others': what this one costs it gets.
-        let waiting = self.waiting.load(Ordering::Relaxed).saturating_sub(cost);
+        let waiting = self.waiting.load(Ordering::Relaxed);
         let (want, is_measured) = exchange.demand(held.used, waiting, self.held_for(), now);
         if is_measured {
             held.used = 0;

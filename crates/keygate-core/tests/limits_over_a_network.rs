@@ -290,7 +290,9 @@ async fn after_a_failover_the_store_learns_what_it_forgot_before_anything_is_spe
         let others = world.ask(1, 1_000).await;
         // What was granted and held went back with that request; what was used counts.
         assert_eq!(world.admitted, used + 2 + others);
-        assert!((990..=1_000).contains(&world.admitted), "{others} beside {used} that were used before");
+        // What is told may be more than was forgotten, and never less.
+        assert!(world.admitted <= 1_000, "{others} beside {used} that were used before");
+        assert!(others >= 800, "{others} beside {granted} that were granted before");
     }
 }
 

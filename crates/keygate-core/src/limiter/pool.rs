@@ -140,6 +140,16 @@ impl Held {
         slot.fill(tokens, if spend { until } else { Tick::NEVER });
     }
 
+    /// Has the next call say what this one let in without a grant.
+    fn owe_again(&mut self, call: &Call) {
+        call.owed.iter().for_each(|owed| pile(&mut self.owed, owed.numbers, owed.tokens));
+    }
+
+    /// Has the next call give back what this one did, which is known not to be done.
+    fn give_back_again(&mut self, call: &Call) {
+        call.returned.iter().for_each(|back| pile(&mut self.returned, back.numbers, back.tokens));
+    }
+
     fn has_debts(&self) -> bool {
         !self.returned.is_empty() || !self.owed.is_empty()
     }
@@ -204,7 +214,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Adds to the entry of the same windows, or makes one. Beyond [`MAX_ITEMS`] the two oldest become one.
+/// Adds to the entry of the same windows, or makes one.
 fn pile(list: &mut Vec<Tokens>, numbers: Numbers, tokens: u64) {
     if tokens == 0 {
         return;
@@ -372,8 +382,7 @@ impl Pool {
             let in_time = exchange.heard.is_none_or(|heard| heard.at_most(now) < call.not_after);
             if !in_time {
                 // Whether it was done is not known any more. What was let in is counted, twice rather than not at all.
-                let mut held = lock(&self.held);
-                call.owed.iter().for_each(|owed| pile(&mut held.owed, owed.numbers, owed.tokens));
+                lock(&self.held).owe_again(call);
             }
             in_time
         });
@@ -439,8 +448,8 @@ impl Pool {
             }
             Outcome::Denied { by: Shortage::Writers, .. } => {
                 let mut held = lock(&self.held);
-                call.returned.iter().for_each(|back| pile(&mut held.returned, back.numbers, back.tokens));
-                call.owed.iter().for_each(|owed| pile(&mut held.owed, owed.numbers, owed.tokens));
+                held.give_back_again(&call);
+                held.owe_again(&call);
                 self.resume(&held);
                 Asked::Short(Short::Crowded)
             }
@@ -465,9 +474,9 @@ impl Pool {
                 // A call that is late now may have been done when it came the first time, and to give back twice would be
                 // to spend twice. One that a ledger does not know was done by none.
                 if answer.outcome == Outcome::Forgotten {
-                    call.returned.iter().for_each(|back| pile(&mut held.returned, back.numbers, back.tokens));
+                    held.give_back_again(&call);
                 }
-                call.owed.iter().for_each(|owed| pile(&mut held.owed, owed.numbers, owed.tokens));
+                held.owe_again(&call);
                 self.resume(&held);
                 Asked::Again
             }

@@ -483,6 +483,49 @@ async fn a_cost_that_turns_out_to_be_above_a_limit_is_denied_for_good() {
 }
 
 #[tokio::test]
+async fn five_requests_of_ten_are_a_burst_of_fifty_however_fast_they_come() {
+    for pause in [0, 1, 20, 61, 130, 299, 300, 301, 700, 1_000, 5_000] {
+        let world = World::new();
+        let key = world.key_with(|_| {}).await;
+        for nth in 1..=5 {
+            assert!(ask(&world.manager, &key, 10).await.is_ok(), "request {nth}, one each {pause} ms");
+            world.clock.advance(Duration::from_millis(pause));
+        }
+        if pause < 100 {
+            assert!(ask(&world.manager, &key, 10).await.is_err(), "one each {pause} ms");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_held_and_not_used_is_in_the_burst_again() {
+    let world = World::new();
+    let key = world.key_with(|_| {}).await;
+    for _ in 0..4 {
+        assert_eq!(let_in(&world.manager, &key, 5).await, 5);
+        world.clock.advance(Duration::from_millis(40));
+    }
+    // A tenth was given up, and what is held is too little for this one, and goes back with its own call.
+    let left = ask(&world.manager, &key, 24).await;
+    assert!(left.is_ok(), "{left:?}");
+}
+
+#[tokio::test]
+async fn what_another_level_denies_is_not_taken_from_a_burst() {
+    let world = World::new();
+    world.configure("acme", with_limits(|update| update.limits = Some(Some(per_minute(2))))).await;
+    let key = world.key(Limits { burst: Some(9), ..per_minute(60) }).await;
+    assert_eq!(let_in(&world.manager, &key, 10).await, 2);
+    for _ in 0..20 {
+        // By then it is no longer known that the organization has none left, and both are asked.
+        world.clock.advance(Duration::from_millis(110));
+        assert!(ask(&world.manager, &key, 1).await.is_err());
+    }
+    world.configure("acme", with_limits(|update| update.limits = Some(None))).await;
+    assert_eq!(let_in(&world.manager, &key, 20).await, 9, "the two have refilled");
+}
+
+#[tokio::test]
 async fn a_client_well_below_its_rate_keeps_its_burst() {
     let world = World::new();
     let key = world.key_with(|_| {}).await;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use keygate_core::key::KeyId;
-use keygate_core::limiter::call::{Call, Outcome, Tokens, Writer};
+use keygate_core::limiter::call::{Call, Outcome, Returned, Tokens, Writer};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limiter::window::Numbers;
 use keygate_core::limits::Limits;
@@ -121,7 +121,7 @@ fn call(writer: Writer, sequence: u64) -> Call {
         cost: 1,
         want: 100,
         instances: 3,
-        returned: vec![Tokens { numbers: Numbers::at(now), tokens: 1 }],
+        returned: vec![Returned { from: 0, tokens: Tokens { numbers: Numbers::at(now), tokens: 1 } }],
         ..Call::default()
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{cluster, create, leased_at, namespace, owner_of, pool, server, store_at};
 use keygate_core::key::KeyId;
-use keygate_core::limiter::call::{Answer, Call, Outcome, Shortage, Tokens, Writer};
+use keygate_core::limiter::call::{Answer, Call, Outcome, Returned, Shortage, Tokens, Writer};
 use keygate_core::limiter::ledger::Ledger;
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limiter::window::{Millis, Numbers, Window};
@@ -48,10 +48,11 @@ async fn left(store: &RedisStore, pool: &PoolId, limits: &Limits) -> u64 {
 async fn by_the_servers_clock_too_it_is_granted_what_the_model_grants() {
     let store = store_at(&server().await.url(), namespace());
     for limits in [Limits::STANDARD, MONTHLY, Limits { burst: None, ..Limits::STANDARD }] {
-        let (pool, mut model) = (some_pool(), Ledger::new());
+        let (pool, mut model, mut from) = (some_pool(), Ledger::new(), 0);
         for turn in 0..120_u64 {
             let [a, b, c, d] = sample::random();
-            let returned = vec![Tokens { numbers: Numbers::at(now()), tokens: u64::from(a % 5) }];
+            let tokens = Tokens { numbers: Numbers::at(now()), tokens: u64::from(a % 5) };
+            let returned = vec![Returned { from, tokens }];
             let call = Call {
                 cost: u64::from(b % 4),
                 want: u64::from(c),
@@ -64,6 +65,7 @@ async fn by_the_servers_clock_too_it_is_granted_what_the_model_grants() {
                 let answer = store.lease(&pool, &limits, &call).await.unwrap();
                 assert_eq!(answer, model.call(&limits, &call, answer.now), "{call:?}");
                 assert!(answer.now.abs_diff(now()) < 1_000, "the server is of this host");
+                from = answer.now;
             }
         }
     }

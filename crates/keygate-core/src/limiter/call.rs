@@ -40,6 +40,15 @@ pub struct Tokens {
     pub tokens: u64,
 }
 
+/// Tokens that come back unspent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Returned {
+    /// When they were granted, which is [`Grant::from`]: a bucket credits them by it. 0 is not said.
+    pub from: Millis,
+    /// How many, and of which windows.
+    pub tokens: Tokens,
+}
+
 /// Something that was granted lately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recent {
@@ -75,7 +84,7 @@ pub struct Call {
     /// How many instances share the pool, this one among them.
     pub instances: u64,
     /// What it gives back, at most [`MAX_ITEMS`].
-    pub returned: Vec<Tokens>,
+    pub returned: Vec<Returned>,
     /// For the windows that begin when the first of the present ones ends, and not for the present ones.
     pub ahead: bool,
     /// When the ledger that answered before was made; `None` where none has answered.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::call::{Answer, Call, Claims, MAX_ITEMS, MAX_TOKENS, Outcome, RECENT, Recent, Shortage, Tokens, Writer};
+use super::call::{
+    Answer, Call, Claims, MAX_ITEMS, MAX_TOKENS, Outcome, RECENT, Recent, Returned, Shortage, Tokens, Writer,
+};
 use super::window::Millis;
 use crate::clock::{Clock, Tick};
 
@@ -118,8 +120,8 @@ impl Exchange {
         }
     }
 
-    /// How much is used in [`AHEAD`], or in less where it may not be held for so long: `used` since demand was last measured, and `waiting` now. Says also whether it was
-    /// measured with this, so that counting begins anew.
+    /// How much is used in [`AHEAD`], or in less where it may not be held for so long: `used` since demand was last measured,
+    /// and `waiting` now. Says also whether it was measured with this, so that counting begins anew.
     pub(super) fn demand(&mut self, used: u64, waiting: u64, held_for: Duration, now: Tick) -> (u64, bool) {
         let used = used.saturating_add(waiting) as f64;
         let Some(measured) = self.measured else {
@@ -159,7 +161,7 @@ impl Exchange {
             Outcome::Forgotten | Outcome::Late | Outcome::Denied { by: Shortage::Writers, .. } => {}
             Outcome::Granted(_) | Outcome::Denied { .. } => {
                 self.born = Some(answer.born);
-                call.returned.iter().for_each(|returned| self.unclaim(*returned));
+                call.returned.iter().for_each(|returned| self.unclaim(returned.tokens));
                 for owed in &call.owed {
                     self.recent.push((Recent { sequence: call.sequence, granted: *owed }, received));
                 }
@@ -233,7 +235,7 @@ pub(super) struct Ask {
     pub(super) want: u64,
     pub(super) instances: u64,
     pub(super) ahead: bool,
-    pub(super) returned: Vec<Tokens>,
+    pub(super) returned: Vec<Returned>,
     pub(super) owed: Vec<Tokens>,
     /// The store may have forgotten what was granted.
     pub(super) tells: bool,

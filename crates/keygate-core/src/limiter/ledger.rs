@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::bucket::{Bucket, Shape};
 use super::call::{
-    Answer, Call, Claims, Grant, LATEST, MAX_TOKENS, MAX_WRITERS, Outcome, REMEMBERED, Shortage, Tokens, Writer,
+    Answer, Call, Claims, Grant, LATEST, MAX_TOKENS, MAX_WRITERS, Outcome, REMEMBERED, Returned, Shortage, Tokens,
+    Writer,
 };
 use super::window::{FOREVER, Millis, Numbers, Window};
 use crate::limits::Limits;
@@ -190,13 +191,14 @@ impl Ledger {
     }
 
     /// The contrary.
-    fn take_back(&mut self, Tokens { numbers, tokens }: Tokens) {
+    fn take_back(&mut self, Returned { from, tokens: Tokens { numbers, tokens } }: Returned) {
         for ((count, present), number) in self.counts.iter_mut().zip(Numbers::at(self.now).0).zip(numbers.0) {
             if number == present || number == present + 1 {
                 let granted = count.granted(number > present);
                 *granted = granted.saturating_sub(tokens);
             }
         }
+        self.bucket = self.bucket.map(|bucket| bucket.credited(from, tokens));
     }
 
     fn grant(&mut self, limits: &Limits, call: &Call, now: Millis) -> Outcome {
@@ -221,14 +223,10 @@ impl Ledger {
             if bucket.tokens() < call.cost {
                 return Outcome::Denied { by: Shortage::Burst, wait: bucket.wait_for(shape, call.cost) };
             }
-            let lowered = bucket.lowered(shape);
-            held = match shape.tau() {
-                0 => 0,
-                _ => held.min(lowered.tokens().saturating_sub(call.cost) / share),
-            };
-            until = until.min(now + shape.tau());
-            let from = if held > 0 { lowered } else { bucket };
-            self.bucket = Some(from.without(call.cost + held));
+            let (left, holds) = bucket.granting(shape, call.cost, held, share);
+            (self.bucket, held) = (Some(left), holds);
+            // What is granted for one request alone may not be held.
+            until = until.min(now + if held > 0 { shape.tau() } else { 0 });
         }
         let tokens = call.cost + held;
         for (place, count) in self.counts.iter_mut().enumerate() {

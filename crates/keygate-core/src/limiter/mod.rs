@@ -7,8 +7,10 @@
 //! What a store grants beyond the request that asks for it is `min(want, (room - cost) / 2N)` for N instances, and an instance
 //! wants what it used in the last two seconds: far from a limit one round trip serves hundreds of requests, near it each
 //! request asks, and the last token goes to whoever asks first. What an instance holds and does not use goes back with its
-//! next call, or within three seconds. **A crash strands at most what was granted to the instance and not yet spent: two
-//! seconds of its demand, in each pool, until the windows end.**
+//! next call, or within three seconds: into the windows it was granted in, and into the bucket as far as that would have had
+//! room for it, so that no more than *burst + rate t* is spent in any time `t` ([`bucket`] has the argument). **A crash
+//! strands at most what was granted to the instance and not yet spent: two seconds of its demand, in each pool, until the
+//! windows end.**
 //!
 //! **A failover of the store** may forget the grants of its last moments. When its connection is another one, an instance
 //! spends nothing that it held before it has told the store what it was granted (all of the present windows if the pool is

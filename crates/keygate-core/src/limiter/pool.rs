@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::bucket::Shape;
-use super::call::{Answer, Call, Grant, MAX_COST, MAX_ITEMS, MAX_TOKENS, Outcome, Shortage, Tokens, Writer};
+use super::call::{Answer, Call, Grant, MAX_COST, MAX_ITEMS, MAX_TOKENS, Outcome, Returned, Shortage, Tokens, Writer};
 use super::exchange::{Ask, Exchange, Heard, calendar};
 use super::policy::{Bound, Policy, PoolId, Standing};
 use super::registry::Shared;
@@ -68,18 +68,18 @@ enum Asked {
 /// What is held beside the slot, for those who change it.
 #[derive(Debug)]
 struct Held {
-    /// The windows of the tokens in the slot.
-    numbers: Numbers,
+    /// The windows of the tokens in the slot, and when they were granted.
+    origin: Origin,
     until: Tick,
     /// How many tokens were in the slot when it was last changed.
     filled: u64,
     /// What was used before that, since demand was last measured.
     used: u64,
     next: Option<Next>,
-    returned: Vec<Tokens>,
+    returned: Vec<Returned>,
     owed: Vec<Tokens>,
-    /// The windows of the last leases, for what is put back late.
-    past: VecDeque<(LeaseNumber, Numbers)>,
+    /// Where the last leases come from, for what is put back late.
+    past: VecDeque<(LeaseNumber, Origin)>,
     /// What was seen when the pool was last tended.
     tended: Option<(LeaseNumber, u64)>,
 }
@@ -87,7 +87,7 @@ struct Held {
 impl Held {
     fn nothing() -> Self {
         Self {
-            numbers: Numbers::default(),
+            origin: Origin::default(),
             until: Tick::NEVER,
             filled: 0,
             used: 0,
@@ -113,7 +113,7 @@ impl Held {
         self.measure(slot);
         if slot.held() > 0 {
             self.remember(slot.lease());
-            pile(&mut self.returned, self.numbers, slot.empty());
+            give_back(&mut self.returned, self.origin, slot.empty());
         }
         self.filled = 0;
     }
@@ -122,21 +122,21 @@ impl Held {
         if self.past.len() == PAST {
             self.past.pop_front();
         }
-        self.past.push_back((lease, self.numbers));
+        self.past.push_back((lease, self.origin));
     }
 
     /// Has what was granted for the windows to come given back.
     fn give_up_next(&mut self) {
         if let Some(next) = self.next.take() {
-            pile(&mut self.returned, next.numbers, next.tokens);
+            give_back(&mut self.returned, next.origin, next.tokens);
         }
     }
 
     /// Fills the slot, with what may be spent until then.
-    fn take_up(&mut self, slot: &Slot, numbers: Numbers, tokens: u64, until: Tick, spend: bool) {
+    fn take_up(&mut self, slot: &Slot, origin: Origin, tokens: u64, until: Tick, spend: bool) {
         self.give_up(slot);
         self.remember(slot.lease());
-        (self.numbers, self.until, self.filled) = (numbers, until, tokens);
+        (self.origin, self.until, self.filled) = (origin, until, tokens);
         slot.fill(tokens, if spend { until } else { Tick::NEVER });
     }
 
@@ -147,7 +147,9 @@ impl Held {
 
     /// Has the next call give back what this one did, which is known not to be done.
     fn give_back_again(&mut self, call: &Call) {
-        call.returned.iter().for_each(|back| pile(&mut self.returned, back.numbers, back.tokens));
+        for Returned { from, tokens: Tokens { numbers, tokens } } in &call.returned {
+            give_back(&mut self.returned, Origin { numbers: *numbers, from: *from }, *tokens);
+        }
     }
 
     fn has_debts(&self) -> bool {
@@ -155,11 +157,19 @@ impl Held {
     }
 }
 
+/// Where tokens come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Origin {
+    numbers: Numbers,
+    /// When they were granted, on the store's clock, where that counts.
+    from: Millis,
+}
+
 /// What was granted for the windows to come.
 #[derive(Debug, Clone, Copy)]
 struct Next {
     tokens: u64,
-    numbers: Numbers,
+    origin: Origin,
     until: Tick,
 }
 
@@ -225,8 +235,19 @@ fn pile(list: &mut Vec<Tokens>, numbers: Numbers, tokens: u64) {
     }
 }
 
+/// The same, for tokens that go back.
+fn give_back(list: &mut Vec<Returned>, Origin { numbers, from }: Origin, tokens: u64) {
+    if tokens == 0 {
+        return;
+    }
+    match list.iter_mut().find(|back| back.tokens.numbers == numbers && back.from == from) {
+        Some(back) => back.tokens.tokens = back.tokens.tokens.saturating_add(tokens).min(MAX_TOKENS),
+        None => list.push(Returned { from, tokens: Tokens { numbers, tokens } }),
+    }
+}
+
 /// At most [`MAX_ITEMS`] of them, the oldest first.
-fn some(list: &mut Vec<Tokens>) -> Vec<Tokens> {
+fn some<T>(list: &mut Vec<T>) -> Vec<T> {
     list.drain(..list.len().min(MAX_ITEMS)).collect()
 }
 
@@ -323,12 +344,12 @@ impl Pool {
             // Another lease is held: it goes into that, if it is of the same windows, or else back to the store; for as long as
             // it is known which windows it is of.
             let mut held = lock(&self.held);
-            let numbers = held.past.iter().rev().find(|(past, _)| *past == lease).map(|(_, numbers)| *numbers);
-            let goes_on = numbers == Some(held.numbers) && self.limits.burst.is_none();
-            if let Some(numbers) = numbers
+            let origin = held.past.iter().rev().find(|(past, _)| *past == lease).map(|(_, origin)| *origin);
+            let goes_on = origin == Some(held.origin) && self.limits.burst.is_none();
+            if let Some(origin) = origin
                 && !(goes_on && self.slot.put_back(self.slot.lease(), cost))
             {
-                pile(&mut held.returned, numbers, cost);
+                give_back(&mut held.returned, origin, cost);
             }
         }
         // Whoever was denied may have it now.
@@ -434,7 +455,7 @@ impl Pool {
             self.suspend();
         }
         self.see(&answer, exchange.heard, received);
-        add(&counters.returned, call.returned.iter().map(|returned| returned.tokens).sum());
+        add(&counters.returned, call.returned.iter().map(|returned| returned.tokens.tokens).sum());
         match answer.outcome {
             Outcome::Granted(grant) => {
                 add(&counters.granted, grant.tokens);
@@ -511,23 +532,28 @@ impl Pool {
     /// Holds what was granted beyond what the request takes that waited for it.
     fn fill(&self, exchange: &Exchange, grant: Grant, spent: u64) -> LeaseNumber {
         let Some(heard) = exchange.heard else { return self.slot.lease() };
-        let (numbers, tokens) = (grant.numbers(), grant.tokens.saturating_sub(spent));
+        let (origin, tokens) = (self.origin(grant), grant.tokens.saturating_sub(spent));
         let mut held = lock(&self.held);
         held.measure(&self.slot);
         held.used = held.used.saturating_add(spent);
         // A bucket's tokens may be held for so long and no longer, those of each grant from when it was made.
-        let goes_on = held.numbers == numbers && self.limits.burst.is_none() && self.shared.clock.tick() < held.until;
+        let goes_on = held.origin == origin && self.limits.burst.is_none() && self.shared.clock.tick() < held.until;
         if goes_on && self.slot.put_back(self.slot.lease(), tokens) {
             held.filled = self.slot.held();
             // The same moment, and nearer: it is known better.
             held.until = heard.before(grant.until);
         } else {
             let spend = self.may_spend(&held);
-            held.take_up(&self.slot, numbers, tokens, heard.before(grant.until), spend);
+            held.take_up(&self.slot, origin, tokens, heard.before(grant.until), spend);
         }
         self.set_low(held.filled);
         self.resume(&held);
         self.slot.lease()
+    }
+
+    /// When something was granted counts for a bucket alone; of windows, leases of the same ones are one.
+    fn origin(&self, grant: Grant) -> Origin {
+        Origin { numbers: grant.numbers(), from: if self.limits.burst.is_some() { grant.from } else { 0 } }
     }
 
     fn set_low(&self, filled: u64) {
@@ -546,9 +572,9 @@ impl Pool {
 
     fn keep_next(&self, exchange: &Exchange, grant: Grant) {
         let Some(heard) = exchange.heard else { return };
-        let next = Next { tokens: grant.tokens, numbers: grant.numbers(), until: heard.before(grant.until) };
+        let next = Next { tokens: grant.tokens, origin: self.origin(grant), until: heard.before(grant.until) };
         let mut held = lock(&self.held);
-        let tokens = held.next.filter(|held| held.numbers == next.numbers).map_or(0, |held| held.tokens);
+        let tokens = held.next.filter(|held| held.origin == next.origin).map_or(0, |held| held.tokens);
         held.next = Some(Next { tokens: next.tokens + tokens, ..next });
         self.next_from.store(heard.after(grant.from).as_nanos(), Ordering::Release);
     }
@@ -567,7 +593,7 @@ impl Pool {
         }
         self.next_from.store(u64::MAX, Ordering::Release);
         let Some(next) = held.next.take() else { return false };
-        held.take_up(&self.slot, next.numbers, next.tokens, next.until, true);
+        held.take_up(&self.slot, next.origin, next.tokens, next.until, true);
         self.set_low(next.tokens);
         true
     }

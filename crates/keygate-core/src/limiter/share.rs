@@ -1,6 +1,6 @@
 //! What one instance lets in of a limit whose store is not reached, where the limit says that each has its share.
 
-use super::call::{Call, Claims, LATEST, Outcome, Shortage, Tokens, Writer};
+use super::call::{Call, Claims, LATEST, Outcome, Returned, Shortage, Tokens, Writer};
 use super::ledger::Ledger;
 use super::policy::Bound;
 use super::window::{Millis, Numbers};
@@ -51,7 +51,9 @@ impl LocalShare {
 
     /// Gives back what was taken.
     pub(super) fn put_back(&mut self, tokens: u64) {
-        let returned = vec![Tokens { numbers: Numbers::at(self.latest), tokens }];
+        // When it was taken is not known: a bucket does not credit it.
+        let tokens = Tokens { numbers: Numbers::at(self.latest), tokens };
+        let returned = vec![Returned { from: 0, tokens }];
         self.say(Call { returned, ..self.next(self.latest) });
     }
 

@@ -1,12 +1,14 @@
 -- Answers a call for tokens of a pool: says what keygate_core::limiter::ledger says, in the same order. All numbers are whole
 -- and below 2^53, but for what a bucket refills in a long time, which is then cut to what makes it full.
 --
--- KEYS    1 the pool, a hash: `s` its state; each writer's eight bytes, that writer's last call
+-- KEYS    1 the pool, a hash: `s` its state; `g`, where it ever had a bucket, the last grants of that; each writer's eight bytes,
+--           that writer's last call
 -- ARGV    1 the call, as store/lease writes it
 -- returns the state after the call, and the outcome
 --
 -- state       what the clock showed, 6 bytes; when the ledger was made, 6; of each window what was granted in it, and in the
 --             next one, 5 each; the level of the bucket, 6, all ones if there never was one; the longest window that ever had a limit, 1
+-- last grants five, the oldest first: when it was, 6 bytes, and how much of it may be credited, 6; whether the last was cut, 1
 -- last call   its number, 6 bytes; until when it might come, 6; its outcome
 -- outcome     G, tokens in 5 bytes, from and until in 6 each; D, what is short in 1 (the place of a window, 4 the bucket, 5
 --             the ledger itself) and the wait in 6; L late; F forgotten
@@ -23,9 +25,12 @@ local TOKEN, LONGEST, PART = 60000, 2000, 10
 -- With every so many writers that are new, those that are over are looked for.
 local FEW = 32
 
-local STATE, LAST = '>I6I6I5I5I5I5I5I5I5I5I6B', '>I6I6'
+local STATE, LAST, GRANTED = '>I6I6I5I5I5I5I5I5I5I5I6B', '>I6I6', '>I6I6I6I6I6I6I6I6I6I6B'
 -- The fields of a state. A window's count is at COUNTS and twice its place, and the next one's behind it.
 local NOW, BORN, COUNTS, LEVEL, LIMITED, FIELDS = 1, 2, 1, 11, 12, 12
+
+-- The fields of the last grants: of each when it was, and behind that how much of it may be credited.
+local LAST_GRANT, IS_CUT = 9, 11
 
 local MINUTE, HOUR, DAY, MONTH = 1, 2, 3, 4
 local LENGTH = { 60000, 3600000, 86400000 }
@@ -61,8 +66,23 @@ local limits = { struct.unpack('>I5I5I5I5', ARGV[1], at) }
 local burst, recent, returned, owed, items = struct.unpack('>I5BBB', ARGV[1], limits[5])
 local rate = limits[MINUTE]
 
-local held, last = unpack(redis.call('HMGET', KEYS[1], 's', writer))
+local held, last, grants = unpack(redis.call('HMGET', KEYS[1], 's', writer, 'g'))
 local state = held and { struct.unpack(STATE, held) } or { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NO_BUCKET, 0 }
+
+local granted = grants and { struct.unpack(GRANTED, grants) } or { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+-- The bucket holds no more than this: its level, and what may be credited.
+local function hold_within(most)
+  state[LEVEL] = min(state[LEVEL], most)
+  local room = most - state[LEVEL]
+  if granted[LAST_GRANT + 1] > room then
+    granted[IS_CUT] = 1
+  end
+  for place = LAST_GRANT, 1, -2 do
+    granted[place + 1] = min(granted[place + 1], room)
+    room = room - granted[place + 1]
+  end
+end
 
 -- The ledger's clock does not go back.
 local before = state[NOW]
@@ -89,7 +109,8 @@ if has_bucket then
   full = burst * TOKEN
   given_up = min(floor(burst / PART), floor(rate * LONGEST / TOKEN))
   tau = floor(given_up * TOKEN / max(rate, 1))
-  state[LEVEL] = state[LEVEL] == NO_BUCKET and full or min(state[LEVEL] + (now - before) * rate, full)
+  state[LEVEL] = state[LEVEL] == NO_BUCKET and full or state[LEVEL] + (now - before) * rate
+  hold_within(full)
 end
 
 -- What only looks leaves nothing behind.
@@ -121,12 +142,12 @@ repeat
   elseif last_sequence > sequence or not_after < now or not_after > now + LATEST then
     break
   elseif last_sequence == 0 then
-    local writers = redis.call('HLEN', KEYS[1])
+    local writers = redis.call('HLEN', KEYS[1]) - (grants and 1 or 0)
     if writers > MAX_WRITERS or writers % FEW == 0 then
       local fields = redis.call('HGETALL', KEYS[1])
       writers = 0
       for i = 1, #fields, 2 do
-        if fields[i] ~= 's' then
+        if #fields[i] == 8 then
           if struct.unpack('>I6', fields[i + 1], 7) + REMEMBERED < now then
             redis.call('HDEL', KEYS[1], fields[i])
           else
@@ -161,12 +182,14 @@ repeat
     end
     items = before[9]
   end
-  local sequences = items
-  items = items + 6 * recent
+  -- Of what is recent the call it was granted by, of what comes back when it was granted.
+  local origins = items
+  items = items + 6 * (recent + returned)
   for i = 1, recent + returned + owed do
-    if i > recent or struct.unpack('>I6', ARGV[1], sequences + 6 * (i - 1)) > last_sequence then
+    if i > recent or struct.unpack('>I6', ARGV[1], origins + 6 * (i - 1)) > last_sequence then
       local item = { struct.unpack('>I5I5I5I5I5', ARGV[1], items) }
-      local tokens = (i > recent and i <= recent + returned) and -item[5] or item[5]
+      local comes_back = i > recent and i <= recent + returned
+      local tokens = comes_back and -item[5] or item[5]
       for window = MINUTE, MONTH do
         local next = item[window] - present[window]
         if next == 0 or next == 1 then
@@ -174,7 +197,17 @@ repeat
           state[place] = max(min(state[place] + tokens, MAX_TOKENS), 0)
         end
       end
-      if state[LEVEL] ~= NO_BUCKET and tokens > 0 and item[MINUTE] == present[MINUTE] then
+      if comes_back and state[LEVEL] ~= NO_BUCKET then
+        local origin = struct.unpack('>I6', ARGV[1], origins + 6 * (i - 1))
+        for place = 1, LAST_GRANT, 2 do
+          if granted[place] == origin then
+            local credited = min(item[5] * TOKEN, granted[place + 1])
+            granted[place + 1] = granted[place + 1] - credited
+            state[LEVEL] = state[LEVEL] + credited
+            break
+          end
+        end
+      elseif state[LEVEL] ~= NO_BUCKET and tokens > 0 and item[MINUTE] == present[MINUTE] then
         state[LEVEL] = max(state[LEVEL] - tokens * TOKEN, 0)
       end
     end
@@ -215,14 +248,28 @@ repeat
       outcome = struct.pack('>c1BI6', 'D', 4, min(math.ceil((cost * TOKEN - level) / max(rate, 1)), FOREVER))
       break
     end
-    local lowered = min(level, full - given_up * TOKEN)
-    if tau == 0 then
+    local most = full - given_up * TOKEN
+    if tau == 0 or cost > given_up then
       tokens = cost
     else
-      tokens = min(tokens, cost + floor(max(floor(lowered / TOKEN) - cost, 0) / share))
+      tokens = min(tokens, cost + floor(max(floor(min(level, most) / TOKEN) - cost, 0) / share))
     end
-    until_when = min(until_when, now + tau)
-    state[LEVEL] = (tokens > cost and lowered or level) - tokens * TOKEN
+    if tokens > cost then
+      hold_within(most)
+      until_when = min(until_when, now + tau)
+    else
+      until_when = min(until_when, now)
+    end
+    state[LEVEL] = state[LEVEL] - tokens * TOKEN
+    if tokens > 0 and granted[LAST_GRANT] ~= now then
+      for i = 1, LAST_GRANT - 1 do
+        granted[i] = granted[i + 2]
+      end
+      granted[LAST_GRANT], granted[LAST_GRANT + 1], granted[IS_CUT] = now, 0, 0
+    end
+    if granted[IS_CUT] == 0 then
+      granted[LAST_GRANT + 1] = granted[LAST_GRANT + 1] + tokens * TOKEN
+    end
   end
   for window = MINUTE, MONTH do
     local place = COUNTS + 2 * window + (numbers[window] > present[window] and 1 or 0)
@@ -241,6 +288,9 @@ if is_new then
   redis.call('HSET', KEYS[1], 's', packed, writer, struct.pack(LAST, sequence, not_after) .. outcome)
 else
   redis.call('HSET', KEYS[1], 's', packed)
+end
+if state[LEVEL] ~= NO_BUCKET then
+  redis.call('HSET', KEYS[1], 'g', struct.pack(GRANTED, unpack(granted, 1, IS_CUT)))
 end
 if not is_kept then
   redis.call('PEXPIREAT', KEYS[1], begin_of(longest, present[longest] + 2) + REMEMBERED)

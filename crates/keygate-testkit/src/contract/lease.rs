@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use keygate_core::key::KeyId;
-use keygate_core::limiter::call::{Answer, Call, Claims, Outcome, Recent, Tokens, Writer};
+use keygate_core::limiter::call::{Answer, Call, Claims, Outcome, Recent, Returned, Tokens, Writer};
 use keygate_core::limiter::ledger::Ledger;
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limiter::window::{Millis, Numbers};
@@ -55,6 +55,8 @@ pub async fn a_pool_is_granted_as_the_model_grants_it(store: Arc<dyn Store>) {
         let mut model = Ledger::new();
         let now = Numbers::at(clock());
         let held = Tokens { numbers: now, tokens: 3 };
+        let other = Tokens { numbers: Numbers::default(), tokens: 50 };
+        let back = |tokens| Returned { from: 0, tokens };
         let recent = |sequence| Recent { sequence, granted: held };
         let claims = |known| Call {
             known,
@@ -71,7 +73,7 @@ pub async fn a_pool_is_granted_as_the_model_grants_it(store: Arc<dyn Store>) {
             call(1, 1, 1, 10),
             call(2, 4, 2, 1_000),
             call(2, 3, 2, 1_000),
-            Call { returned: vec![held, Tokens { numbers: Numbers::default(), tokens: 50 }], ..call(1, 2, 0, 0) },
+            Call { returned: vec![back(held), back(other)], ..call(1, 2, 0, 0) },
             Call { ahead: true, ..call(1, 3, 0, 20) },
             Call { owed: vec![held, held], ..call(1, 4, 1, 5) },
             Call { not_after: clock() - 1_000, ..call(1, 5, 1, 5) },
@@ -90,9 +92,12 @@ pub async fn a_pool_is_granted_as_the_model_grants_it(store: Arc<dyn Store>) {
         }
         // Other limits from here on.
         let lower = Limits { per_minute: Some(30), per_hour: Some(60), per_month: Some(2_000), ..limits };
+        let mut from = 0;
         for sequence in 20..60 {
-            let call = call(6, sequence, 1, 4);
+            let returned = if sequence % 3 == 0 { vec![Returned { from, tokens: held }] } else { Vec::new() };
+            let call = Call { returned, ..call(6, sequence, 1, 4) };
             let answer = lease(&*store, &pool, &lower, &call).await;
+            from = answer.now;
             assert_eq!(answer, model.call(&lower, &call, answer.now), "{call:?}");
         }
     }

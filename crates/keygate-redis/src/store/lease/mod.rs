@@ -75,6 +75,8 @@ impl Writer {
             self.amount(tokens);
         }
         recent.iter().for_each(|recent| self.time(recent.sequence));
+        returned.iter().for_each(|returned| self.time(returned.from));
+        let returned = returned.iter().map(|returned| &returned.tokens);
         for Tokens { numbers, tokens } in recent.iter().map(|recent| &recent.granted).chain(returned).chain(owed) {
             numbers.0.into_iter().chain([*tokens]).for_each(|amount| self.amount(amount));
         }

@@ -1,6 +1,8 @@
 //! The script says what the model says, whatever it is asked and whatever its clock shows.
 
-use keygate_core::limiter::call::{Claims, LATEST, MAX_COST, MAX_WRITERS, REMEMBERED, Recent, Writer as WriterId};
+use keygate_core::limiter::call::{
+    Claims, LATEST, MAX_COST, MAX_WRITERS, REMEMBERED, Recent, Returned, Writer as WriterId,
+};
 use keygate_core::limiter::ledger::Ledger;
 use keygate_core::limiter::window::Numbers;
 use keygate_core::limits::{MAX_BURST, MAX_LIMIT};
@@ -187,7 +189,8 @@ struct Step {
     ahead: bool,
     known: Option<i64>,
     claims: Option<Claimed>,
-    returned: Vec<Near>,
+    /// With each, how many grants before this call it was granted.
+    returned: Vec<(Near, usize)>,
     owed: Vec<Near>,
 }
 
@@ -201,7 +204,9 @@ fn step(passing: impl Strategy<Value = Passing>, limits: impl Strategy<Value = L
     let known = prop_oneof![4 => Just(None), 9 => Just(Some(0)), 1 => Just(Some(-1))];
     let claims = prop_oneof![4 => Just(None), 1 => Claimed::any().prop_map(Some)];
     let amounts = (cost, up_to(u64::MAX), instances, prop::bool::weighted(0.15));
-    let told = (known, claims, Near::some(), Near::some());
+    let back = (Near::any(), prop_oneof![3 => Just(0), 2 => 0..8_usize]);
+    let returned = prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(back, 1..4)];
+    let told = (known, claims, returned, Near::some());
     ((passing, changed), 0..4_usize, sequence, not_after, amounts, told).prop_map(
         |((passing, limits), writer, sequence, not_after, amounts, (known, claims, returned, owed))| {
             let (cost, want, instances, ahead) = amounts;
@@ -241,11 +246,14 @@ async fn replay(link: &Link, mut clock: Millis, mut limits: Limits, steps: Vec<S
     let mut sequences = [0_u64; WRITERS.len()];
     let mut born = 0_u64;
     let mut end = None;
+    let mut grants = Vec::new();
     for step in steps {
         clock = step.passing.from(clock);
         limits = step.limits.unwrap_or(limits);
         let now = clock;
         let next = sequences[step.writer].saturating_add_signed(step.sequence);
+        let from = |before: usize| grants.iter().rev().nth(before).copied().unwrap_or_default();
+        let returned = |(near, before): &(Near, usize)| Returned { from: from(*before), tokens: near.at(now) };
         let near = |all: &[Near]| all.iter().map(|near| near.at(now)).collect::<Vec<_>>();
         let call = Call {
             writer: WriterId(WRITERS[step.writer]),
@@ -254,13 +262,16 @@ async fn replay(link: &Link, mut clock: Millis, mut limits: Limits, steps: Vec<S
             cost: step.cost,
             want: step.want,
             instances: step.instances,
-            returned: near(&step.returned),
+            returned: step.returned.iter().map(returned).collect(),
             ahead: step.ahead,
             known: step.known.map(|by| born.saturating_add_signed(by)),
             claims: step.claims.map(|claimed| claimed.at(now, next)),
             owed: near(&step.owed),
         };
         let answer = scene.call(&limits, &call, clock).await;
+        if let Outcome::Granted(grant) = answer.outcome {
+            grants.push(grant.from);
+        }
         sequences[step.writer] = sequences[step.writer].max(next);
         if !call.only_looks() {
             (born, end) = (answer.born, Some(scene.model.expires()));

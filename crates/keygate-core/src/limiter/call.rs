@@ -146,6 +146,18 @@ pub enum Shortage {
     Writers,
 }
 
+impl Shortage {
+    /// The limit that is short; `None` where none is.
+    #[must_use]
+    pub fn bound(self) -> Option<Bound> {
+        match self {
+            Self::Window(window) => Some(window.into()),
+            Self::Burst => Some(Bound::Burst),
+            Self::Writers => None,
+        }
+    }
+}
+
 /// What came of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
@@ -163,6 +175,18 @@ pub enum Outcome {
     Late,
     /// The ledger is not the one that answered before, and the call does not say what was granted: nothing was done.
     Forgotten,
+}
+
+impl Outcome {
+    /// Whether all was done that the call says beside asking for tokens.
+    #[must_use]
+    pub fn is_done(self) -> bool {
+        match self {
+            Self::Granted(_) => true,
+            Self::Denied { by, .. } => by.bound().is_some(),
+            Self::Late | Self::Forgotten => false,
+        }
+    }
 }
 
 /// The answer to a call.

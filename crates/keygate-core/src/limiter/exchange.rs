@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use super::call::{
-    Answer, Call, Claims, MAX_ITEMS, MAX_TOKENS, Outcome, RECENT, Recent, Returned, Shortage, Tokens, Writer,
-};
+use super::call::{Answer, Call, Claims, MAX_ITEMS, MAX_TOKENS, Outcome, RECENT, Recent, Returned, Tokens, Writer};
 use super::window::Millis;
 use crate::clock::{Clock, Tick};
 
@@ -157,14 +155,11 @@ impl Exchange {
     pub(super) fn answered(&mut self, call: &Call, answer: &Answer, sent: Tick, received: Tick) {
         self.unanswered = None;
         self.heard = Some(Heard::new(answer, sent, received));
-        match answer.outcome {
-            Outcome::Forgotten | Outcome::Late | Outcome::Denied { by: Shortage::Writers, .. } => {}
-            Outcome::Granted(_) | Outcome::Denied { .. } => {
-                self.born = Some(answer.born);
-                call.returned.iter().for_each(|returned| self.unclaim(returned.tokens));
-                for owed in &call.owed {
-                    self.recent.push((Recent { sequence: call.sequence, granted: *owed }, received));
-                }
+        if answer.outcome.is_done() {
+            self.born = Some(answer.born);
+            call.returned.iter().for_each(|returned| self.unclaim(returned.tokens));
+            for owed in &call.owed {
+                self.recent.push((Recent { sequence: call.sequence, granted: *owed }, received));
             }
         }
         if let Outcome::Granted(grant) = answer.outcome

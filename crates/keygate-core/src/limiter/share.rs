@@ -1,6 +1,6 @@
 //! What one instance lets in of a limit whose store is not reached, where the limit says that each has its share.
 
-use super::call::{Call, Claims, LATEST, Outcome, Returned, Shortage, Tokens, Writer};
+use super::call::{Call, Claims, LATEST, Outcome, Returned, Tokens, Writer};
 use super::ledger::Ledger;
 use super::policy::Bound;
 use super::window::{Millis, Numbers};
@@ -43,8 +43,7 @@ impl LocalShare {
     /// Takes so many tokens of it, or says what is short and in how many milliseconds there may be more.
     pub(super) fn take(&mut self, cost: u64, now: Millis) -> Result<(), (Bound, Millis)> {
         match self.call(cost, now, None) {
-            Outcome::Denied { by: Shortage::Window(window), wait } => Err((window.into(), wait)),
-            Outcome::Denied { by: Shortage::Burst, wait } => Err((Bound::Burst, wait)),
+            Outcome::Denied { by, wait } => by.bound().map_or(Ok(()), |bound| Err((bound, wait))),
             _ => Ok(()),
         }
     }

@@ -4,9 +4,7 @@
 
 mod support;
 
-use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use axum::extract::connect_info::MockConnectInfo;
@@ -15,52 +13,15 @@ use keygate_admin::Admin;
 use keygate_core::network::{Cidr, CidrSet};
 use keygate_core::store::MemoryStore;
 use keygate_testkit::FaultyStore;
+use keygate_testkit::log::Log;
 use serde_json::json;
 use support::Api;
 use tower::ServiceExt;
-use tracing_subscriber::fmt::MakeWriter;
 
-/// All that is logged on this thread, down to the last detail.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
-impl Log {
-    /// From now on, until the guard is dropped.
-    fn begin() -> (Self, impl Drop) {
-        let log = Self::default();
-        let subscriber = tracing_subscriber::fmt().with_env_filter("trace").with_ansi(false).with_writer(log.clone());
-        (log, tracing_subscriber::util::SubscriberInitExt::set_default(subscriber))
-    }
-
-    /// What was logged since this was last asked.
-    fn take(&self) -> String {
-        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
-    }
-
-    /// The lines of requests among it.
-    fn requests(&self) -> Vec<String> {
-        let is_request = |line: &&str| line.contains("keygate::access: ");
-        self.take().lines().filter(is_request).map(str::to_owned).collect()
-    }
+/// The lines of requests that were logged since the log was last taken.
+fn requests(log: &Log) -> Vec<String> {
+    let is_request = |line: &&str| line.contains("keygate::access: ");
+    log.take().lines().filter(is_request).map(str::to_owned).collect()
 }
 
 #[track_caller]
@@ -72,56 +33,60 @@ fn assert_says(line: &str, words: &[&str]) {
 
 #[tokio::test]
 async fn a_request_is_one_event_that_says_who_did_what_and_how_it_went() {
+    let log = Log::begin();
     let api = Api::new().await;
     let reader = api.tenant("acme", &["keys:read"], &[]).await;
     let key_id = api.call(&reader, "GET /v1/self", None).await.body["key_id"].as_str().unwrap().to_owned();
-    let (log, _guard) = Log::begin();
+    log.take();
 
     let answer = api.send(&reader, "GET /v1/organizations/acme", &[("X-Request-Id", "job-7")], None).await;
     assert_eq!(answer.header("x-request-id"), "job-7");
-    let [line] = &log.requests()[..] else { panic!("one event") };
+    let [line] = &requests(&log)[..] else { panic!("one event") };
     assert_says(line, &["INFO", "answered", "method=\"GET\"", "route=\"/v1/organizations/{org}\"", "status=200"]);
     assert_says(line, &[&format!("key_id={key_id}"), "organization_id=acme", "request_id=job-7", "duration_ms="]);
 
     let answer = api.call("", "DELETE /v1/keys/whatever?dry=1", None).await;
-    let [line] = &log.requests()[..] else { panic!("one event") };
+    let [line] = &requests(&log)[..] else { panic!("one event") };
     assert_says(line, &["status=401", "reason=missing_key", "route=\"/v1/keys/{key_id}\""]);
     assert_says(line, &[&format!("request_id={}", answer.header("x-request-id"))]);
     assert!(!line.contains("key_id=0") && !line.contains("dry") && !line.contains("whatever"), "{line}");
 
     api.call("", "GET /nowhere", None).await;
-    let [line] = &log.requests()[..] else { panic!("one event") };
+    let [line] = &requests(&log)[..] else { panic!("one event") };
     assert_says(line, &["status=404", "route=\"unmatched\""]);
 }
 
 #[tokio::test]
 async fn probes_are_there_for_those_who_ask_for_detail() {
+    let log = Log::begin();
     let api = Api::new().await;
-    let (log, _guard) = Log::begin();
+    log.take();
     for path in ["/healthz", "/readyz", "/metrics"] {
         api.call("", &format!("GET {path}"), None).await;
-        let [line] = &log.requests()[..] else { panic!("one event") };
+        let [line] = &requests(&log)[..] else { panic!("one event") };
         assert_says(line, &["DEBUG", "status=200", path]);
     }
 }
 
 #[tokio::test]
 async fn the_client_is_the_one_that_trusted_proxies_name() {
+    let log = Log::begin();
     let api = Api::new().await;
     let proxies = CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap();
     let router = Admin::new(api.manager.clone()).trusted_proxies(proxies).router();
     let router = router.layer(MockConnectInfo(SocketAddr::from(([192, 0, 2, 1], 4711))));
     let api = Api { router, ..api };
-    let (log, _guard) = Log::begin();
+    log.take();
     api.send("", "GET /docs", &[("X-Forwarded-For", "198.51.100.7, 203.0.113.9")], None).await;
-    assert_says(&log.requests()[0], &["client_address=203.0.113.9"]);
+    assert_says(&requests(&log)[0], &["client_address=203.0.113.9"]);
 }
 
 /// What happens to the request is in the log under its name.
 #[tokio::test]
 async fn what_a_request_does_is_logged_with_its_name() {
+    let log = Log::begin();
     let api = Api::new().await;
-    let (log, _guard) = Log::begin();
+    log.take();
     api.send(
         &api.operator,
         "POST /v1/organizations/acme/keys",
@@ -136,14 +101,15 @@ async fn what_a_request_does_is_logged_with_its_name() {
 
 #[tokio::test]
 async fn a_client_that_does_not_wait_leaves_a_line_too() {
+    let log = Log::begin();
     let store = FaultyStore::new(MemoryStore::new());
     let api = Api::over(store.clone()).await;
     assert_eq!(api.call(&api.operator, "GET /v1/organizations/acme", None).await.status, 200);
-    let (log, _guard) = Log::begin();
+    log.take();
     store.stall();
     let call = api.call(&api.operator, "GET /v1/organizations/acme", None);
     tokio::time::timeout(std::time::Duration::from_millis(20), call).await.unwrap_err();
-    let [line] = &log.requests()[..] else { panic!("one event") };
+    let [line] = &requests(&log)[..] else { panic!("one event") };
     assert_says(line, &["given up by the client", "organization_id=system"]);
     assert!(!line.contains("status="), "{line}");
 }
@@ -158,10 +124,11 @@ fn trace_of<'a>(key: &'a str, log: &str) -> Option<&'a str> {
 
 #[tokio::test]
 async fn a_key_leaves_no_trace_wherever_in_a_request_it_stands() {
+    let log = Log::begin();
     let api = Api::new().await;
     let tenant = api.tenant("acme", &["**"], &["**"]).await;
     let cut_off = &tenant[..60];
-    let (log, _guard) = Log::begin();
+    log.take();
     let requests = |key: &str| {
         let get = |path: &str| Request::get(path.to_owned());
         let json = |path: &str| Request::post(path.to_owned()).header("Content-Type", "application/json");

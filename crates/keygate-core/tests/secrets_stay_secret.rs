@@ -4,9 +4,6 @@
 
 mod support;
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
-
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use keygate_core::actor::Operator;
@@ -17,9 +14,9 @@ use keygate_core::names::{Description, KeyName, PrincipalId, Reason};
 use keygate_core::record::{KeyRecord, ParentStatus};
 use keygate_core::ring::MasterSecret;
 use keygate_core::verifier::Verifier;
+use keygate_testkit::log::Log;
 use secrecy::{ExposeSecret, SecretString};
 use support::{Instance, new_key, new_key_with, operator, org, ring, secret, tenant};
-use tracing_subscriber::fmt::MakeWriter;
 
 /// Every way the secrets of a key and its deployment might be written down.
 struct Canaries(Vec<(&'static str, String)>);
@@ -63,6 +60,7 @@ fn list(bytes: &[u8]) -> String {
 }
 
 async fn planted() -> (Instance, CreatedKey, Canaries) {
+    keygate_testkit::log::listen();
     let instance = Instance::new();
     let created = instance.create(new_key()).await;
     let canaries = Canaries::of(&created.text, &instance.record(created.key.id).await, &secret(1));
@@ -136,47 +134,9 @@ async fn no_error_repeats_what_was_presented() {
     }
 }
 
-/// What a log of everything would hold.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
-/// Everything that is said, of every level, on this thread until the guard is dropped.
-fn listen() -> (Log, tracing::subscriber::DefaultGuard) {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    (log, tracing::subscriber::set_default(subscriber))
-}
-
 #[tokio::test]
 async fn a_planted_key_appears_nowhere_in_the_log_and_its_owner_does() {
-    let (log, _listening) = listen();
+    let log = Log::begin();
     let (instance, created, canaries) = planted().await;
     let (id, text, manager) = (created.key.id, created.text.expose(), &instance.manager);
     let _ = instance.validate(text).await;
@@ -206,7 +166,7 @@ async fn a_planted_key_appears_nowhere_in_the_log_and_its_owner_does() {
     moved.wipe();
     let _ = moved.validate(text).await;
 
-    let log = log.text();
+    let log = log.take();
     canaries.are_not_in("the log", &log);
     for said in
         [&id.to_string(), "acme", "ada", "operator", "created", "updated", "revoked", "deleted", "leaked", "boss"]
@@ -217,10 +177,10 @@ async fn a_planted_key_appears_nowhere_in_the_log_and_its_owner_does() {
 
 #[tokio::test]
 async fn a_name_cannot_forge_a_line_of_the_log() {
-    let (log, _listening) = listen();
+    let log = Log::begin();
     let instance = Instance::new();
     let name = KeyName::new("x\" action=\"revoked\" by=root key_id=1").unwrap();
     instance.create(new_key_with(|new| new.name = Some(name))).await;
-    let log = log.text();
+    let log = log.take();
     assert!(log.contains("name=\"x\\\" action=\\\"revoked\\\" by=root key_id=1\""), "{log}");
 }

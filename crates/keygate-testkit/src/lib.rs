@@ -34,6 +34,7 @@ mod faulty_store;
 mod faulty_word;
 mod guarded_process;
 mod held_clock;
+pub mod log;
 mod port;
 mod proxy_connection;
 mod redis_address;

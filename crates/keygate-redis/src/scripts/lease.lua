@@ -284,14 +284,15 @@ local is_kept = not has_turned and state[LIMITED] >= longest
 longest = max(longest, state[LIMITED])
 state[LIMITED] = longest
 local packed = struct.pack(STATE, unpack(state, 1, FIELDS))
+local fields = { 's', packed }
 if is_new then
-  redis.call('HSET', KEYS[1], 's', packed, writer, struct.pack(LAST, sequence, not_after) .. outcome)
-else
-  redis.call('HSET', KEYS[1], 's', packed)
+  fields[3], fields[4] = writer, struct.pack(LAST, sequence, not_after) .. outcome
 end
 if state[LEVEL] ~= NO_BUCKET then
-  redis.call('HSET', KEYS[1], 'g', struct.pack(GRANTED, unpack(granted, 1, IS_CUT)))
+  fields[#fields + 1] = 'g'
+  fields[#fields + 1] = struct.pack(GRANTED, unpack(granted, 1, IS_CUT))
 end
+redis.call('HSET', KEYS[1], unpack(fields))
 if not is_kept then
   redis.call('PEXPIREAT', KEYS[1], begin_of(longest, present[longest] + 2) + REMEMBERED)
 end

@@ -1,7 +1,7 @@
 //! What is left of limits. The document of it is the management API's.
 
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
-use keygate::limiter::policy::{Bound, Standing};
+use chrono::{DateTime, Utc};
+use keygate::limiter::policy::Standing;
 use keygate::record::Key;
 use serde::{Deserialize, Serialize};
 
@@ -38,26 +38,13 @@ impl LimitLeft {
     }
 
     fn of(standing: &Standing, now: DateTime<Utc>) -> Self {
-        let Standing { policy, remaining, reset } = *standing;
-        let resets_at = TimeDelta::from_std(reset).ok().and_then(|reset| now.checked_add_signed(reset));
-        let resets_at = resets_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let Standing { policy, remaining, reset: _ } = *standing;
         Self {
             level: policy.level.as_str().to_owned(),
             window: policy.bound.as_str().to_owned(),
             limit: policy.limit,
             remaining,
-            resets_at: resets_at.duration_round(grain(policy.bound)).unwrap_or(resets_at),
+            resets_at: standing.resets_at(now),
         }
-    }
-}
-
-/// What the end of a window is a multiple of. Beside the end itself are the time it takes to say when it is, and what two
-/// clocks differ by.
-fn grain(bound: Bound) -> TimeDelta {
-    match bound {
-        Bound::Minute => TimeDelta::minutes(1),
-        Bound::Hour => TimeDelta::hours(1),
-        Bound::Day | Bound::Month => TimeDelta::days(1),
-        Bound::Burst => TimeDelta::seconds(1),
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::window::Window;
@@ -173,4 +174,57 @@ pub struct Standing {
     pub remaining: u64,
     /// When the whole limit is there again.
     pub reset: Duration,
+}
+
+impl Standing {
+    /// When the whole limit is there again, if it is `now`: of a window, where the calendar has its end. No time is later than
+    /// [`MAX_UTC`](DateTime::MAX_UTC).
+    #[must_use]
+    pub fn resets_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let at = TimeDelta::from_std(self.reset).ok().and_then(|reset| now.checked_add_signed(reset));
+        let at = at.unwrap_or(DateTime::<Utc>::MAX_UTC);
+        // Beside the end itself, `reset` has in it the time it took to say when that is, and what two clocks differ by.
+        let grain = match self.policy.bound {
+            Bound::Minute => TimeDelta::minutes(1),
+            Bound::Hour => TimeDelta::hours(1),
+            Bound::Day | Bound::Month => TimeDelta::days(1),
+            Bound::Burst => TimeDelta::seconds(1),
+        };
+        at.duration_round(grain).unwrap_or(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing(bound: Bound, reset: Duration) -> Standing {
+        let policy = Policy { level: Level::Organization, bound, limit: 1_000, seconds: 86_400 };
+        Standing { policy, remaining: 998, reset }
+    }
+
+    #[test]
+    fn a_window_ends_where_the_calendar_has_its_end() {
+        let now = "2026-02-20T12:30:17.9Z".parse().unwrap();
+        for (bound, seconds, end) in [
+            (Bound::Minute, 44, "2026-02-20T12:31:00Z"),
+            (Bound::Hour, 1_783, "2026-02-20T13:00:00Z"),
+            (Bound::Day, 41_390, "2026-02-21T00:00:00Z"),
+            (Bound::Month, 732_600, "2026-03-01T00:00:00Z"),
+            (Bound::Burst, 7, "2026-02-20T12:30:25Z"),
+        ] {
+            let at = standing(bound, Duration::from_secs(seconds)).resets_at(now);
+            assert_eq!(at, end.parse::<DateTime<Utc>>().unwrap(), "{bound:?}");
+        }
+    }
+
+    #[test]
+    fn no_time_is_too_far_away() {
+        let now = "2026-02-20T12:30:00Z".parse().unwrap();
+        for reset in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(60_000_000_000)] {
+            for bound in Bound::ALL {
+                assert!(standing(bound, reset).resets_at(now) > now);
+            }
+        }
+    }
 }

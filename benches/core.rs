@@ -69,10 +69,15 @@ fn limited_key(nth: usize) -> NewKey {
 }
 
 fn manager(store: FaultyStore, retired: usize, capacity: usize) -> ApiKeyManager {
+    manager_that(store, retired, capacity, true)
+}
+
+fn manager_that(store: FaultyStore, retired: usize, capacity: usize, counts_usage: bool) -> ApiKeyManager {
     let retired: Vec<MasterSecret> = (0..retired).map(|_| MasterSecret::generate().unwrap()).collect();
     let ring = SecretRing::with_retired(&MasterSecret::generate().unwrap(), &retired).unwrap();
     let roomy = Quota { per_organization: u64::MAX, per_user: u64::MAX };
-    let manager = ApiKeyManager::builder(store, ring).quota(roomy).cache_capacity(capacity).build().unwrap();
+    let builder = ApiKeyManager::builder(store, ring).quota(roomy).cache_capacity(capacity);
+    let manager = builder.counts_usage(counts_usage).build().unwrap();
     ready(manager.open()).unwrap();
     manager
 }
@@ -201,6 +206,38 @@ fn validate(c: &mut Criterion) {
     group.finish();
 }
 
+/// What it costs to count a request: a hit that is counted against one that is not, and its answer.
+fn usage(c: &mut Criterion) {
+    let mut group = c.benchmark_group("usage");
+    let context = context().for_endpoint("/reports/{id}");
+    for keys in [1, 1_000] {
+        for counted in [false, true] {
+            let manager = manager_that(FaultyStore::new(MemoryStore::new()), 0, 2 * keys + 100, counted);
+            let keys = ready(manager.create_many(&operator(), (0..keys).map(new_key).collect()));
+            let keys: Vec<_> = keys.into_iter().map(Result::unwrap).collect();
+            for key in &keys {
+                ready(manager.validate(key.text.expose(), &context)).unwrap();
+            }
+            let how = if counted { "counted" } else { "not counted" };
+            let mut turn = keys.iter().cycle();
+            group.bench_function(format!("hit, {how}, {} keys", keys.len()), |b| {
+                b.iter(|| {
+                    let text = turn.next().unwrap().text.expose().as_bytes();
+                    match manager.attempt(black_box(text), &context) {
+                        Attempt::Decided(Ok(admission)) => admission,
+                        other => panic!("a key that is kept is decided at once: {other:?}"),
+                    }
+                });
+            });
+            let admission = ready(manager.validate(keys[0].text.expose(), &context)).unwrap();
+            group.bench_function(format!("answer, {how}, {} keys", keys.len()), |b| {
+                b.iter(|| admission.recording().answered(black_box(200)));
+            });
+        }
+    }
+    group.finish();
+}
+
 fn create(c: &mut Criterion) {
     let mut group = c.benchmark_group("create");
     group.bench_function("one key", |b| {
@@ -281,5 +318,5 @@ fn checks(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, validate, create, hashes, records, checks);
+criterion_group!(benches, validate, usage, create, hashes, records, checks);
 criterion_main!(benches);

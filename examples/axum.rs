@@ -1,13 +1,17 @@
 //! API keys before an axum service: `cargo run --example axum`.
 
+#[path = "support/figures.rs"]
+mod figures;
 #[path = "support/mod.rs"]
 mod support;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use axum::http::header::CONTENT_TYPE;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use figures::Figures;
 use keygate::tower::{ApiKey, ApiKeyLayer, Cost, RequirePermission, RequireScope};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -20,9 +24,12 @@ async fn main() -> ExitCode {
 async fn serve() -> Result<(), support::Failure> {
     let demo = support::start().await?;
 
+    let figures = Figures::install(&demo.manager)?;
+
     let keys = ApiKeyLayer::new(demo.manager.clone())
         .environment(demo.settings.environment)
-        .trusted_proxies(demo.settings.trusted_proxies.clone());
+        .trusted_proxies(demo.settings.trusted_proxies.clone())
+        .location(demo.settings.location_source()?);
 
     let app = Router::new()
         .route("/hello", get(hello))
@@ -31,7 +38,9 @@ async fn serve() -> Result<(), support::Failure> {
         .route("/expensive", post(expensive).layer(Cost::new(10)))
         .layer(keys)
         // What is added after the layer is open.
-        .route("/open", get(open));
+        .route("/open", get(open))
+        // For Prometheus. Where strangers can reach the service, it belongs on an address of its own.
+        .route("/metrics", get(async move || ([(CONTENT_TYPE, figures::CONTENT_TYPE)], figures.text())));
 
     let listener = TcpListener::bind(demo.settings.listen).await.map_err(support::cannot_listen)?;
     let address = listener.local_addr()?;

@@ -19,8 +19,8 @@ pub mod embedded {
     pub use keygate_embedded::*;
 }
 
-/// Credentials, client addresses and answers, with no framework type in them.
-#[cfg(any(feature = "tower", feature = "actix"))]
+/// Credentials, client addresses, locations, answers and figures, with no framework type in them.
+#[cfg(any(feature = "tower", feature = "actix", feature = "settings"))]
 pub mod http {
     pub use keygate_http::*;
 }

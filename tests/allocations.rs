@@ -32,6 +32,7 @@ use keygate::ring::{MasterSecret, SecretRing};
 use keygate::scope::{Scope, ScopeSet};
 use keygate::store::MemoryStore;
 use keygate::tower::{Admission, ApiKeyLayer, Cost, PeerAddress};
+use keygate::usage::location::Location;
 use keygate_testkit::{FaultyStore, HeldClock};
 use tower::util::{MapRequestLayer, MapResponseLayer};
 use tower::{Layer, Service};
@@ -241,6 +242,26 @@ fn the_tower_layer_allocates_what_the_request_carries_on_and_nothing_else() {
     let mut service = layer(&manager).layer(Hello::default());
 
     // The admission, in a box among the extensions, where every server has put something before.
+    let with_peer = || {
+        let mut request = request(&key);
+        request.extensions_mut().insert(PeerAddress(PROXY));
+        request
+    };
+    assert_eq!(allocations(with_peer, |request| now(service.call(request)).unwrap()), (1, 1));
+    assert_eq!(store.calls().total(), 0);
+}
+
+/// Where the client is, what the request is for, whose it is and how it is answered: for the key's usage, for a span and for
+/// metrics.
+#[test]
+fn what_is_counted_of_a_request_allocates_nothing() {
+    let Deployment { store, manager, key, .. } = deployment();
+    let place = Location::new("DE").unwrap();
+    let layer = layer(&manager)
+        .endpoint(|asked| asked.path.get(..6))
+        .location(move |address: std::net::IpAddr| address.is_ipv4().then_some(place))
+        .record_span_fields(true);
+    let mut service = layer.layer(Hello::default());
     let with_peer = || {
         let mut request = request(&key);
         request.extensions_mut().insert(PeerAddress(PROXY));

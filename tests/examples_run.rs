@@ -11,6 +11,8 @@ mod refusals;
 mod routes;
 #[path = "examples_run/stores.rs"]
 mod stores;
+#[path = "examples_run/usage.rs"]
+mod usage;
 #[path = "examples_run/wire.rs"]
 mod wire;
 

@@ -9,6 +9,8 @@ mod keys;
 mod limits;
 #[path = "same_answer/servers.rs"]
 mod servers;
+#[path = "same_answer/usage.rs"]
+mod usage;
 
 use keygate::denial::DenialReason::{self, *};
 use keys::World;
@@ -261,6 +263,11 @@ async fn every_adapter_charges_alike_and_tells_the_same_of_limits() {
     for sequence in limits::sequences() {
         sequence.compare().await;
     }
+}
+
+#[actix_web::test]
+async fn every_adapter_counts_alike() {
+    usage::compare().await;
 }
 
 /// Puts every case to all three, and gives the reasons that were met.

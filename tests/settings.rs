@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use keygate::actor::Operator;
 use keygate::context::RequestContext;
+use keygate::http::location::LocationHeader;
 use keygate::manager::{NewKey, SetupError};
-use keygate::settings::{Keeping, OpenError, SettingError, Settings, StoreAddress};
+use keygate::settings::{Keeping, LocationSetting, OpenError, SettingError, Settings, StoreAddress};
 use keygate_testkit::RedisServer;
 
 const SECRET: &str = "q83vEjRWeJCrze8SNFZ4kKvN7xI0VniQq83vEjRWeJA=";
@@ -64,6 +65,8 @@ fn a_malformed_value_is_one_sentence_that_names_its_variable() {
         ("ENVIRONMENT", "a-b"),
         ("KEYGATE_TRUSTED_PROXIES", "10.0.0.0/8,nonsense"),
         ("KEYGATE_TRUSTED_PROXIES", "10.0.0.1/8"),
+        // Without a proxy that it could be believed of.
+        ("KEYGATE_LOCATION_HEADER", "CF-IPCountry"),
         ("KEYGATE_NAMESPACE", "a:b"),
         ("KEYGATE_CACHE_CAPACITY", "many"),
         ("KEYGATE_CACHE_CAPACITY", "-1"),
@@ -99,6 +102,32 @@ fn how_much_is_kept_and_how_long_it_is_believed_can_be_set() {
     let millis = Duration::from_millis;
     assert_eq!((keeping.capacity, keeping.lease), (0, millis(250)));
     assert_eq!((keeping.stale_if_error, keeping.max_staleness), (millis(29_750), millis(30_000)));
+}
+
+#[test]
+fn locations_come_from_a_header_of_the_proxies_or_from_a_database() {
+    assert_eq!(read(&[]).unwrap().location, LocationSetting::Nowhere);
+    let proxies = ("KEYGATE_TRUSTED_PROXIES", "10.0.0.0/8");
+    let header = read(&[proxies, ("KEYGATE_LOCATION_HEADER", "CF-IPCountry")]).unwrap();
+    assert_eq!(header.location, LocationSetting::Header(LocationHeader::new("cf-ipcountry").unwrap()));
+    assert!(header.location_source().is_ok());
+
+    for (pairs, name) in [
+        ([proxies, ("KEYGATE_LOCATION_HEADER", "CF: IPCountry")].as_slice(), "KEYGATE_LOCATION_HEADER"),
+        (
+            &[proxies, ("KEYGATE_LOCATION_HEADER", "CF-IPCountry"), ("KEYGATE_LOCATION_DATABASE", "countries.mmdb")],
+            "KEYGATE_LOCATION_DATABASE",
+        ),
+    ] {
+        assert_eq!(read(pairs).unwrap_err().name(), name);
+    }
+    // The file is read when it is wanted, and not before.
+    let database = read(&[("KEYGATE_LOCATION_DATABASE", "/nowhere/countries.mmdb")]).unwrap();
+    let error = database.location_source().unwrap_err().to_string();
+    assert!(error.starts_with("KEYGATE_LOCATION_DATABASE "), "{error}");
+    if cfg!(feature = "maxmind") {
+        assert!(error.contains("/nowhere/countries.mmdb"), "{error}");
+    }
 }
 
 #[test]
@@ -160,6 +189,8 @@ async fn a_file_store_makes_its_secret_once_and_says_where() {
     let again = on_file(&path, &[]).open().await.unwrap();
     assert_eq!(again.made_secret, None);
     again.manager.validate(created.text.expose(), &RequestContext::new()).await.unwrap();
+    // What was counted is told, so that nothing holds the file any more.
+    again.manager.leave().await;
     drop(again);
 
     std::fs::remove_file(&secret).unwrap();
@@ -235,6 +266,8 @@ async fn a_passphrase_gives_the_same_keys_again_and_another_one_does_not() {
 
     let again = on_file(&path, &passphrase).open().await.unwrap();
     again.manager.validate(created.text.expose(), &RequestContext::new()).await.unwrap();
+    // What was counted is told, so that nothing holds the file any more.
+    again.manager.leave().await;
     drop(again);
 
     let error = on_file(&path, &[("KEYGATE_PASSPHRASE", "correct horse battery stable")]).open().await.unwrap_err();

@@ -20,7 +20,7 @@ pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 const KEYS_PER_USER: u64 = 1_000_000;
 /// How long requests under way have after the process was asked to end.
 const GRACE: Duration = Duration::from_secs(10);
-/// How long the store has, after that, to take back what is held of limits.
+/// How long the store has, after that, to take back what is held of limits and take note of what was counted.
 const LEAVING: Duration = Duration::from_secs(2);
 
 /// Where the example stands before its framework comes in.
@@ -76,8 +76,8 @@ impl Demo {
         });
     }
 
-    /// Gives back what this process holds of limits, for others to use at once. Where the store does not answer, it is
-    /// theirs when it has run out.
+    /// Gives back what this process holds of limits, for others to use at once, and tells the store what was counted. Where
+    /// the store does not answer, what is held is theirs when it has run out, and what was counted is lost.
     pub(crate) async fn leave(&self) {
         let _ = tokio::time::timeout(LEAVING, self.manager.leave()).await;
     }

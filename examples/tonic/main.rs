@@ -25,6 +25,7 @@ async fn serve() -> Result<(), support::Failure> {
     let keys = ApiKeyLayer::new(demo.manager.clone())
         .environment(demo.settings.environment)
         .trusted_proxies(demo.settings.trusted_proxies.clone())
+        .location(demo.settings.location_source()?)
         // The layer stands before all calls of a service, and what each of them costs is said by its path.
         .cost(|asked| if asked.path == "/keygate.example.Echo/Expensive" { 10 } else { 1 })
         .grpc();

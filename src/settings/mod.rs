@@ -10,6 +10,8 @@
 //! | `KEYGATE_LISTEN` | the address a server listens on | `127.0.0.1:8080` |
 //! | `KEYGATE_ENVIRONMENT`, else `ENVIRONMENT` | environment of new keys, and the one requests must match | `dev` |
 //! | `KEYGATE_TRUSTED_PROXIES` | networks whose forwarding headers count, separated by commas | none |
+//! | `KEYGATE_LOCATION_HEADER` | the header in which they say where a client is: `CF-IPCountry` | none |
+//! | `KEYGATE_LOCATION_DATABASE` | a file in MaxMind's format that tells where addresses are, in its place | none |
 //! | `KEYGATE_NAMESPACE` | prefix of every name in a Redis store | `kg` |
 //! | `KEYGATE_CACHE_CAPACITY` | keys kept in memory, some 1.2 kB each; 0 keeps none | 100000 |
 //! | `KEYGATE_LEASE_MS` | H: for how long an instance that is cut off from Redis believes what it kept, 100 to 60000 | 1000 |
@@ -31,6 +33,7 @@
 
 mod examine;
 mod keeping;
+mod location;
 mod open;
 #[cfg(feature = "embedded")]
 mod secret_file;
@@ -44,6 +47,7 @@ use keygate_core::network::{Cidr, CidrSet};
 use secrecy::SecretString;
 
 pub use keeping::Keeping;
+pub use location::LocationSetting;
 pub use open::{OpenError, Opened};
 pub use secrets::Secrets;
 pub use store::StoreAddress;
@@ -82,6 +86,8 @@ pub struct Settings {
     pub environment: Environment,
     /// Networks whose forwarding headers count.
     pub trusted_proxies: CidrSet,
+    /// Where locations of clients come from.
+    pub location: LocationSetting,
     /// Prefix of every name in a Redis store.
     pub namespace: String,
     /// How much is kept in memory, and how long it may be believed.
@@ -141,12 +147,14 @@ impl Settings {
             })?,
             None => SocketAddr::from(([127, 0, 0, 1], 8080)),
         };
+        let trusted_proxies = read_proxies(lookup("KEYGATE_TRUSTED_PROXIES")?.as_deref())?;
         Ok(Self {
             store,
             secrets,
             listen,
             environment: read_environment(lookup("KEYGATE_ENVIRONMENT")?, lookup("ENVIRONMENT")?)?,
-            trusted_proxies: read_proxies(lookup("KEYGATE_TRUSTED_PROXIES")?.as_deref())?,
+            location: LocationSetting::read(lookup, &trusted_proxies)?,
+            trusted_proxies,
             namespace: read_namespace(lookup("KEYGATE_NAMESPACE")?)?,
             keeping: Keeping::read(lookup)?,
         })

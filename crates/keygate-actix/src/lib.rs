@@ -10,6 +10,13 @@
 //!
 //! What is decided, and how it reads on the wire, is the same as from `keygate-tower`, byte by byte.
 //!
+//! # What is counted
+//!
+//! Every request of a key, once when it is decided over and once when it is answered: its outcome, its endpoint, the client's
+//! address and where that is, and the class of the status; what nobody waited for is counted as cancelled. What that is for
+//! actix-web is told by [`api_key`], and how it is read by
+//! [`ApiKeyManager::usage`](keygate_core::manager::ApiKeyManager::usage).
+//!
 //! # Example
 //!
 //! ```

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use keygate_core::manager::{ApiKeyManager, StoreState};
 use keygate_http::client_address::TrustedProxies;
+use keygate_http::location::LocationSource;
 use keygate_tower::ApiKeyLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -23,6 +24,7 @@ use crate::routes;
 pub struct Admin {
     manager: ApiKeyManager,
     proxies: TrustedProxies,
+    locations: LocationSource,
     limits: Limits,
     ending: Ending,
 }
@@ -71,13 +73,26 @@ impl State {
 impl Admin {
     /// The API over this manager, which trusts no proxy and takes 512 requests at once, of 256 KiB each, for 30 s.
     pub fn new(manager: ApiKeyManager) -> Self {
-        Self { manager, proxies: TrustedProxies::none(), limits: Limits::default(), ending: Ending::default() }
+        Self {
+            manager,
+            proxies: TrustedProxies::none(),
+            locations: LocationSource::none(),
+            limits: Limits::default(),
+            ending: Ending::default(),
+        }
     }
 
     /// Takes these proxies' word for where a request comes from, as
     /// [`ApiKeyLayer::trusted_proxies`](keygate_tower::ApiKeyLayer::trusted_proxies) does.
     pub fn trusted_proxies(mut self, proxies: impl Into<TrustedProxies>) -> Self {
         self.proxies = proxies.into();
+        self
+    }
+
+    /// Where clients are, as usage is told apart by: of those who manage keys, and of those whose requests a proxy asks
+    /// about. Nowhere if never called.
+    pub fn location(mut self, source: impl Into<LocationSource>) -> Self {
+        self.locations = source.into();
         self
     }
 
@@ -114,13 +129,14 @@ impl Admin {
     /// It writes one event for each request to the log, with the target `keygate::access` and without anything that may
     /// be a key, and answers with the request's name in `X-Request-Id`.
     pub fn router(self) -> Router {
-        let Self { manager, proxies, limits, ending } = self;
+        let Self { manager, proxies, locations, limits, ending } = self;
         // Management stands outside the environments: an operator's key of one reaches the keys of all.
         let guard = ApiKeyLayer::new(manager.clone()).any_environment().trusted_proxies(proxies.clone());
-        let metrics = Arc::new(Metrics::new());
+        let guard = guard.location(locations.clone());
+        let metrics = Arc::new(Metrics::new(&manager));
         let shared = Shared { manager, proxies, ending, metrics: Arc::clone(&metrics), probe: Probe::default() };
         let state = State { shared: Arc::new(shared) };
-        let (managed, authorize) = routes::router(guard, &state);
+        let (managed, authorize) = routes::router(guard, locations, &state);
         // Forward-auth has room of its own: however much is managed, the services behind a proxy go on.
         limits
             .before(managed, Arc::clone(&metrics))

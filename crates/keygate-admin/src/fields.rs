@@ -1,5 +1,5 @@
 //! How fields are read that are more than a value: those that may be null, those that must not, objects,
-//! words and times.
+//! words, times and days.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -66,5 +66,43 @@ impl<'de> Deserialize<'de> for Time {
         DateTime::parse_from_rfc3339(&text)
             .map(|time| Self(time.to_utc()))
             .map_err(|_| D::Error::custom("must be a time as in RFC 3339, such as 2027-01-31T00:00:00Z"))
+    }
+}
+
+/// A time as in RFC 3339, or the begin of a day of UTC: `2026-11-01`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DayOrTime(pub(crate) DateTime<Utc>);
+
+impl<'de> Deserialize<'de> for DayOrTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        DateTime::parse_from_rfc3339(&text)
+            .or_else(|_| DateTime::parse_from_rfc3339(&format!("{text}T00:00:00Z")))
+            .map(|time| Self(time.to_utc()))
+            .map_err(|_| {
+                D::Error::custom(
+                    "must be a day such as 2026-11-01, or a time as in RFC 3339, such as 2026-11-01T09:30:00Z",
+                )
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_when_it_begins() {
+        let read = |text: &str| serde_json::from_value::<DayOrTime>(text.into()).map(|DayOrTime(time)| time);
+        for (text, time) in [
+            ("2026-11-01", "2026-11-01T00:00:00Z"),
+            ("2026-11-01T09:30:00Z", "2026-11-01T09:30:00Z"),
+            ("2026-11-01T00:00:00+01:00", "2026-10-31T23:00:00Z"),
+        ] {
+            assert_eq!(read(text).unwrap(), time.parse::<DateTime<Utc>>().unwrap(), "{text}");
+        }
+        for bad in ["", "2026-11", "2026-1-1", "2026-02-30", "+2026-11-01", "today", "2026-11-01T09:30", "1790000000"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 }

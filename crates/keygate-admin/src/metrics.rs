@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::StatusCode;
-use keygate_core::coherence::Coherence;
 use keygate_core::denial::DenialReason;
-use keygate_core::limiter::LimiterStatistics;
-use keygate_core::manager::{ApiKeyManager, CacheStatistics, StoreState};
+use keygate_core::manager::{ApiKeyManager, StoreState};
+use keygate_http::metrics::{Figure, Kind, figures};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, SharedString};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
@@ -27,60 +26,9 @@ const DURATION: &str = "keygate_http_request_duration_seconds";
 const SHED: &str = "keygate_http_requests_shed_total";
 const DENIALS: &str = "keygate_denials_total";
 const VERIFICATIONS: &str = "keygate_verifications_total";
-const COHERENCE: &str = "keygate_coherence_state";
 const READY: &str = "keygate_store_confirmed";
-const ENTRIES: &str = "keygate_cache_entries";
-const CAPACITY: &str = "keygate_cache_capacity_entries";
-const POOLS: &str = "keygate_limiter_pools";
 const BUILD: &str = "keygate_build_info";
 const STARTED: &str = "keygate_start_time_seconds";
-
-/// A counter of what the cache does: its name, its description, and where it is read.
-type CacheCounter = (&'static str, &'static str, fn(&CacheStatistics) -> u64);
-
-const CACHE: [CacheCounter; 7] = [
-    ("keygate_cache_hits_total", "Requests decided from what was kept.", |cache| cache.hits),
-    ("keygate_cache_misses_total", "Requests with a genuine key that had to wait for the store.", |cache| cache.misses),
-    ("keygate_cache_loads_total", "Reads of a key's record.", |cache| cache.loads),
-    ("keygate_cache_parent_loads_total", "Reads of organizations and projects.", |cache| cache.parent_loads),
-    ("keygate_cache_evictions_total", "Keys that went because there was no room for them.", |cache| cache.evictions),
-    ("keygate_cache_changes_total", "Changes that the store told of.", |cache| cache.changes),
-    ("keygate_cache_stale_total", "Requests decided from what was kept while the store failed.", |cache| cache.stale),
-];
-
-/// The same of what limits do.
-type LimiterCounter = (&'static str, &'static str, fn(&LimiterStatistics) -> u64);
-
-const LIMITER: [LimiterCounter; 9] = [
-    ("keygate_limiter_calls_total", "Calls of the store for tokens of limits.", |limiter| limiter.calls),
-    ("keygate_limiter_failures_total", "Those calls that failed.", |limiter| limiter.failures),
-    ("keygate_limiter_granted_total", "Tokens granted by the store.", |limiter| limiter.granted),
-    ("keygate_limiter_returned_total", "Tokens given back to it.", |limiter| limiter.returned),
-    ("keygate_limiter_denied_total", "Requests refused because a limit had no room.", |limiter| limiter.denied),
-    (
-        "keygate_limiter_unreachable_total",
-        "Requests refused because nothing was held of a limit and the store was not reached.",
-        |limiter| limiter.unreachable,
-    ),
-    (
-        "keygate_limiter_open_total",
-        "Charges let in while the store was not reached, by limits whose fallback is open.",
-        |limiter| limiter.open,
-    ),
-    (
-        "keygate_limiter_local_share_total",
-        "Charges let in while the store was not reached, by limits whose fallback is local_share.",
-        |limiter| limiter.local_share,
-    ),
-    (
-        "keygate_limiter_told_total",
-        "How often the store was told what it had granted, because it may have forgotten.",
-        |limiter| limiter.told,
-    ),
-];
-
-/// The states that keys may be kept in, one of which is so.
-const STATES: [&str; 6] = ["none", "in_process", "live", "lapsed", "time_bound", "unreachable"];
 
 /// The figures of an instance of the API.
 #[derive(Debug)]
@@ -91,11 +39,11 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(manager: &ApiKeyManager) -> Self {
         let builder = PrometheusBuilder::new().set_buckets(&BUCKETS).unwrap_or_default();
         let recorder = builder.build_recorder();
         let metrics = Self { rendered: recorder.handle(), recorder, unread: AtomicU32::new(0) };
-        metrics.describe();
+        metrics.describe(manager);
         metrics.begin();
         metrics
     }
@@ -131,20 +79,12 @@ impl Metrics {
 
     /// All figures, as text.
     pub(crate) fn render(&self, manager: &ApiKeyManager, store: StoreState) -> String {
-        let cache = manager.cache_statistics();
-        for (name, _, count) in CACHE {
-            self.counter(name, Vec::new()).absolute(count(&cache));
-        }
-        self.gauge(ENTRIES, Vec::new()).set(cache.entries as f64);
-        self.gauge(CAPACITY, Vec::new()).set(cache.capacity as f64);
-        let limiter = manager.limiter_statistics();
-        for (name, _, count) in LIMITER {
-            self.counter(name, Vec::new()).absolute(count(&limiter));
-        }
-        self.gauge(POOLS, Vec::new()).set(limiter.pools as f64);
-        let coherence = Coherence::as_str(manager.coherence());
-        for state in STATES {
-            self.gauge(COHERENCE, vec![Label::from_static_parts("state", state)]).set(one_if(state == coherence));
+        for Figure { name, label, kind, value, .. } in figures(manager) {
+            let labels = label.map(|(name, value)| Label::from_static_parts(name, value)).into_iter().collect();
+            match kind {
+                Kind::Counter => self.counter(name, labels).absolute(value),
+                Kind::Gauge => self.gauge(name, labels).set(value as f64),
+            }
         }
         self.gauge(READY, Vec::new()).set(one_if(store.is_confirmed()));
         self.unread.store(0, Ordering::Relaxed);
@@ -164,23 +104,19 @@ impl Metrics {
         self.counter(VERIFICATIONS, vec![Label::from_static_parts("outcome", "valid")]).absolute(0);
     }
 
-    fn describe(&self) {
+    fn describe(&self, manager: &ApiKeyManager) {
         let counter = |name, text| self.recorder.describe_counter(named(name), None, described(text));
         counter(REQUESTS, "Requests, by the pattern of their route, method and class of status.");
         counter(SHED, "Requests refused at once because too many others were under way.");
         counter(DENIALS, "Requests refused for the key they came with, by reason.");
         counter(VERIFICATIONS, "Keys decided on by the call verify, by what came of it.");
-        for (name, text, _) in CACHE {
-            counter(name, text);
-        }
-        for (name, text, _) in LIMITER {
-            counter(name, text);
-        }
         let gauge = |name, text| self.recorder.describe_gauge(named(name), None, described(text));
-        gauge(ENTRIES, "Keys kept.");
-        gauge(CAPACITY, "The most keys kept.");
-        gauge(POOLS, "Keys, users, projects and organizations whose limits are known here.");
-        gauge(COHERENCE, "1 for how this instance learns of changes to the keys it keeps.");
+        for Figure { name, description, kind, .. } in figures(manager) {
+            match kind {
+                Kind::Counter => counter(name, description),
+                Kind::Gauge => gauge(name, description),
+            }
+        }
         gauge(READY, "1 while the store answers and is the one that the secrets belong to.");
         gauge(BUILD, "1, with the version.");
         gauge(STARTED, "When this instance began, in seconds since 1970.");

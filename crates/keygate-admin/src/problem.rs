@@ -72,7 +72,7 @@ impl From<ManageError> for Problem {
     fn from(error: ManageError) -> Self {
         let (status, title) = match error {
             ManageError::NotFound | ManageError::ParentNotFound => (StatusCode::NOT_FOUND, "Not found"),
-            ManageError::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid field"),
+            ManageError::Invalid(_) | ManageError::UsageQuery(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid field"),
             ManageError::NotGrantable { .. } => (StatusCode::FORBIDDEN, "Not yours to grant"),
             ManageError::Refused(_) => (StatusCode::CONFLICT, "Refused"),
             ManageError::AlreadyExists => (StatusCode::CONFLICT, "Exists already"),

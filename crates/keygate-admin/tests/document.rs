@@ -114,9 +114,23 @@ async fn a_key_has_exactly_the_fields_that_are_described() {
         "BulkFailure",
         "Organization",
         "Problem",
+        "UsageStep",
+        "UsageBreakdown",
+        "UsageShare",
+        "UsageAddresses",
+        "UsageTotals",
+        "LastUse",
+        "LastError",
+        "KeyUse",
     ] {
         assert_eq!(names(&schemas[name]["properties"]), texts(&schemas[name]["required"]), "{name}");
     }
+    // A report says of whom it is.
+    let mut said = names(&schemas["UsageReport"]["properties"]);
+    for some in ["key_id", "user_id", "project_id", "most_used"] {
+        assert!(said.remove(some), "{some}");
+    }
+    assert_eq!(said, texts(&schemas["UsageReport"]["required"]));
     for name in [
         "NewKey",
         "KeyChange",
@@ -170,6 +184,14 @@ async fn every_call_answers_as_is_described() {
         ("listKeys", format!("GET {keys}?limit=1"), None, 200),
         ("listKeys", format!("GET {keys}"), None, 200),
         ("bulkKeys", format!("POST {keys}:bulk"), Some(json!({"operation": "activate", "key_ids": [id, ABSENT]})), 200),
+        ("listKeys", format!("GET {keys}?unused_for_days=1"), None, 200),
+        ("keyUsage", format!("GET {one}/usage"), None, 200),
+        ("keyUsage", format!("GET {one}/usage?granularity=hour&from=2020-01-01"), None, 200),
+        ("keyUsage", format!("GET {one}/usage?to=never"), None, 422),
+        ("keyUsage", format!("GET /v1/keys/{ABSENT}/usage"), None, 404),
+        ("organizationUsage", "GET /v1/organizations/acme/usage".into(), None, 200),
+        ("organizationUsage", "GET /v1/organizations/acme/usage?user_id=ada&granularity=month".into(), None, 200),
+        ("organizationUsage", "GET /v1/organizations/acme/usage?project_id=web".into(), None, 200),
         ("showSelf", "GET /v1/self".into(), None, 200),
         ("verifyKey", "POST /v1/verify".into(), Some(json!({"key": text, "explain": true})), 200),
         ("verifyKey", "POST /v1/verify".into(), Some(json!({"key": "nonsense"})), 200),

@@ -115,7 +115,9 @@ async fn a_parameter_that_cannot_be_is_named() {
     let api = Api::new().await;
     for (query, word) in [
         ("colour=red", "colour"),
-        ("unused_for_days=3", "unused_for_days"),
+        ("unused_for_days=0", "unused_for_days"),
+        ("unused_for_days=36501", "unused_for_days"),
+        ("unused_for_days=-1", "unused_for_days"),
         ("organization_id=globex", "organization_id"),
         ("status=asleep", "status"),
         ("status=", "status"),

@@ -26,7 +26,7 @@ struct Row {
 
 const NOTHING: fn(&str) -> Option<Value> = |_| None;
 
-use ManagementPermission::{KeysRead, KeysVerify, KeysWrite, OrganizationsWrite};
+use ManagementPermission::{KeysRead, KeysVerify, KeysWrite, OrganizationsWrite, UsageRead};
 
 #[rustfmt::skip]
 fn table() -> Vec<Row> {
@@ -44,6 +44,8 @@ fn table() -> Vec<Row> {
         Row { call: "POST /v1/keys/{key_id}/revoke", body: NOTHING, needs: Some(KeysWrite), operator: 200, tenant: 200, foreigner: 404 },
         // It is in use, and so is not erased by those who may.
         Row { call: "DELETE /v1/keys/{key_id}", body: NOTHING, needs: Some(KeysWrite), operator: 409, tenant: 409, foreigner: 404 },
+        Row { call: "GET /v1/keys/{key_id}/usage", body: NOTHING, needs: Some(UsageRead), operator: 200, tenant: 200, foreigner: 404 },
+        Row { call: "GET /v1/organizations/{org}/usage", body: NOTHING, needs: Some(UsageRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "GET /v1/self", body: NOTHING, needs: None, operator: 200, tenant: 200, foreigner: 200 },
         // Of another tenant's key it says that it is not valid.
         Row { call: "POST /v1/verify", body: |_| Some(json!({"key": "nonsense"})), needs: Some(KeysVerify), operator: 200, tenant: 200, foreigner: 200 },

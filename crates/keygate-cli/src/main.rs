@@ -16,6 +16,7 @@ mod pasted;
 mod ring;
 mod secret_line;
 mod serve;
+mod usage;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -63,6 +64,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     let outcome = runtime.block_on(async {
         match &cli.command {
             Command::Keys(command) => keys::run(command, &cli.settings).await,
+            Command::Usage(args) => usage::run(args, &cli.settings).await,
             Command::Organizations(command) => organizations::run(command, &cli.settings).await,
             Command::Ring(command) => ring::run(command, &cli.settings).await,
             Command::Serve(args) => serve::run(args, &cli.settings).await,

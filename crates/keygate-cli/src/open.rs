@@ -61,7 +61,7 @@ pub(crate) fn read_settings_of_server(args: &SettingArgs) -> Result<Settings, Fa
 }
 
 /// A wrong flag is named as the flag it is, and is a matter of usage.
-fn blame(error: &SettingError, args: &SettingArgs) -> Failure {
+pub(crate) fn blame(error: &SettingError, args: &SettingArgs) -> Failure {
     let sentence = error.to_string();
     match (args.flag(error.name()), sentence.strip_prefix(error.name())) {
         (Some((flag, _)), Some(problem)) => Failure::usage(format!("{flag}{problem}")),

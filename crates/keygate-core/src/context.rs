@@ -14,6 +14,9 @@ use crate::limiter::{Charge, Quick};
 use crate::names::{Environment, OrganizationId};
 use crate::record::Key;
 use crate::scope::Scope;
+use crate::usage::location::Location;
+use crate::usage::outcome::Answered;
+use crate::usage::period::Hour;
 
 /// Keys of which environment may be used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +46,11 @@ pub struct RequestContext {
     pub permissions: Arc<[Scope]>,
     /// How much of the key's limits the request takes. 1 by default; 0 takes nothing, and no limit refuses it.
     pub cost: u64,
+    /// What the request is for, as its usage is told apart: the pattern of a route (`/reports/{id}`), never a path, of which
+    /// there are too many.
+    pub endpoint: Option<Arc<str>>,
+    /// Where the client is, as a resolver says.
+    pub location: Option<Location>,
 }
 
 impl Default for RequestContext {
@@ -54,6 +62,8 @@ impl Default for RequestContext {
             scopes: Arc::default(),
             permissions: Arc::default(),
             cost: 1,
+            endpoint: None,
+            location: None,
         }
     }
 }
@@ -93,6 +103,20 @@ impl RequestContext {
         self
     }
 
+    /// With what it is for, as its usage is told apart.
+    #[must_use]
+    pub fn for_endpoint(mut self, endpoint: impl Into<Arc<str>>) -> Self {
+        self.endpoint = Some(endpoint.into());
+        self
+    }
+
+    /// With where the client is.
+    #[must_use]
+    pub fn from_location(mut self, location: Location) -> Self {
+        self.location = Some(location);
+        self
+    }
+
     /// With keys of this organization alone allowed.
     #[must_use]
     pub fn within(mut self, organization: OrganizationId) -> Self {
@@ -121,6 +145,8 @@ impl RequestContext {
 pub struct RequestView<'a> {
     client_address: Option<IpAddr>,
     cost: u64,
+    endpoint: Option<&'a str>,
+    location: Option<Location>,
     context: &'a RequestContext,
 }
 
@@ -135,6 +161,30 @@ impl<'a> RequestView<'a> {
     #[must_use]
     pub fn costing(self, cost: u64) -> Self {
         Self { cost, ..self }
+    }
+
+    /// With this endpoint in the place of the context's own.
+    #[must_use]
+    pub fn for_endpoint(self, endpoint: Option<&'a str>) -> Self {
+        Self { endpoint, ..self }
+    }
+
+    /// With this location in the place of the context's own.
+    #[must_use]
+    pub fn from_location(self, location: Option<Location>) -> Self {
+        Self { location, ..self }
+    }
+
+    /// What the request is for, as its usage is told apart.
+    #[must_use]
+    pub fn endpoint(self) -> Option<&'a str> {
+        self.endpoint
+    }
+
+    /// Where the client is.
+    #[must_use]
+    pub fn location(self) -> Option<Location> {
+        self.location
     }
 
     /// How much of the key's limits the request takes.
@@ -176,13 +226,19 @@ impl<'a> RequestView<'a> {
     /// A context of one's own.
     #[must_use]
     pub fn to_context(self) -> RequestContext {
-        RequestContext { client_address: self.client_address, cost: self.cost, ..self.context.clone() }
+        let Self { client_address, cost, endpoint, location, context } = self;
+        let endpoint = endpoint.map(|endpoint| match &context.endpoint {
+            Some(own) if **own == *endpoint => Arc::clone(own),
+            _ => Arc::from(endpoint),
+        });
+        RequestContext { client_address, cost, endpoint, location, ..context.clone() }
     }
 }
 
 impl<'a> From<&'a RequestContext> for RequestView<'a> {
     fn from(context: &'a RequestContext) -> Self {
-        Self { client_address: context.client_address, cost: context.cost, context }
+        let RequestContext { client_address, cost, ref endpoint, location, .. } = *context;
+        Self { client_address, cost, endpoint: endpoint.as_deref(), location, context }
     }
 }
 
@@ -198,17 +254,28 @@ fn with(asked: &[Scope], more: Scope) -> Arc<[Scope]> {
 pub struct Admission {
     entry: Arc<Entry>,
     charge: Charge,
+    /// That its request is counted in.
+    hour: Hour,
 }
 
 impl Clone for Admission {
     fn clone(&self) -> Self {
-        Self { entry: Arc::clone(&self.entry), charge: Charge::default() }
+        Self { entry: Arc::clone(&self.entry), charge: Charge::default(), hour: self.hour }
     }
 }
 
 impl Admission {
     pub(crate) fn new(entry: Arc<Entry>, charge: Charge) -> Self {
-        Self { entry, charge }
+        Self { entry, charge, hour: Hour::default() }
+    }
+
+    pub(crate) fn counted_in(self, hour: Hour) -> Self {
+        Self { hour, ..self }
+    }
+
+    /// What counts the answer to the request. For adapters: once for each request.
+    pub fn recording(&self) -> Recording {
+        Recording { admission: self.clone(), answered: None }
     }
 
     /// What is left of each limit of the key, its user, its project and its organization, as far as this instance knows.
@@ -291,10 +358,6 @@ impl Admission {
         denial.for_key(self.key().id)
     }
 
-    pub(crate) fn entry(&self) -> &Arc<Entry> {
-        &self.entry
-    }
-
     /// The key's metadata, as it was when the request was let in.
     #[must_use]
     pub fn key(&self) -> &Key {
@@ -332,5 +395,44 @@ impl Deref for Admission {
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Admission").field("key", self.key()).finish()
+    }
+}
+
+/// Counts how a request that was let in is answered. Dropped without an answer, it counts that nobody waited for one: so is
+/// a request that its client gave up, wherever its future was.
+#[must_use]
+pub struct Recording {
+    admission: Admission,
+    answered: Option<Answered>,
+}
+
+impl Recording {
+    /// The admission; what it was charged is the original's.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// It was answered with this HTTP status.
+    pub fn answered(self, status: u16) {
+        self.came_to(Answered::of_status(status));
+    }
+
+    /// It came to this.
+    pub fn came_to(mut self, answered: Answered) {
+        self.answered = Some(answered);
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        let Admission { entry, hour, .. } = &self.admission;
+        entry.answered(*hour, self.answered.unwrap_or(Answered::Cancelled));
+    }
+}
+
+impl fmt::Debug for Recording {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recording").field("key", &self.admission.key().id).finish_non_exhaustive()
     }
 }

@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod actor;
+pub mod anomaly;
 mod cache;
 pub mod check;
 pub mod clock;
@@ -22,4 +23,6 @@ pub mod record;
 pub mod ring;
 pub mod scope;
 pub mod store;
+mod striped;
+pub mod usage;
 pub mod verifier;

@@ -19,6 +19,8 @@
 //!   the file is open.
 //! - **Limits once a second.** What was granted of limits is written each second and when the file is closed: a crash may
 //!   forget the last second of it.
+//! - **Usage once a second.** What an instance counted of requests is on the disk when it is acknowledged, all that one call
+//!   tells in one transaction. What is kept for a time only goes as time passes and something is counted.
 //! - **A local disk.** File locks and syncs of network file systems are not what this relies on.
 //! - **When the disk fails** the store answers that it is unavailable, and goes on doing so until it is opened anew,
 //!   since nobody knows what of the failed write the disk has.
@@ -43,6 +45,7 @@ mod quota;
 mod records;
 mod store;
 mod tables;
+mod usage;
 mod verify;
 
 pub use error::OpenError;

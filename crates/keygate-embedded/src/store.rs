@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -23,6 +24,10 @@ use keygate_core::store::{
     Acknowledgement, CreateRefusal, Deployment, Depth, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
     StoreError, WriteRefusal, Written, check_memo,
 };
+use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
+use keygate_core::usage::book::Account;
+use keygate_core::usage::period::{Day, Month};
+use keygate_core::usage::subject::Subject;
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use crate::error::{OpenError, storage};
@@ -30,7 +35,7 @@ use crate::file::File;
 use crate::holder::HolderFile;
 use crate::tables::{KeyTables, META, RECORDS, decode, reading, record_of};
 use crate::verify::Verification;
-use crate::{listing, memos, open, parents, quota, verify};
+use crate::{listing, memos, open, parents, quota, usage, verify};
 
 /// The keys created in one transaction: enough that syncing it costs little a key, few enough that others who write
 /// do not wait for seconds.
@@ -255,7 +260,11 @@ impl Store for EmbeddedStore {
         expected: Revision,
     ) -> Result<Acknowledgement, WriteRefusal> {
         let (organization, changes) = (organization.clone(), vec![Change::Key(id)]);
-        self.write_keys(changes, move |tables, _| tables.delete(&organization, id, expected)).await?;
+        let erase = move |write: &WriteTransaction, _| {
+            KeyTables::open(write)?.delete(&organization, id, expected)?;
+            Ok::<_, WriteRefusal>(usage::forget(write, id)?)
+        };
+        self.write(changes, erase).await?;
         Ok(SYNCED)
     }
 
@@ -306,6 +315,36 @@ impl Store for EmbeddedStore {
 
     async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError> {
         self.file.grant(pool, limits, call)
+    }
+
+    async fn record_usage(&self, _: u16, writer: Writer, batches: &[Arc<Batch>]) -> Result<Mark, StoreError> {
+        // Who asks for the mark, or repeats what there is, writes nothing.
+        let (mark, changes) = self.file.read(|read, now| usage::look(read, writer, batches, now))?;
+        if !changes {
+            return Ok(mark);
+        }
+        let batches = batches.to_vec();
+        self.write(Vec::new(), move |write, now| usage::record(write, writer, &batches, now)).await
+    }
+
+    async fn usage(&self, subject: &Subject, days: RangeInclusive<Day>) -> Result<Option<Account>, StoreError> {
+        let subject = subject.clone();
+        self.read_long(move |read, now| usage::account(read, &subject, &days, now)).await
+    }
+
+    async fn last_uses(&self, keys: &[KeyId]) -> Result<Vec<Option<LastUse>>, StoreError> {
+        let keys = keys.to_vec();
+        self.read_long(move |read, _| usage::last_uses(read, &keys)).await
+    }
+
+    async fn most_used(
+        &self,
+        organization: &OrganizationId,
+        month: Month,
+        limit: usize,
+    ) -> Result<Vec<(KeyId, u64)>, StoreError> {
+        let organization = organization.clone();
+        self.read_long(move |read, now| usage::most_used(read, &organization, month, limit, now)).await
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

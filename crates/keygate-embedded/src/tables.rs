@@ -14,11 +14,17 @@
 //! | `memo_ends` | end, a memo's name | |
 //! | `ledgers` | a pool's name | its end, its ledger, postcard |
 //! | `ledger_ends` | end, a pool's name | |
+//! | `usage_series` | a subject | its totals and series, as core writes them |
+//! | `usage_days` | a subject, a day | what became of its requests, version, postcard |
+//! | `usage_addresses` | a subject, a month | its different addresses, likewise |
+//! | `usage_rankings` | organization, a month | how much its keys were used, likewise |
+//! | `usage_marks` | a writer | the last batch of it that is in the figures, when it said that |
+//! | `usage_ends` | end, kind, name, number | what of these is kept until then |
 //! | `meta` | a word | `format`: the version of all this; `deployment`: the marker |
 //!
 //! Key ids begin with the time they were made at, so an index read backwards is a list with the newest key first.
 
-use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 
 use keygate_core::key::KeyId;
 use keygate_core::record::KeyRecord;
@@ -43,6 +49,12 @@ pub(crate) const MEMOS: TableDefinition<'_, Name, (i64, &[u8])> = TableDefinitio
 pub(crate) const MEMO_ENDS: TableDefinition<'_, (i64, Name), ()> = TableDefinition::new("memo_ends");
 pub(crate) const LEDGERS: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("ledgers");
 pub(crate) const LEDGER_ENDS: TableDefinition<'_, (u64, &str), ()> = TableDefinition::new("ledger_ends");
+pub(crate) const USAGE_SERIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("usage_series");
+pub(crate) const USAGE_DAYS: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("usage_days");
+pub(crate) const USAGE_ADDRESSES: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("usage_addresses");
+pub(crate) const USAGE_RANKINGS: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("usage_rankings");
+pub(crate) const USAGE_MARKS: TableDefinition<'_, u64, (u64, i64)> = TableDefinition::new("usage_marks");
+pub(crate) const USAGE_ENDS: TableDefinition<'_, (i64, u8, &str, u64), ()> = TableDefinition::new("usage_ends");
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 /// The version of the file that is written.
@@ -94,6 +106,12 @@ pub(crate) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::Tab
     transaction.open_table(MEMO_ENDS)?;
     transaction.open_table(LEDGERS)?;
     transaction.open_table(LEDGER_ENDS)?;
+    transaction.open_table(USAGE_SERIES)?;
+    transaction.open_table(USAGE_DAYS)?;
+    transaction.open_table(USAGE_ADDRESSES)?;
+    transaction.open_table(USAGE_RANKINGS)?;
+    transaction.open_table(USAGE_MARKS)?;
+    transaction.open_table(USAGE_ENDS)?;
     transaction.open_table(META)?;
     Ok(())
 }
@@ -122,4 +140,15 @@ pub(crate) fn reading<K: redb::Key + 'static, V: redb::Value + 'static>(
     table: TableDefinition<'_, K, V>,
 ) -> Result<redb::ReadOnlyTable<K, V>, StoreError> {
     transaction.open_table(table).map_err(storage)
+}
+
+/// The same, where the file may be from before there was such a table and nothing was written to it since.
+pub(crate) fn reading_if_there<K: redb::Key + 'static, V: redb::Value + 'static>(
+    transaction: &ReadTransaction,
+    table: TableDefinition<'_, K, V>,
+) -> Result<Option<redb::ReadOnlyTable<K, V>>, StoreError> {
+    match transaction.open_table(table) {
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        table => table.map(Some).map_err(storage),
+    }
 }

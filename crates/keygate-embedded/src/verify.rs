@@ -10,7 +10,7 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata}
 
 use crate::error::storage;
 use crate::tables::{BY_ORGANIZATION, BY_USER, ENDS, Id, ORGANIZATION_COUNTS, RECORDS, USER_COUNTS, decode, reading};
-use crate::{ledgers, memos};
+use crate::{ledgers, memos, usage};
 
 /// The most problems that are told of.
 const MAX_PROBLEMS: usize = 100;
@@ -83,7 +83,9 @@ pub(crate) fn verify(transaction: &ReadTransaction, now: DateTime<Utc>) -> Resul
         found.problem(format!("{length} keys are kept as ending, and {} end", counted.ends));
     }
     compare_counts(transaction, &counted, &mut found)?;
-    for problem in [memos::disagreement(transaction)?, ledgers::disagreement(transaction)?].into_iter().flatten() {
+    let others =
+        [memos::disagreement(transaction)?, ledgers::disagreement(transaction)?, usage::disagreement(transaction)?];
+    for problem in others.into_iter().flatten() {
         found.problem(problem);
     }
     Ok(found)

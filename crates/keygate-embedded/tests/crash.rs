@@ -3,14 +3,21 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 
 use keygate_core::key::KeyId;
+use keygate_core::names::OrganizationId;
 use keygate_core::record::{KeyStatus, Quota};
 use keygate_core::store::{Listing, Store};
+use keygate_core::usage::batch::{Batch, Delta, Mark, Writer};
+use keygate_core::usage::counts::Counts;
+use keygate_core::usage::outcome::Outcome;
+use keygate_core::usage::period::{Day, Hour};
+use keygate_core::usage::subject::Subject;
 use keygate_embedded::{EmbeddedStore, Holder, OpenError};
 use keygate_testkit::sample;
 
@@ -78,6 +85,85 @@ async fn write() {
             said(&format!("deleted {}", last.key.id));
         }
     }
+}
+
+/// The organization, and the user in it that stands for one who tells.
+fn counted_of(writer: Writer) -> [Subject; 2] {
+    let organization: OrganizationId = "crashing".parse().unwrap();
+    [Subject::Organization(organization.clone()), Subject::User(organization, sample::user(&writer.to_string()))]
+}
+
+/// A role: two who tell what they counted, one request of a batch, and say each number that was acknowledged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn count() {
+    let Ok(file) = std::env::var(FILE) else { return };
+    let store = EmbeddedStore::open(file).unwrap();
+    let tellers = [(); 2].map(|()| {
+        let (store, writer) = (store.clone(), Writer(u64::from_be_bytes(sample::random()) | 1));
+        tokio::spawn(async move {
+            let mut counts = Counts::default();
+            counts.add_outcome(Outcome::Admitted, 1);
+            let delta = Delta { hours: [(Hour::of(sample::now()), counts)].into(), ..Delta::default() };
+            let deltas = counted_of(writer).map(|subject| (subject, delta.clone()));
+            for mark in (0..).step_by(3) {
+                let batches: Vec<_> = (mark..mark + 3)
+                    .map(|after| Arc::new(Batch { after, number: after + 1, deltas: deltas.to_vec() }))
+                    .collect();
+                let mark = store.record_usage(0, writer, &batches).await.unwrap();
+                said(&format!("{writer} {mark}"));
+            }
+        })
+    });
+    for teller in tellers {
+        teller.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn after_a_crash_the_marks_are_as_far_as_the_figures() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.redb");
+    let mut acknowledged = BTreeMap::<Writer, Mark>::new();
+    for round in 0..6_usize {
+        let (mut child, mut output) = child("count", &path);
+        let (mut lines, mut line) = (0, String::new());
+        while output.read_line(&mut line).unwrap() > 0 {
+            let said = line.trim().split_once(' ');
+            let said =
+                said.and_then(|(writer, mark)| Some((u64::from_str_radix(writer, 16).ok()?, mark.parse().ok()?)));
+            if let Some((writer, mark)) = said {
+                acknowledged.insert(Writer(writer), mark);
+                lines += 1;
+                if lines == 40 + 17 * round {
+                    child.kill().unwrap();
+                }
+            }
+            line.clear();
+        }
+        assert!(!child.wait().unwrap().success());
+
+        let store = EmbeddedStore::open(&path).unwrap();
+        assert_eq!(store.verify().await.unwrap().problems, Vec::<String>::new(), "round {round}");
+        let counted = async |subject: &Subject| {
+            let account = store.usage(subject, Day(0)..=Day(u32::MAX)).await.unwrap().unwrap();
+            let of_days = account.days.values().map(Counts::requests).sum::<u64>();
+            assert_eq!(of_days, account.series.requests(), "round {round}");
+            of_days
+        };
+        let mut sum = 0;
+        for (writer, last) in &acknowledged {
+            let mark = store.record_usage(0, *writer, &[]).await.unwrap();
+            assert!(mark >= *last, "round {round}: {last} was acknowledged and {mark} is there");
+            assert_eq!(mark % 3, 0, "round {round}: a part of a call is there");
+            let [_, user] = counted_of(*writer);
+            assert_eq!(counted(&user).await, mark, "round {round}");
+            sum += mark;
+        }
+        let (writer, _) = acknowledged.first_key_value().unwrap();
+        // A teller that was killed before it said anything may have been counted.
+        assert!(counted(&counted_of(*writer)[0]).await >= sum, "round {round}");
+    }
+    assert!(acknowledged.len() > 6);
 }
 
 #[test]

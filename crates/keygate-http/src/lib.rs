@@ -3,9 +3,22 @@
 //! An adapter (`keygate-tower`, `keygate-actix`) turns a request into a question to the manager and a denial into a
 //! response. What both need is here, once, so that every adapter gives the same answer: what is to become of a request
 //! ([`gate`]), and what that rests on, namely where a credential may stand ([`credentials`]), whose address counts
-//! behind proxies ([`client_address`]), which requests are CORS preflights ([`preflight`]), how a denial reads on the wire
-//! ([`answer`]), and what clients are told of limits ([`rate_limit`]). actix-web speaks another version of the `http` crate than axum and tonic, so nothing here
-//! names one of its types: a request's header lines are read through the small trait in [`headers`].
+//! behind proxies ([`client_address`]) and where that is ([`location`]), which requests are CORS preflights ([`preflight`]),
+//! how a denial reads on the wire ([`answer`]), and what clients are told of limits ([`rate_limit`]). What is counted of a
+//! request is told by [`gate`]; how figures get to where they are watched, by [`metrics`]. actix-web speaks another version of
+//! the `http` crate than axum and tonic, so nothing here names one of its types: a request's header lines are read through the
+//! small trait in [`headers`].
+//!
+//! # What is counted
+//!
+//! Every request of a key, once when it is decided over and once when it is answered: its outcome, its endpoint (the pattern
+//! of its route, never a path), the client's address and where that is, and the class of the status. Only known keys have
+//! figures of their own; [`gate`] has the particulars.
+//!
+//! # Features
+//!
+//! - `maxmind`: locations from a database in MaxMind's format.
+//! - `metrics`: what is decided and answered is told to the `metrics` facade.
 //!
 //! # Example
 //!
@@ -28,5 +41,7 @@ pub mod client_address;
 pub mod credentials;
 pub mod gate;
 pub mod headers;
+pub mod location;
+pub mod metrics;
 pub mod preflight;
 pub mod rate_limit;

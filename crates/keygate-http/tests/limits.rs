@@ -16,7 +16,7 @@ use support::{Deployment, GET, ask};
 const TEN_A_MINUTE: Limits = Limits { per_minute: Some(10), ..Limits::UNLIMITED };
 
 fn told(gate: &Gate, admission: &Admission) -> Option<(String, String)> {
-    let fields = gate.report(admission)?.read()?;
+    let fields = gate.follow(admission).fields()?;
     let text = |field: bytes::Bytes| String::from_utf8(field.to_vec()).unwrap();
     Some((text(fields.policy), text(fields.standing)))
 }

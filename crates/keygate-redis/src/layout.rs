@@ -13,6 +13,9 @@ use keygate_core::key::{Bucket, KeyId};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::store::MemoName;
+use keygate_core::usage::batch::Writer;
+use keygate_core::usage::period::{Day, Month};
+use keygate_core::usage::subject::Subject;
 use sha2::{Digest, Sha256};
 
 /// The first part of every name: `[A-Za-z0-9._-]{1,32}`, `kg` by default. Deployments that share a Redis differ in it.
@@ -210,6 +213,66 @@ impl Layout {
         }
     }
 
+    /// The bucket of what was counted of a subject: of a key its own, of all others their organization's.
+    #[must_use]
+    pub fn usage_bucket(subject: &Subject) -> Bucket {
+        match subject {
+            Subject::Key(id) => id.bucket(),
+            Subject::User(organization, _)
+            | Subject::Project(organization, _)
+            | Subject::Organization(organization) => Self::organization_bucket(organization),
+        }
+    }
+
+    /// What was counted of a subject: a string with a time to live, a
+    /// [`Series`](keygate_core::usage::series::Series).
+    #[must_use]
+    pub fn usage(&self, subject: &Subject) -> String {
+        match subject {
+            Subject::Key(id) => self.of_key("usage", *id),
+            Subject::User(organization, user) => {
+                format!("{}:{user}", self.of_organization("usage-user", organization))
+            }
+            Subject::Project(organization, project) => {
+                format!("{}:{project}", self.of_organization("usage-project", organization))
+            }
+            Subject::Organization(organization) => self.of_organization("usage-org", organization),
+        }
+    }
+
+    /// What became of a subject's requests on a day: a hash with a time to live, the
+    /// [`Counts`](keygate_core::usage::counts::Counts) by `o` and the place of an outcome, `a` and that of an answer, `e` and
+    /// an endpoint, `l` and a location. `l` alone is of no location that is told apart.
+    #[must_use]
+    pub fn usage_day(&self, subject: &Subject, day: Day) -> String {
+        format!("{}:d{}", self.usage(subject), day.0)
+    }
+
+    /// The addresses that a subject was used from in a month, while they are few: a set with a time to live, of the numbers
+    /// that IPv4 addresses are in decimal, which take the least memory, and the 16 bytes of others.
+    #[must_use]
+    pub fn usage_addresses(&self, subject: &Subject, month: Month) -> String {
+        format!("{}:a{}", self.usage(subject), month.0)
+    }
+
+    /// How many addresses there were when they are many: a HyperLogLog with a time to live, in the place of the set.
+    #[must_use]
+    pub fn usage_estimate(&self, subject: &Subject, month: Month) -> String {
+        format!("{}:h{}", self.usage(subject), month.0)
+    }
+
+    /// How much each key of an organization was used in a month: a sorted set of 16-byte ids with a time to live.
+    #[must_use]
+    pub fn usage_ranking(&self, subject: &Subject, month: Month) -> String {
+        format!("{}:k{}", self.usage(subject), month.0)
+    }
+
+    /// The number of the last batch that was taken in of a writer, in eight bytes: a string with a time to live.
+    #[must_use]
+    pub fn usage_mark(&self, bucket: Bucket, writer: Writer) -> String {
+        format!("{}:usage-mark:{{{bucket}}}:{writer}", self.namespace)
+    }
+
     /// The deployment marker: JSON.
     #[must_use]
     pub fn deployment(&self) -> String {
@@ -293,6 +356,26 @@ mod tests {
             assert_eq!(layout.limit(&pool), name);
             assert!(layout.told_prefixes().iter().all(|prefix| !name.starts_with(prefix)), "{name}");
         }
+        let acme = || OrganizationId::new("acme").unwrap();
+        let usage = [
+            (Subject::Key(id), "kg:usage:{b0607}:01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f".to_owned()),
+            (Subject::User(acme(), UserId::new("bob").unwrap()), format!("kg:usage-user:{{{bucket}}}:acme:bob")),
+            (
+                Subject::Project(acme(), ProjectId::new("website").unwrap()),
+                format!("kg:usage-project:{{{bucket}}}:acme:website"),
+            ),
+            (Subject::Organization(acme()), format!("kg:usage-org:{{{bucket}}}:acme")),
+        ];
+        for (subject, name) in usage {
+            assert_eq!(layout.usage(&subject), name);
+            assert_eq!(layout.usage_day(&subject, Day(20_000)), format!("{name}:d20000"));
+            assert_eq!(layout.usage_addresses(&subject, Month(24_310)), format!("{name}:a24310"));
+            assert_eq!(layout.usage_estimate(&subject, Month(24_310)), format!("{name}:h24310"));
+            assert_eq!(layout.usage_ranking(&subject, Month(24_310)), format!("{name}:k24310"));
+            assert!(layout.told_prefixes().iter().all(|prefix| !name.starts_with(prefix)), "{name}");
+        }
+        let mark = layout.usage_mark(Bucket::of(7), Writer(255));
+        assert_eq!(mark, "kg:usage-mark:{b0007}:00000000000000ff");
         let memo = MemoName::from_bytes(std::array::from_fn(|place| place as u8));
         // 0x0001020304050607 modulo 1024.
         assert_eq!(
@@ -324,6 +407,8 @@ mod tests {
             &layout.keys(&acme),
             &layout.limit(&PoolId::Lineage(id)),
             &layout.limit(&PoolId::Organization(acme.clone())),
+            &layout.usage(&Subject::Key(id)),
+            &layout.usage(&Subject::Organization(acme.clone())),
             &layout.deployment(),
             &Layout::default().record(id),
             "",

@@ -15,9 +15,10 @@
 //! when it is back. See [`RedisSettings`] for the forms of an address and [`RedisStore`] for how changes are kept whole.
 //!
 //! It needs Redis 6.2 or later; use one with the fix of CVE-2025-49844 (8.2.2, and the back-ports of that day). An ACL
-//! may limit its user to the names `<namespace>:*` and to GET, MGET, SET, DEL, the sorted sets' ZADD, ZREM, ZCARD,
-//! ZCOUNT, ZSCORE, ZMSCORE, ZRANGE and ZRANGEBYSCORE, HGET, HMGET, HGETALL, HLEN, HSET, HDEL, SADD, SISMEMBER, PEXPIRE,
-//! PEXPIREAT, TIME, EVAL, EVALSHA, SCAN, behind Sentinels ROLE and, in a Cluster, CLUSTER. Who watches a store is told of changes if the user
+//! may limit its user to the names `<namespace>:*` and to GET, MGET, SET, DEL, UNLINK, GETRANGE, SETRANGE, BITFIELD, the sorted
+//! sets' ZADD, ZREM, ZCARD, ZCOUNT, ZSCORE, ZMSCORE, ZRANGE, ZRANGEBYSCORE and ZREMRANGEBYRANK, HGET, HMGET, HGETALL, HLEN,
+//! HEXISTS, HSET, HDEL, HINCRBY, SADD, SCARD, SISMEMBER, SMISMEMBER, SMEMBERS, PFADD, PFCOUNT, PEXPIRE, PEXPIREAT, TIME, EVAL,
+//! EVALSHA, SCAN, behind Sentinels ROLE and, in a Cluster, CLUSTER. Who watches a store is told of changes if the user
 //! may also CLIENT|TRACKING and the server speaks RESP3 (HELLO, which needs no permission); else what was read is believed
 //! for the length of the [lease](RedisSettings::with_lease), whatever changes. An
 //! [examination](keygate_core::store::Store::examine) also asks INFO and CONFIG|GET, and says so where it may not.

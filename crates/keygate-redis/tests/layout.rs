@@ -4,15 +4,25 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use common::{namespace, server, store_at, watch};
+use chrono::TimeDelta;
+use common::{namespace, server, some_id, store_at, watch};
 use keygate_core::coherence::Coherence;
-use keygate_core::limiter::call::{Call, Outcome, Writer};
+use keygate_core::limiter::call::{Call, Outcome as Granting, Writer};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::{Fallback, Limits};
+use keygate_core::names::OrganizationId;
 use keygate_core::record::{KeyStatus, OrganizationRecord, ProjectRecord, Quota, Revision};
 use keygate_core::store::{Listing, MemoName, Store, StoreError, WriteRefusal};
+use keygate_core::usage::batch::{Batch, Delta, LastUse, Writer as UsageWriter};
+use keygate_core::usage::counts::Counts;
+use keygate_core::usage::outcome::{Answered, Outcome};
+use keygate_core::usage::period::{Day, Hour, Month};
+use keygate_core::usage::subject::Subject;
+use keygate_redis::RedisStore;
 use keygate_testkit::{RedisServer, sample};
 
 const AMPLE: Quota = Quota { per_organization: 1000, per_user: 1000 };
@@ -34,8 +44,20 @@ async fn every_entry_has_a_documented_name() {
     let call = Call { sequence: 1, not_after, ..Call::default() };
     let pool = PoolId::Lineage(record.key.id);
     store.lease(&pool, &Limits::STANDARD, &call).await.unwrap();
+    let key = Subject::Key(record.key.id);
+    let (now, writer, bucket) = (sample::now(), UsageWriter(7), record.key.id.bucket());
+    let mut counts = Counts::default();
+    counts.add_outcome(Outcome::Admitted, 1);
+    let mut delta = Delta { hours: [(Hour::of(now), counts)].into(), ..Delta::default() };
+    delta.add_address(Month::of(now), IpAddr::from([10, 1, 2, 3]));
+    let batch = Arc::new(Batch { after: 0, number: 1, deltas: vec![(key.clone(), delta)] });
+    store.record_usage(bucket.number(), writer, &[batch]).await.unwrap();
     let layout = store.layout();
     let mut expected = [
+        layout.usage(&key),
+        layout.usage_day(&key, Day::of(now)),
+        layout.usage_addresses(&key, Month::of(now)),
+        layout.usage_mark(bucket, writer),
         layout.record(record.key.id),
         layout.keys(&organization),
         layout.ended(&organization),
@@ -68,6 +90,13 @@ async fn all_of_an_organization_shares_a_slot_and_all_of_a_key_does() {
         assert_eq!(tag(layout.record(id)), tag(layout.fence(id)));
         assert_eq!(tag(layout.record(id)), tag(layout.revoked(id)));
         assert_eq!(tag(layout.record(id)), tag(layout.limit(&PoolId::Lineage(id))));
+        let key = Subject::Key(id);
+        assert_eq!(tag(layout.record(id)), tag(layout.usage(&key)));
+        assert_eq!(tag(layout.record(id)), tag(layout.usage_day(&key, Day(7))));
+        assert_eq!(tag(layout.record(id)), tag(layout.usage_addresses(&key, Month(7))));
+        assert_eq!(tag(layout.record(id)), tag(layout.usage_estimate(&key, Month(7))));
+        assert_eq!(tag(layout.record(id)), tag(layout.usage_mark(id.bucket(), UsageWriter(7))));
+        assert_eq!(store.usage_bucket(&key), id.bucket().number());
         let registry = id.bucket();
         assert_eq!(tag(layout.instances_until(registry)), tag(layout.instances_beats(registry)));
         let of_organization = [
@@ -79,6 +108,9 @@ async fn all_of_an_organization_shares_a_slot_and_all_of_a_key_does() {
             layout.flight(&organization),
             layout.organization(&organization),
             layout.project(&organization, &sample::project("website")),
+            layout.usage(&Subject::User(organization.clone(), user.clone())),
+            layout.usage(&Subject::Project(organization.clone(), sample::project("website"))),
+            layout.usage_ranking(&Subject::Organization(organization.clone()), Month(7)),
             layout.limit(&PoolId::User(organization.clone(), user)),
             layout.limit(&PoolId::Project(organization.clone(), sample::project("website"))),
             layout.limit(&PoolId::Organization(organization)),
@@ -126,7 +158,9 @@ async fn nothing_walks_the_keyspace_but_the_count_of_ring_entries() {
 async fn what_the_crate_docs_name_is_all_that_an_acl_must_allow() {
     let server = RedisServer::start().await.unwrap();
     let commands = "+get +mget +set +del +zadd +zrem +zcard +zcount +zscore +zmscore +zrange +zrangebyscore +hget \
-                    +hmget +hgetall +hlen +hset +hdel +sadd +sismember +pexpire +pexpireat +time +eval +evalsha +scan +client|tracking";
+                    +hmget +hgetall +hlen +hset +hdel +sadd +sismember +pexpire +pexpireat +time +eval +evalsha +scan +client|tracking \
+                    +unlink +getrange +setrange +bitfield +zremrangebyrank +hexists +hincrby +scard +smismember \
+                    +smembers +pfadd +pfcount";
     let namespace = namespace();
     let names = format!("~{namespace}:*");
     let user = ["ACL", "SETUSER", "limited", "on", ">word", &names];
@@ -165,16 +199,82 @@ async fn what_the_crate_docs_name_is_all_that_an_acl_must_allow() {
     let memo = MemoName::from_bytes(sample::random());
     store.remember(&memo, b"value", Duration::from_secs(60)).await.unwrap();
     assert_eq!(store.recall(&memo).await.unwrap().as_deref(), Some(&b"value"[..]));
+    counts_of_every_kind(&store, &organization).await;
     // So many that those whose time is over are looked for.
     let pool = PoolId::Organization(organization);
     for writer in 1..40 {
         let not_after = sample::now().timestamp_millis() as u64 + 2_000;
         let call = Call { writer: Writer(writer), sequence: 1, not_after, ..Call::default() };
         let answer = store.lease(&pool, &Limits::STANDARD, &call).await.unwrap();
-        assert!(matches!(answer.outcome, Outcome::Granted(_)), "{answer:?}");
+        assert!(matches!(answer.outcome, Granting::Granted(_)), "{answer:?}");
     }
     assert_eq!(store.coherence(), Coherence::Live);
     assert!(store.told_everywhere().await.unwrap());
+}
+
+/// So much of an organization that what is not told apart, what is estimated and what is forgotten is among it.
+async fn counts_of_every_kind(store: &RedisStore, organization: &OrganizationId) {
+    let subject = Subject::Organization(organization.clone());
+    let now = sample::now();
+    let month = Month::of(now);
+    let mut counts = Counts::default();
+    counts.add_outcome(Outcome::Admitted, u64::MAX);
+    (0..200).for_each(|number| counts.add_endpoint(&format!("/{number}").into(), 1));
+    let addresses = (0..100_u32).map(|number| IpAddr::from(number.to_be_bytes())).collect();
+    let keys = (0..5_000).map(|number| (some_id(), number)).collect();
+    let delta = Delta {
+        hours: [(Hour::of(now), counts)].into(),
+        addresses: [(month, addresses)].into(),
+        keys: [(month, keys)].into(),
+        last_use: Some(LastUse { at: now, address: None, location: None }),
+        ..Delta::default()
+    };
+    let bucket = store.usage_bucket(&subject);
+    let at = |hours: u32, number: u64| {
+        let mut delta = delta.clone();
+        delta.hours = delta.hours.iter().map(|(hour, counts)| (Hour(hour.0 + hours), counts.clone())).collect();
+        Arc::new(Batch { after: number - 1, number, deltas: vec![(subject.clone(), delta)] })
+    };
+    let batches = [at(0, 1), at(1, 2), at(25, 3)];
+    assert_eq!(store.record_usage(bucket, UsageWriter(7), &batches).await.unwrap(), 3);
+    assert_eq!(store.record_usage(bucket, UsageWriter(7), &[]).await.unwrap(), 3);
+    let account = store.usage(&subject, Day(0)..=Day(u32::MAX)).await.unwrap().unwrap();
+    assert!(account.addresses[&month] > 64, "{account:?}");
+    assert_eq!(store.most_used(organization, month, 10).await.unwrap().len(), 10);
+    assert_eq!(store.last_uses(&[some_id()]).await.unwrap(), [None]);
+}
+
+#[tokio::test]
+async fn taking_in_a_key_is_few_commands_and_so_is_reading_it() {
+    let server = RedisServer::start().await.unwrap();
+    let store = store_at(&server.url(), namespace());
+    let (id, now) = (some_id(), sample::now());
+    let subject = Subject::Key(id);
+    let mut counts = Counts::default();
+    counts.add_outcome(Outcome::Admitted, 3);
+    counts.add_answer(Answered::Success, 3);
+    counts.add_endpoint(&"/v1/things".into(), 3);
+    let mut delta = Delta { hours: [(Hour::of(now), counts)].into(), ..Delta::default() };
+    delta.add_address(Month::of(now), IpAddr::from([10, 1, 2, 3]));
+    for number in 1..3 {
+        server.reset_command_stats().await.unwrap();
+        delta.used(Some(LastUse { at: now + TimeDelta::milliseconds(number), address: None, location: None }));
+        let number = number as u64;
+        let batch = Arc::new(Batch { after: number - 1, number, deltas: vec![(subject.clone(), delta.clone())] });
+        assert_eq!(store.record_usage(id.bucket().number(), UsageWriter(7), &[batch]).await.unwrap(), number);
+    }
+    let counted = |stats: BTreeMap<String, u64>| {
+        let ours = stats.into_iter().filter(|(command, _)| !command.starts_with("config") && command != "info");
+        ours.map(|(command, calls)| format!("{command} {calls}")).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(
+        counted(server.command_stats().await.unwrap()),
+        "bitfield 1, evalsha 1, get 1, getrange 1, hincrby 3, hlen 1, set 1, setrange 1, smismember 1, time 1"
+    );
+    server.reset_command_stats().await.unwrap();
+    store.last_uses(&[id, id]).await.unwrap();
+    store.usage(&subject, Day::of(now)..=Day::of(now)).await.unwrap().unwrap();
+    assert_eq!(counted(server.command_stats().await.unwrap()), "get 1, getrange 2, hgetall 1, pfcount 5, scard 5");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A store that fails when a test says so, and counts what it is asked.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -18,6 +19,10 @@ use keygate_core::store::{
     Acknowledgement, CreateRefusal, Deployment, Depth, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
     StoreError, WriteRefusal, Written,
 };
+use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
+use keygate_core::usage::book::Account;
+use keygate_core::usage::period::{Day, Month};
+use keygate_core::usage::subject::Subject;
 use tokio::sync::watch;
 
 use crate::faulty_word::Word;
@@ -81,6 +86,10 @@ pub struct StoreCalls {
     pub remember: u64,
     pub recall: u64,
     pub lease: u64,
+    pub record_usage: u64,
+    pub usage: u64,
+    pub last_uses: u64,
+    pub most_used: u64,
     pub ring_usage: u64,
     pub examine: u64,
 }
@@ -94,8 +103,10 @@ impl StoreCalls {
         let Self { load_record, load_parents, told_everywhere, remember, recall, lease, examine, .. } = self;
         let written = create + replace + set_status + delete + put_organization + put_project + put_deployment;
         let loaded = load_record + load_parents + told_everywhere;
-        let memos = remember + recall;
-        deployment + record + parents + list + quota_use + ring_usage + examine + written + loaded + memos + lease
+        let Self { record_usage, usage, last_uses, most_used, .. } = self;
+        let (memos, counted) = (remember + recall, record_usage + usage + last_uses + most_used);
+        let read = deployment + record + parents + list + quota_use + ring_usage + examine;
+        read + written + loaded + memos + lease + counted
     }
 }
 
@@ -338,6 +349,35 @@ impl Store for FaultyStore {
     async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError> {
         let lost = self.enter(|calls| calls.lease += 1).await?;
         answer(lost, self.inner.lease(pool, limits, call).await)
+    }
+
+    fn usage_bucket(&self, subject: &Subject) -> u16 {
+        self.inner.usage_bucket(subject)
+    }
+
+    async fn record_usage(&self, bucket: u16, writer: Writer, batches: &[Arc<Batch>]) -> Result<Mark, StoreError> {
+        let lost = self.enter(|calls| calls.record_usage += 1).await?;
+        answer(lost, self.inner.record_usage(bucket, writer, batches).await)
+    }
+
+    async fn usage(&self, subject: &Subject, days: RangeInclusive<Day>) -> Result<Option<Account>, StoreError> {
+        let lost = self.enter(|calls| calls.usage += 1).await?;
+        answer(lost, self.inner.usage(subject, days).await)
+    }
+
+    async fn last_uses(&self, keys: &[KeyId]) -> Result<Vec<Option<LastUse>>, StoreError> {
+        let lost = self.enter(|calls| calls.last_uses += 1).await?;
+        answer(lost, self.inner.last_uses(keys).await)
+    }
+
+    async fn most_used(
+        &self,
+        organization: &OrganizationId,
+        month: Month,
+        limit: usize,
+    ) -> Result<Vec<(KeyId, u64)>, StoreError> {
+        let lost = self.enter(|calls| calls.most_used += 1).await?;
+        answer(lost, self.inner.most_used(organization, month, limit).await)
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

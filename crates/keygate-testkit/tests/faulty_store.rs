@@ -10,6 +10,9 @@ use keygate_core::coherence::{Change, Coherence, Lease, Watcher};
 use keygate_core::key::KeyId;
 use keygate_core::record::{KeyRecord, KeyStatus, Quota};
 use keygate_core::store::{Depth, MemoryStore, Store, Verdict};
+use keygate_core::usage::batch::Writer;
+use keygate_core::usage::period::{Day, Month};
+use keygate_core::usage::subject::Subject;
 use keygate_testkit::contract::Fresh;
 use keygate_testkit::{FaultyStore, StoreCalls, sample};
 
@@ -78,7 +81,7 @@ fn is_live(lease: &Arc<Lease>) -> bool {
 }
 
 #[tokio::test]
-async fn faults_are_those_of_loads_too_and_each_is_counted() {
+async fn faults_are_those_of_loads_and_figures_too_and_each_is_counted() {
     let room = Room::new().await;
     for fault in [FaultyStore::fail, FaultyStore::lose_answers, FaultyStore::heal] {
         fault(&room.store);
@@ -86,10 +89,17 @@ async fn faults_are_those_of_loads_too_and_each_is_counted() {
         assert_eq!(room.store.load_record(room.id()).await.is_ok(), works);
         assert_eq!(room.store.load_parents(&room.record.key.organization, None).await.is_ok(), works);
         assert_eq!(room.store.told_everywhere().await.is_ok(), works);
+        let subject = Subject::Key(room.id());
+        assert_eq!(room.store.record_usage(0, Writer(1), &[]).await.is_ok(), works);
+        assert_eq!(room.store.usage(&subject, Day(0)..=Day(1)).await.is_ok(), works);
+        assert_eq!(room.store.last_uses(&[room.id()]).await.is_ok(), works);
+        let organization = &room.record.key.organization;
+        assert_eq!(room.store.most_used(organization, Month(0), 1).await.is_ok(), works);
     }
-    let calls = StoreCalls { record: 3, load_record: 3, load_parents: 3, told_everywhere: 3, ..StoreCalls::default() };
+    let loads = StoreCalls { record: 3, load_record: 3, load_parents: 3, told_everywhere: 3, ..StoreCalls::default() };
+    let calls = StoreCalls { record_usage: 3, usage: 3, last_uses: 3, most_used: 3, ..loads };
     assert_eq!(room.store.calls(), calls);
-    assert_eq!(calls.total(), 12);
+    assert_eq!(calls.total(), 24);
 }
 
 #[tokio::test]

@@ -9,9 +9,16 @@
 //! | `extract` | the extractor `ApiKey` (feature `axum`) |
 //! | [`peer`] | where the client's address comes from |
 //!
+//! # What is counted
+//!
+//! Every request of a key, once when it is decided over and once when it is answered: its outcome, its endpoint, the client's
+//! address and where that is, and the class of the status; what nobody waited for is counted as cancelled. What that is for
+//! axum and for gRPC is told by [`api_key`], and how it is read by
+//! [`ApiKeyManager::usage`](keygate_core::manager::ApiKeyManager::usage).
+//!
 //! # Features
 //!
-//! - `axum`: the extractor, and client addresses from axum's `ConnectInfo`.
+//! - `axum`: the extractor, client addresses from axum's `ConnectInfo`, and endpoints from its `MatchedPath`.
 //! - `tonic`: gRPC rejections, and client addresses from tonic's connection information.
 //!
 //! # Example
@@ -54,11 +61,13 @@ pub mod api_key;
 pub mod cost;
 #[cfg(feature = "axum")]
 pub mod extract;
+mod grpc;
 mod header_lines;
 pub mod peer;
 mod rate_limit;
 pub mod reject;
 pub mod require;
+mod route;
 
 pub use api_key::{ApiKeyLayer, ApiKeyService};
 pub use cost::Cost;

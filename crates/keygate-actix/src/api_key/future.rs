@@ -5,24 +5,23 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use actix_web::Error;
 use actix_web::body::{BoxBody, EitherBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use keygate_core::context::Admission;
 use keygate_core::denial::Denial;
 use keygate_core::manager::Pending;
-use keygate_http::gate::Gate;
-use keygate_http::rate_limit::Report;
+use keygate_http::gate::{Followed, Gate};
 use pin_project_lite::pin_project;
 
 use super::request;
-use crate::rate_limit::tell;
 use crate::reject::{Reject, refuse};
 
 pin_project! {
     /// Response future of [`ApiKeyService`](super::ApiKeyService).
     ///
     /// Dropping it while the key is being checked gives up the check and drops the request; the inner service was
-    /// not called.
+    /// not called. Dropping it after that drops the inner service's future, and the request is counted as cancelled.
     pub struct ResponseFuture<S, R>
     where
         S: Service<ServiceRequest>,
@@ -40,7 +39,7 @@ pin_project! {
     {
         Rejected { response: Option<ServiceResponse<BoxBody>> },
         Checking { check: Option<Box<Check<S, R>>> },
-        Inner { #[pin] inner: S::Future, report: Option<Report> },
+        Inner { #[pin] inner: S::Future, followed: Option<Followed> },
     }
 }
 
@@ -73,29 +72,29 @@ where
         Self { state: State::Checking { check: Some(check) } }
     }
 
-    /// `report` is told with the response, as it is then: a service within may charge the request something else.
-    pub(super) fn inner(inner: S::Future, report: Option<Report>) -> Self {
-        Self { state: State::Inner { inner, report } }
+    /// `followed` is of an admitted request; one without a key has none.
+    pub(super) fn inner(inner: S::Future, followed: Option<Followed>) -> Self {
+        Self { state: State::Inner { inner, followed } }
     }
 }
 
 impl<S, R, B> Future for ResponseFuture<S, R>
 where
-    S: Service<ServiceRequest, Response = ServiceResponse<B>>,
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
     R: Reject,
 {
-    type Output = Result<ServiceResponse<EitherBody<B>>, S::Error>;
+    type Output = Result<ServiceResponse<EitherBody<B>>, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
             let (decision, held) = match this.state.as_mut().project() {
-                StateProjection::Inner { inner, report } => {
-                    let mut response = ready!(inner.poll(cx));
-                    if let (Ok(response), Some(report)) = (&mut response, report.take()) {
-                        tell(report, response.headers_mut());
+                StateProjection::Inner { inner, followed } => {
+                    let mut result = ready!(inner.poll(cx));
+                    if let Some(followed) = followed.take() {
+                        request::end(followed, &mut result);
                     }
-                    return Poll::Ready(response.map(ServiceResponse::map_into_left_body));
+                    return Poll::Ready(result.map(ServiceResponse::map_into_left_body));
                 }
                 // What was taken was given: a future that is polled after its end stays silent.
                 StateProjection::Rejected { response } => {
@@ -123,8 +122,8 @@ where
     fn go_on(self, decision: Result<Admission, Denial>) -> State<S, R> {
         match decision {
             Ok(admission) => {
-                let report = request::admit(&self.gate, &self.request, admission);
-                State::Inner { inner: self.service.call(self.request), report }
+                let followed = request::admit(&self.gate, &self.request, admission);
+                State::Inner { inner: self.service.call(self.request), followed: Some(followed) }
             }
             Err(denial) => {
                 let answer = request::refuse(&self.gate, &denial, &self.request);

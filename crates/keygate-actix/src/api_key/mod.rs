@@ -18,6 +18,20 @@
 //! left when the response is there, whatever was charged or given back meanwhile. An error of the service within is passed
 //! on as it is, and tells of none.
 //!
+//! # What is counted
+//!
+//! Each request of a key is counted twice: when it is decided over, with its endpoint, the client's address and where that
+//! is, and when it is answered, with the class of its status. [`gate`](keygate_http::gate) tells more of that, and
+//! [`ApiKeyManager::usage`](keygate_core::manager::ApiKeyManager::usage) reads it.
+//!
+//! - The endpoint is the pattern of the resource that the path matches: `/reports/{id}`. Guards are not asked, and resources
+//!   of a scope that was made by `configure` or nested are found like others. [`endpoint`](ApiKeyTransform::endpoint) says
+//!   something else.
+//! - An error of the service within is counted by the status that it is answered with.
+//! - A request whose future is dropped before there is a response is cancelled. actix-web drops it at once where a client
+//!   resets an HTTP/2 stream; of HTTP/1 it takes a client that goes away for one that has merely said all, and answers it
+//!   to the end, unless the server is made with `h1_allow_half_closed(false)`.
+//!
 //! # Workers
 //!
 //! `HttpServer` calls its closure once for each worker. Make the transform outside of it and clone it inside: clones
@@ -28,7 +42,7 @@
 //! Marking headers needs the request for itself, as actix-web's own routing and `NormalizePath` do: a middleware
 //! further out that keeps a clone of the `HttpRequest` while it calls on makes all three panic. What a handler sees is
 //! the word of the transform nearest to it: an inner one replaces the admission of an outer one, or removes it where
-//! it lets a request through without a key. A request that passes two is checked and charged twice, unless the inner one
+//! it lets a request through without a key. A request that passes two is checked, charged and counted twice, unless the inner one
 //! denies it, which gives back what the outer one charged; to ask for more on some routes than on others use
 //! [`RequireScope`](crate::RequireScope) within one [`ApiKeyTransform`].
 //!
@@ -70,6 +84,7 @@
 
 mod future;
 mod request;
+mod routes;
 mod service;
 mod transform;
 

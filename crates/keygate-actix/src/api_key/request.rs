@@ -2,19 +2,27 @@
 
 use std::net::IpAddr;
 
-use actix_web::HttpMessage;
-use actix_web::dev::ServiceRequest;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::{Error, HttpMessage};
 use keygate_core::context::Admission;
 use keygate_core::denial::Denial;
 use keygate_http::answer::Answer;
-use keygate_http::gate::{self, Asked, Gate, Verdict, WithoutKey};
-use keygate_http::rate_limit::Report;
+use keygate_http::gate::{self, Asked, Followed, Gate, Verdict, WithoutKey};
 
+use super::routes::Routes;
 use crate::header_lines::{CredentialHeaders, HeaderLines, mark_sensitive};
+use crate::rate_limit::tell;
 
-pub(super) fn judge(gate: &Gate, credentials: &CredentialHeaders, request: &ServiceRequest) -> Verdict {
+pub(super) fn judge(
+    gate: &Gate,
+    credentials: &CredentialHeaders,
+    routes: &Routes,
+    request: &ServiceRequest,
+) -> Verdict {
     let headers = HeaderLines { headers: request.headers(), credentials };
+    let route = routes.pattern(request);
     let asked = Asked::new(request.method().as_str(), request.uri().path(), request.uri().query());
+    let asked = asked.matching(route.as_deref());
     gate.judge(asked, &headers, peer_address(request))
 }
 
@@ -24,11 +32,23 @@ pub(super) fn hide_credentials(credentials: &CredentialHeaders, request: &mut Se
     mark_sensitive(request.headers_mut(), credentials);
 }
 
-/// The request as a service within may see it once it is admitted; and what its response is to tell of limits.
-pub(super) fn admit(gate: &Gate, request: &ServiceRequest, admission: Admission) -> Option<Report> {
-    let report = gate.report(&admission);
+/// The request as a service within may see it once it is admitted, and what follows it to its answer.
+pub(super) fn admit(gate: &Gate, request: &ServiceRequest, admission: Admission) -> Followed {
+    let followed = gate.follow(&admission);
     request.extensions_mut().insert(admission);
-    report
+    followed
+}
+
+/// Counts what the service within answered, and has the response tell of limits, as they are now: it may have charged the
+/// request something else.
+pub(super) fn end<B>(mut followed: Followed, result: &mut Result<ServiceResponse<B>, Error>) {
+    match result {
+        Ok(response) => {
+            tell(&mut followed, response.headers_mut());
+            followed.answered(response.status().as_u16());
+        }
+        Err(error) => followed.answered(error.as_response_error().status_code().as_u16()),
+    }
 }
 
 /// The request as a service within may see it without a key. An admission of a transform further out is not this

@@ -1,6 +1,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use actix_web::Error;
 use actix_web::body::EitherBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, forward_ready};
 use keygate_core::manager::Attempt;
@@ -8,6 +9,7 @@ use keygate_http::gate::{Gate, Verdict};
 
 use super::future::{Held, ResponseFuture};
 use super::request;
+use super::routes::Routes;
 use crate::header_lines::CredentialHeaders;
 use crate::reject::{ProblemRejection, Reject, refuse};
 
@@ -19,23 +21,24 @@ pub struct ApiKeyService<S, R = ProblemRejection> {
     pub(super) inner: Rc<S>,
     pub(super) gate: Arc<Gate>,
     pub(super) credentials: Rc<CredentialHeaders>,
+    pub(super) routes: Rc<Routes>,
     pub(super) rejection: R,
 }
 
 impl<S, R, B> Service<ServiceRequest> for ApiKeyService<S, R>
 where
-    S: Service<ServiceRequest, Response = ServiceResponse<B>>,
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
     R: Reject + Clone,
 {
     type Response = ServiceResponse<EitherBody<B>>;
-    type Error = S::Error;
+    type Error = Error;
     type Future = ResponseFuture<S, R>;
 
     forward_ready!(inner);
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         request::hide_credentials(&self.credentials, &mut request);
-        let decision = match request::judge(&self.gate, &self.credentials, &request) {
+        let decision = match request::judge(&self.gate, &self.credentials, &self.routes, &request) {
             Verdict::Pass(why) => {
                 request::pass(&request, why);
                 return ResponseFuture::inner(self.inner.call(request), None);
@@ -49,8 +52,8 @@ where
         };
         match decision {
             Ok(admission) => {
-                let report = request::admit(&self.gate, &request, admission);
-                ResponseFuture::inner(self.inner.call(request), report)
+                let followed = request::admit(&self.gate, &request, admission);
+                ResponseFuture::inner(self.inner.call(request), Some(followed))
             }
             Err(denial) => {
                 let answer = request::refuse(&self.gate, &denial, &request);

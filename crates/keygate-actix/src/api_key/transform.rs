@@ -2,9 +2,9 @@ use std::future::{Ready, ready};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
 use actix_web::body::EitherBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse, Transform};
+use actix_web::{Error, HttpResponse};
 use keygate_core::denial::Denial;
 use keygate_core::manager::ApiKeyManager;
 use keygate_core::names::Environment;
@@ -13,7 +13,9 @@ use keygate_http::answer::{Answer, Realm};
 use keygate_http::client_address::TrustedProxies;
 use keygate_http::credentials::CredentialSources;
 use keygate_http::gate::{Asked, Gate};
+use keygate_http::location::LocationSource;
 
+use super::routes::Routes;
 use super::service::ApiKeyService;
 use crate::reject::{ProblemRejection, Reject};
 
@@ -77,6 +79,25 @@ impl<R> ApiKeyTransform<R> {
         self.with(|gate| gate.cost(cost))
     }
 
+    /// Counts each request as for the endpoint that `endpoint` says, and for none where it says `None`, in the place of the
+    /// [route](Asked::route) that was matched. What it says must take few values, or most are counted as `other`.
+    pub fn endpoint(self, endpoint: impl for<'a> Fn(Asked<'a>) -> Option<&'a str> + Send + Sync + 'static) -> Self {
+        self.with(|gate| gate.endpoint(endpoint))
+    }
+
+    /// Counts with each request where its client is: a header that the trusted proxies write, a database, or a closure. See
+    /// [`keygate_http::location`].
+    pub fn location(self, source: impl Into<LocationSource>) -> Self {
+        let source = source.into();
+        self.with(|gate| gate.location(source))
+    }
+
+    /// Whether `key_id`, `organization_id` and `user_id` of an admitted request are recorded on the current span of
+    /// `tracing`, as far as it declares fields of these names. They are not if this is never called.
+    pub fn record_span_fields(self, records: bool) -> Self {
+        self.with(|gate| gate.record_span_fields(records))
+    }
+
     /// Whether responses tell of limits in `RateLimit-Policy` and `RateLimit`. They do if this is never called; see
     /// [`keygate_http::rate_limit`]. A response that has either header already is left as it is.
     pub fn rate_limit_headers(self, tells: bool) -> Self {
@@ -121,11 +142,11 @@ impl<R> ApiKeyTransform<R> {
 
 impl<S, R, B> Transform<S, ServiceRequest> for ApiKeyTransform<R>
 where
-    S: Service<ServiceRequest, Response = ServiceResponse<B>>,
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
     R: Reject + Clone,
 {
     type Response = ServiceResponse<EitherBody<B>>;
-    type Error = S::Error;
+    type Error = Error;
     type Transform = ApiKeyService<S, R>;
     type InitError = ();
     type Future = Ready<Result<Self::Transform, Self::InitError>>;
@@ -133,6 +154,7 @@ where
     fn new_transform(&self, inner: S) -> Self::Future {
         let (gate, rejection) = (Arc::clone(&self.gate), self.rejection.clone());
         let credentials = Rc::new(gate.credential_headers().collect());
-        ready(Ok(ApiKeyService { inner: Rc::new(inner), gate, credentials, rejection }))
+        let routes = Rc::new(Routes::new());
+        ready(Ok(ApiKeyService { inner: Rc::new(inner), gate, credentials, routes, rejection }))
     }
 }

@@ -1,14 +1,18 @@
 //! What the tests share: a manager over a store that fails on request, and keys.
 #![allow(dead_code)] // each test file uses its part
 
+use std::time::Duration;
+
 use actix_web::dev::ServiceResponse;
 use actix_web::test::TestRequest;
 use keygate_core::actor::{Actor, Operator};
 use keygate_core::denial::{Denial, DenialReason};
+use keygate_core::key::KeyId;
 use keygate_core::manager::{ApiKeyManager, CreatedKey, NewKey};
 use keygate_core::ring::{MasterSecret, SecretRing};
 use keygate_core::scope::{Scope, ScopeSet};
 use keygate_core::store::MemoryStore;
+use keygate_core::usage::report::{Breakdown, Share, UsageQuery};
 use keygate_testkit::FaultyStore;
 
 pub(crate) struct Fixture {
@@ -31,11 +35,21 @@ impl Fixture {
         self.manager.create(&operator(), new).await.unwrap()
     }
 
+    /// What became of the requests of a key until now.
+    pub(crate) async fn usage(&self, key: KeyId) -> Breakdown {
+        assert!(self.manager.flush_usage(Duration::from_secs(60)).await);
+        self.manager.key_usage(&operator(), key, UsageQuery::default()).await.unwrap().breakdown
+    }
+
     /// The text of a key with these scopes.
     pub(crate) async fn key(&self, scopes: &[&str]) -> String {
         let created = self.create(|new| new.scopes = Some(ScopeSet::parse(scopes).unwrap())).await;
         created.text.expose().to_owned()
     }
+}
+
+pub(crate) fn shares(shares: &[Share]) -> Vec<(&str, u64)> {
+    shares.iter().map(|share| (&*share.name, share.requests)).collect()
 }
 
 pub(crate) fn operator() -> Actor {

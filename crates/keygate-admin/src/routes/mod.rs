@@ -8,6 +8,7 @@ mod missing;
 mod organizations;
 mod own;
 mod pages;
+mod usage;
 mod verify;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use axum::routing::get;
 use http::{HeaderValue, header};
 use keygate_core::actor::ManagementPermission;
 use keygate_http::gate::Gate;
+use keygate_http::location::LocationSource;
 use keygate_tower::ApiKeyLayer;
 use keygate_tower::api_key::HttpGate;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
@@ -31,15 +33,17 @@ use crate::middleware::access_log;
 use crate::openapi;
 
 /// All calls: those that manage, and those of proxies.
-pub(crate) fn router(guard: ApiKeyLayer, state: &State) -> (Router<State>, Router<State>) {
+pub(crate) fn router(guard: ApiKeyLayer, locations: LocationSource, state: &State) -> (Router<State>, Router<State>) {
     let guarded = OpenApiRouter::with_openapi(openapi::begun())
         .merge(organizations::routes())
         .merge(keys::routes())
+        .merge(usage::routes())
         .merge(own::routes())
         .merge(verify::routes());
     let (guarded, mut document) = guarded.split_for_parts();
     // On the client's own key, and so without a guard that would let in those alone who manage keys.
-    let gate = HttpGate::new(Gate::new(state.manager().clone()).trusted_proxies(state.proxies().clone()));
+    let gate = Gate::new(state.manager().clone()).trusted_proxies(state.proxies().clone()).location(locations);
+    let gate = HttpGate::new(gate);
     let (authorize, described) = authorize::routes(gate).split_for_parts();
     document.merge(described);
     document.merge(described_unlimited());

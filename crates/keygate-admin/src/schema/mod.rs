@@ -6,6 +6,7 @@ mod answers;
 mod key;
 mod limits;
 mod organization;
+mod usage;
 mod values;
 
 pub(crate) use answers::{
@@ -14,6 +15,7 @@ pub(crate) use answers::{
 pub(crate) use key::{KeyShape, KeyStateShape, NewRotationShape, SecurityTierShape};
 pub(crate) use limits::{BoundShape, FallbackShape, LevelShape, LimitsShape};
 pub(crate) use organization::ParentStatusShape;
+pub(crate) use usage::{GranularityShape, UsageReportShape};
 pub(crate) use values::{
     EnvironmentShape, KeyIdShape, NetworkShape, OrganizationIdShape, ProjectIdShape, ScopeShape, TagShape, UserIdShape,
 };

@@ -76,6 +76,7 @@ Examples:
   keygate keys list --org acme
   keygate keys list --org acme --status active --expiring-within 7d
   keygate keys list --org acme --user bob --tag team=reports
+  keygate keys list --org acme --unused-for 90d
   keygate keys list --org acme --all --json | jq -r '.keys[].key_id'";
 
 /// The key a command is about.
@@ -146,6 +147,9 @@ pub(crate) struct ListArgs {
     /// Those that end within this time, such as 7d
     #[arg(long, value_name = "TIME", value_parser = life)]
     pub(crate) expiring_within: Option<TimeDelta>,
+    /// Those that were made before so long and not used since, such as 30d; a part of a day is a day
+    #[arg(long, value_name = "TIME", value_parser = life)]
+    pub(crate) unused_for: Option<TimeDelta>,
     /// The most keys to list
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) limit: u64,

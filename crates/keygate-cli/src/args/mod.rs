@@ -7,6 +7,7 @@ mod limits;
 mod organizations;
 mod serve;
 mod settings;
+mod usage;
 mod values;
 mod verify;
 
@@ -19,6 +20,8 @@ pub(crate) use keys::{DeleteArgs, FinalArgs, KeysCommand, ListArgs, StatusArgs};
 pub(crate) use organizations::OrganizationsCommand;
 pub(crate) use serve::ServeArgs;
 pub(crate) use settings::SettingArgs;
+pub(crate) use usage::UsageArgs;
+pub(crate) use values::whole_days;
 pub(crate) use verify::VerifyArgs;
 
 const EXAMPLES: &str = "\
@@ -26,6 +29,7 @@ Examples:
   keygate keys create --org acme --user bob --scope reports:read
   keygate keys list --org acme
   keygate keys revoke 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f --reason leaked
+  keygate usage 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f --last 24h
   keygate organizations suspend acme
   keygate serve --listen 127.0.0.1:8080
   keygate --store redis://127.0.0.1:6379 keys list --org acme --json
@@ -83,6 +87,11 @@ pub(crate) enum Command {
     /// Make, show, stop, check and delete keys
     #[command(subcommand, arg_required_else_help = true)]
     Keys(KeysCommand),
+    /// Show what a key, or an organization's keys, were used for
+    ///
+    /// Every request counts that was decided over with a key, let in or not: how many there were, what became of them, for
+    /// which routes and from where. All times are in UTC. It is behind by a second or so.
+    Usage(UsageArgs),
     /// Set up, show, change, suspend and resume organizations
     #[command(subcommand, arg_required_else_help = true)]
     Organizations(OrganizationsCommand),

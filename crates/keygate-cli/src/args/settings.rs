@@ -50,6 +50,13 @@ pub(crate) struct SettingArgs {
     /// KEYGATE_TRUSTED_PROXIES]
     #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "NETWORKS", value_parser = NonEmptyStringValueParser::new())]
     trusted_proxies: Option<String>,
+    /// The header in which trusted proxies say where a client is, such as CF-IPCountry: usage is told apart by it [env:
+    /// KEYGATE_LOCATION_HEADER]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    location_header: Option<String>,
+    /// In its place, a file that says where addresses are, in MaxMind's format (.mmdb) [env: KEYGATE_LOCATION_DATABASE]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
+    location_database: Option<String>,
     /// How many keys are kept in memory, some 1.2 kB each; 0 keeps none [env: KEYGATE_CACHE_CAPACITY] [default: 100000]
     #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
     cache_capacity: Option<String>,
@@ -84,6 +91,8 @@ impl SettingArgs {
             "KEYGATE_MAX_STALENESS_MS" => ("--max-staleness-ms", &self.max_staleness_ms),
             "KEYGATE_LISTEN" => ("--listen", &self.listen),
             "KEYGATE_TRUSTED_PROXIES" => ("--trusted-proxies", &self.trusted_proxies),
+            "KEYGATE_LOCATION_HEADER" => ("--location-header", &self.location_header),
+            "KEYGATE_LOCATION_DATABASE" => ("--location-database", &self.location_database),
             "KEYGATE_CACHE_CAPACITY" => ("--cache-capacity", &self.cache_capacity),
             "KEYGATE_LEASE_MS" => ("--lease-ms", &self.lease_ms),
             "KEYGATE_STALE_IF_ERROR_MS" => ("--stale-if-error-ms", &self.stale_if_error_ms),

@@ -11,6 +11,7 @@ use keygate::key::KeyId;
 use keygate::manager::{Cursor, Expiry, MAX_EXPIRY_DAYS};
 use keygate::names::{NameError, OrganizationId};
 use keygate::record::{KeyState, Metadata, SecurityTier};
+use keygate::usage::period::Granularity;
 
 use crate::pasted::holds_key;
 
@@ -83,6 +84,24 @@ pub(crate) fn time(text: &str) -> Result<DateTime<Utc>, &'static str> {
         .map_err(|_| "must be a time as in RFC 3339, such as 2027-01-31T00:00:00Z")
 }
 
+/// Reads a point in time, or a day of UTC, which is when it begins.
+pub(crate) fn day_or_time(text: &str) -> Result<DateTime<Utc>, &'static str> {
+    time(text)
+        .or_else(|_| time(&format!("{text}T00:00:00Z")))
+        .map_err(|_| "must be a day such as 2027-01-31, or a time as in RFC 3339, such as 2027-01-31T12:00:00Z")
+}
+
+/// The days that a time takes, a part of one being one.
+pub(crate) fn whole_days(time: TimeDelta) -> i64 {
+    let days = time.num_days();
+    if TimeDelta::days(days) < time { days + 1 } else { days }
+}
+
+/// Reads what steps a series is in, and tells the help which there are.
+pub(crate) fn granularities() -> impl TypedValueParser<Value = Granularity> {
+    PossibleValuesParser::new(Granularity::ALL.map(Granularity::as_str)).try_map(|text| Granularity::from_str(&text))
+}
+
 /// Reads a key's own fields.
 pub(crate) fn metadata(text: &str) -> Result<Metadata, String> {
     let fields = serde_json::from_str(text).map_err(|error| format!("must be a JSON object: {error}"))?;
@@ -100,6 +119,22 @@ mod tests {
         for bad in ["", "0s", "999ms", "90", "36501d", "-1d", "forever", "99999999999999y"] {
             assert!(expiry(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_day_is_when_it_begins() {
+        assert_eq!(day_or_time("2027-01-31"), time("2027-01-31T00:00:00Z"));
+        assert_eq!(day_or_time("2027-01-31T01:00:00+01:00"), time("2027-01-31T00:00:00Z"));
+        for bad in ["", "2027-1-31", "2027-02-30", "today", "2027-01", "2027-01-31T00:00:00"] {
+            assert!(day_or_time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_day_is_a_day() {
+        assert_eq!(whole_days(TimeDelta::seconds(1)), 1);
+        assert_eq!(whole_days(TimeDelta::days(30)), 30);
+        assert_eq!(whole_days(TimeDelta::days(30) + TimeDelta::seconds(1)), 31);
     }
 
     #[test]

@@ -20,6 +20,8 @@ use keygate::key::KeyId;
 use keygate::manager::{CreatedKey, Cursor, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation};
 use keygate::names::{OrganizationId, Reason};
 use keygate::record::{Key, OrganizationRecord, SecurityTier};
+use keygate::usage::report::{UsageQuery, UsageReport};
+use keygate::usage::subject::Subject;
 
 pub(crate) use left::{LimitLeft, ShownKey};
 pub(crate) use not_done::NotDone;
@@ -168,6 +170,14 @@ impl Desk {
         match self {
             Self::Store(desk) => desk.verify(text, question).await,
             Self::Server(desk) => desk.verify(text, question).await,
+        }
+    }
+
+    /// What a key, a user, a project or an organization was used for.
+    pub(crate) async fn usage(&self, subject: &Subject, query: &UsageQuery) -> Result<UsageReport, NotDone> {
+        match self {
+            Self::Store(desk) => desk.usage(subject, query).await,
+            Self::Server(desk) => desk.usage(subject, query).await,
         }
     }
 

@@ -6,6 +6,8 @@ use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{CreatedKey, Cursor, Explanation, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation};
 use keygate::names::{OrganizationId, Reason};
 use keygate::record::{Key, OrganizationRecord, SecurityTier};
+use keygate::usage::report::{UsageQuery, UsageReport};
+use keygate::usage::subject::Subject;
 
 use super::{LimitLeft, NotDone, Pace, Question, ShownKey, ValidKey, Verdict, Wait};
 use crate::open::StoreDesk;
@@ -97,6 +99,10 @@ impl StoreDesk {
             _ => LimitLeft::all(&admission.limits()),
         };
         Ok(Ok(ValidKey::of(admission.key(), left)))
+    }
+
+    pub(super) async fn usage(&self, subject: &Subject, query: &UsageQuery) -> Result<UsageReport, NotDone> {
+        Ok(self.manager.usage(&self.actor(), subject.clone(), *query).await?)
     }
 
     pub(super) async fn organization(&self, id: &OrganizationId) -> Result<OrganizationRecord, NotDone> {

@@ -1,12 +1,12 @@
 //! `keygate keys list`.
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use keygate::manager::{Cursor, KeyFilter, KeyPage, MAX_PAGE};
 use keygate::names::Environment;
 use keygate::record::Key;
 
 use super::existing;
-use crate::args::{ListArgs, SettingArgs};
+use crate::args::{ListArgs, SettingArgs, whole_days};
 use crate::desk::Desk;
 use crate::failure::{Failure, note};
 use crate::output::{self, key_table::KeyTable};
@@ -28,6 +28,8 @@ fn filter(args: &ListArgs, settings: &SettingArgs) -> Result<KeyFilter, Failure>
     filter.state = args.status;
     filter.environment = environment.map_err(|error| Failure::usage(format!("--environment: {error}")))?;
     filter.expiring_within = args.expiring_within;
+    // The API counts in days: so does the store, that both answer the same.
+    filter.unused_for = args.unused_for.map(|time| TimeDelta::days(whole_days(time)));
     Ok(filter)
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod limit_lines;
 pub(crate) mod organization;
 pub(crate) mod table;
 pub(crate) mod time;
+pub(crate) mod usage;
 pub(crate) mod verdict_lines;
 pub(crate) mod words;
 

@@ -21,7 +21,7 @@ use self::operator_key::{Destination, Maker, Making, Trouble};
 use self::shutdown::{Drain, Signals};
 use crate::args::{ServeArgs, SettingArgs};
 use crate::failure::{Failure, warn};
-use crate::open::{open_to_serve, read_settings_of_server};
+use crate::open::{blame, open_to_serve, read_settings_of_server};
 use crate::output;
 
 /// Serves until it is told to end.
@@ -34,6 +34,7 @@ pub(crate) async fn run(args: &ServeArgs, flags: &SettingArgs) -> Result<(), Fai
     let settings = read_settings_of_server(flags)?;
     let place = Place::read(args, flags, settings.listen)?;
     let destination = Destination::read(args, &settings.store)?;
+    let locations = settings.location_source().map_err(|error| blame(&error, flags))?;
     let drain = Drain::read(args)?;
     let mut signals = Signals::listen(place.has_certificate())
         .map_err(|error| Failure::refused(format!("signals cannot be heard: {error}")))?;
@@ -49,7 +50,7 @@ pub(crate) async fn run(args: &ServeArgs, flags: &SettingArgs) -> Result<(), Fai
     let mut key = make_key(maker, opened.unavailable.is_none()).await?;
 
     let manager = opened.manager;
-    let admin = Admin::new(manager.clone()).trusted_proxies(settings.trusted_proxies);
+    let admin = Admin::new(manager.clone()).trusted_proxies(settings.trusted_proxies).location(locations);
     let (ending, handle) = (admin.ending(), Handle::new());
     let (mut serving, listening) = taken.serve(admin.router(), handle.clone())?;
     announce(&listening, flags.json);

@@ -109,6 +109,7 @@ fn wrong_filters_are_wrong_usage() {
         ["--cursor", "abc"],
         ["--expiring-within", "soon"],
         ["--expiring-within", "999999999y"],
+        ["--unused-for", "soon"],
         ["--environment", "Prod"],
         ["--tag", "a b"],
     ] {

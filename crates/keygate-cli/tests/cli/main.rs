@@ -16,4 +16,5 @@ mod settings;
 mod stopping;
 mod support;
 mod through_a_server;
+mod usage;
 mod verifying;

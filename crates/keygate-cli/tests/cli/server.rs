@@ -11,12 +11,18 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum_server::tls_rustls::RustlsConfig;
+use chrono::Utc;
 use keygate::actor::{Actor, Operator};
 use keygate::embedded::EmbeddedStore;
 use keygate::manager::{ApiKeyManager, NewKey};
 use keygate::ring::{MasterSecret, SecretRing};
 use keygate::scope::ScopeSet;
 use keygate::store::{MemoryStore, Store};
+use keygate::usage::batch::{Batch, Delta, LastUse, Writer};
+use keygate::usage::counts::Counts;
+use keygate::usage::outcome::{Answered, Outcome};
+use keygate::usage::period::{Hour, Month};
+use keygate::usage::subject::Subject;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::support::{Home, SECRET};
@@ -116,6 +122,7 @@ impl Authority {
 /// A deployment with its management API.
 pub(crate) struct Deployment {
     manager: ApiKeyManager,
+    store: Arc<dyn Store>,
     /// The operator's key.
     pub(crate) operator: String,
     runtime: Runtime,
@@ -134,17 +141,18 @@ impl Deployment {
 
     fn over<S: Store>(store: impl FnOnce() -> S) -> Self {
         let runtime = runtime();
+        let store: Arc<dyn Store> = Arc::new(store());
         let (manager, operator) = runtime.block_on(async {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), SECRET).unwrap();
             let ring = SecretRing::new(&MasterSecret::from_file(file.path()).unwrap());
-            let manager = ApiKeyManager::builder(store(), ring).build().unwrap();
+            let manager = ApiKeyManager::builder_shared(Arc::clone(&store), ring).build().unwrap();
             manager.open().await.unwrap();
             let new = NewKey::new("system".parse().unwrap(), "operator".parse().unwrap());
             let operator = manager.create(&boss(), new).await.unwrap().text.expose().to_owned();
             (manager, operator)
         });
-        Self { manager, operator, runtime }
+        Self { manager, store, operator, runtime }
     }
 
     /// A key of a tenant's, who may do this.
@@ -154,6 +162,31 @@ impl Deployment {
         new.grantable = ScopeSet::parse(grantable).unwrap();
         let created = self.runtime.block_on(self.manager.create(&boss(), new)).unwrap();
         created.text.expose().to_owned()
+    }
+
+    /// Counts so many requests of a key in this hour, of it and of its organization, as an instance would tell of them.
+    pub(crate) fn count(&self, organization: &str, key: &str, requests: u64) {
+        let now = Utc::now();
+        let key = key.parse().unwrap();
+        let mut counts = Counts::default();
+        counts.add_outcome(Outcome::Admitted, requests);
+        counts.add_answer(Answered::Success, requests);
+        counts.add_endpoint(&"GET /reports".into(), requests);
+        let delta = Delta {
+            hours: [(Hour::of(now), counts)].into(),
+            last_use: Some(LastUse { at: now, address: "192.0.2.1".parse().ok(), location: None }),
+            ..Delta::default()
+        };
+        let keys = [(Month::of(now), [(key, requests)].into())].into();
+        let organization = Subject::Organization(organization.parse().unwrap());
+        self.runtime.block_on(async {
+            for (subject, delta) in [(Subject::Key(key), delta.clone()), (organization, Delta { keys, ..delta })] {
+                let (bucket, writer) = (self.store.usage_bucket(&subject), Writer(1));
+                let mark = self.store.record_usage(bucket, writer, &[]).await.unwrap();
+                let batch = Batch { after: mark, number: mark + 1, deltas: vec![(subject, delta)] };
+                assert_eq!(self.store.record_usage(bucket, writer, &[Arc::new(batch)]).await.unwrap(), mark + 1);
+            }
+        });
     }
 
     /// The API.

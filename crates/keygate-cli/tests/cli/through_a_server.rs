@@ -188,6 +188,15 @@ fn every_command_answers_as_on_the_store() {
         "keys show #0 --json",
         "<0 keys verify --json",
         "keys revoke #0 --json",
+        "usage #3 --json",
+        "usage #3 --by hour --last 3h --json",
+        "usage #3",
+        "usage #3 --csv --by month",
+        "usage --org nobody --json",
+        "usage --org nobody --user bob --table --ascii --width 60",
+        "usage --org nobody --project web --json",
+        "usage --org acme --from 2026-01-02 --to 2026-01-01 --json",
+        "keys list --org acme --unused-for 1s --json",
         "organizations create globex --max-keys 5 --max-keys-per-user 1 --json",
         "organizations create globex --json",
         "organizations show globex --json",
@@ -250,6 +259,7 @@ fn the_same_key_reads_the_same_to_the_byte() {
     let key = home.create(&["--user", "bob", "--metadata", r#"{"z":1.5,"a":[0.1,1e300,18446744073709551615]}"#]);
     home.create(&["--user", "ada", "--tier", "high", "--expires-in", "never", "--tag", "a=b"]);
     home.run(&["keys", "deactivate", key["key_id"].as_str().unwrap(), "--reason", "“odd”"]).done();
+    deployment.count("acme", key["key_id"].as_str().unwrap(), 12_345);
     home.run(&["organizations", "create", "acme", "--max-keys", "7", "--limit", "day=1000", "--fallback", "open"])
         .done();
     let reading = [
@@ -260,6 +270,10 @@ fn the_same_key_reads_the_same_to_the_byte() {
         &["keys", "list", "--org", "acme"],
         &["organizations", "show", "acme", "--json"],
         &["organizations", "show", "acme"],
+        &["usage", key["key_id"].as_str().unwrap(), "--json"],
+        &["usage", "--org", "acme", "--json"],
+        &["usage", "--org", "acme", "--last", "48h", "--csv"],
+        &["usage", "--org", "acme", "--table"],
     ];
     // When a limit is there again is another time with each look.
     let read = |home: &Home| reading.map(|args| timeless(&home.run(args).done().stdout));

@@ -1,7 +1,7 @@
 //! A key, ready to be checked.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -13,6 +13,9 @@ use crate::coherence::{Generation, Stamp};
 use crate::limiter::{LimitSet, Limiter};
 use crate::record::{Key, KeyRecord};
 use crate::ring::EntryId;
+use crate::usage::outcome::Answered;
+use crate::usage::period::Hour;
+use crate::usage::{Decision, Meter, Recorder};
 use crate::verifier::Verifier;
 
 /// A key that was read, what says whether it still holds, and what stands above it. In this order in memory: what every hit
@@ -26,6 +29,9 @@ pub(crate) struct Entry {
     digest: OnceLock<Digest>,
     parents: Arc<ParentsCell>,
     limits: ArcSwapOption<Limited>,
+    meter: Meter,
+    /// Who empties the meter; `None` where nothing is counted.
+    recorder: Option<Weak<Recorder>>,
     record: KeyRecord,
 }
 
@@ -54,7 +60,12 @@ fn words(digest: &[u8; 32]) -> Digest {
 }
 
 impl Entry {
-    pub(super) fn new(record: KeyRecord, stamp: Stamp, parents: Arc<ParentsCell>) -> Self {
+    pub(super) fn new(
+        record: KeyRecord,
+        stamp: Stamp,
+        parents: Arc<ParentsCell>,
+        recorder: Option<Weak<Recorder>>,
+    ) -> Self {
         let digest = match &record.verifier {
             Verifier::HmacSha256 { digest } => OnceLock::from(words(digest)),
             _ => OnceLock::new(),
@@ -67,6 +78,8 @@ impl Entry {
             digest,
             parents,
             limits: ArcSwapOption::empty(),
+            meter: Meter::default(),
+            recorder,
             record,
         }
     }
@@ -105,6 +118,37 @@ impl Entry {
     /// What the key was last charged to.
     pub(crate) fn limits(&self) -> Option<Arc<Limited>> {
         self.limits.load_full()
+    }
+
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// Counts a decision over the key, and says in which hour it is counted.
+    #[inline]
+    pub(crate) fn decided(self: &Arc<Self>, decision: &Decision<'_>) -> Hour {
+        let Some(recorder) = &self.recorder else { return Hour::default() };
+        let (is_to_list, hour) = self.meter.decided(decision);
+        if is_to_list {
+            self.list(recorder);
+        }
+        hour
+    }
+
+    /// Counts the answer to a request that was decided over in `hour`.
+    pub(crate) fn answered(self: &Arc<Self>, hour: Hour, answered: Answered) {
+        let Some(recorder) = &self.recorder else { return };
+        let failed_at = || recorder.upgrade().map(|recorder| recorder.now());
+        if self.meter.answered(hour, answered, answered.is_error().then(failed_at).flatten()) {
+            self.list(recorder);
+        }
+    }
+
+    #[cold]
+    fn list(self: &Arc<Self>, recorder: &Weak<Recorder>) {
+        if let Some(recorder) = recorder.upgrade() {
+            recorder.list(Arc::clone(self));
+        }
     }
 
     /// The ring entry that presented texts are digested under to compare them.

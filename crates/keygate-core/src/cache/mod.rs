@@ -42,6 +42,7 @@ use crate::key::KeyId;
 use crate::manager::repair_all;
 use crate::record::KeyRecord;
 use crate::store::{Store, StoreError};
+use crate::usage::Recorder;
 
 /// How many keys are remembered to be absent, and for how long. Only ids whose tag was genuine come here: keys that were
 /// deleted, or whose creation was never finished.
@@ -84,6 +85,8 @@ pub(crate) struct Cache {
     policy: Policy,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    /// Who empties the meters of what is kept; `None` where nothing is counted.
+    recorder: Option<Arc<Recorder>>,
     repairs: tokio::sync::Semaphore,
     repairing: tokio::sync::Mutex<()>,
     myself: Weak<Self>,
@@ -125,7 +128,12 @@ impl Found {
 
 impl Cache {
     /// A cache before a store, which it watches unless it is to keep nothing.
-    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, policy: Policy) -> Arc<Self> {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        policy: Policy,
+        recorder: Option<Arc<Recorder>>,
+    ) -> Arc<Self> {
         let counters = Arc::new(Counters::default());
         let departed = Arc::new(Departed::default());
         let entries = Entries::with(
@@ -153,6 +161,7 @@ impl Cache {
             policy,
             store,
             clock,
+            recorder,
             repairs: tokio::sync::Semaphore::new(2),
             repairing: tokio::sync::Mutex::new(()),
             myself: Weak::clone(myself),
@@ -227,7 +236,7 @@ impl Cache {
             Some(record) => {
                 let parents = self.parents.cell(&record.key.organization, record.key.project.as_ref());
                 let stamp = stamp.fresh_until(read.sent.after(time_to_live(&record, now, self.policy.ttl)));
-                Found::Key(Arc::new(Entry::new(record, stamp, parents)))
+                Found::Key(Arc::new(Entry::new(record, stamp, parents, self.recorder.as_ref().map(Arc::downgrade))))
             }
             None => Found::Nothing(Arc::new(Absence::new(stamp))),
         };

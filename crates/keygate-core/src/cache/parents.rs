@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
-use super::counters::Striped;
 use super::{LANDINGS, Policy};
 use crate::clock::{Clock, Tick};
 use crate::coherence::{Generation, Stamp};
 use crate::names::{OrganizationId, ProjectId};
 use crate::record::Parents;
 use crate::store::{Store, StoreError};
+use crate::striped::Striped;
 
 /// What stands above the keys of one organization, or of one project in it. A key holds its cell for as long as it is
 /// kept; what the cell holds is read again when it changed, once for all of them.

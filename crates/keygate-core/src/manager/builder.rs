@@ -1,12 +1,15 @@
 //! Putting a manager together.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use moka::sync::Cache as MokaCache;
 
+use super::anomalies::Suspender;
 use super::setup::Setup;
 use super::{ApiKeyManager, Inner};
+use crate::anomaly::{AnomalyPolicy, Finding, Sentry};
 use crate::cache::{Cache, Policy};
 use crate::clock::{Clock, SystemClock};
 use crate::limiter::Limiter;
@@ -14,6 +17,7 @@ use crate::names::{Environment, Prefix};
 use crate::record::Quota;
 use crate::ring::SecretRing;
 use crate::store::Store;
+use crate::usage::Recorder;
 use crate::verifier::SlowVerifiers;
 
 /// For how many keys it is remembered that they were to be moved to the current ring entry.
@@ -38,6 +42,18 @@ pub struct ManagerBuilder {
     environment: Environment,
     quota: Quota,
     policy: Policy,
+    counts_usage: bool,
+    anomalies: AnomalyPolicy,
+    on_finding: Option<Hook>,
+}
+
+/// What is told of findings.
+struct Hook(Arc<dyn Fn(&Finding) + Send + Sync>);
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a function")
+    }
 }
 
 /// How many keys a manager keeps in memory by default.
@@ -55,6 +71,9 @@ impl ManagerBuilder {
             environment: Environment::dev(),
             quota: Quota::default(),
             policy: Policy { capacity: DEFAULT_CACHE_CAPACITY, ttl: DEFAULT_CACHE_TTL, stale: Duration::ZERO },
+            counts_usage: true,
+            anomalies: AnomalyPolicy::default(),
+            on_finding: None,
         }
     }
 
@@ -102,6 +121,27 @@ impl ManagerBuilder {
         self
     }
 
+    /// Whether it is counted what keys are used for. It is if this is never called. What is not counted is not watched for
+    /// [anomalies](crate::anomaly) either.
+    pub fn counts_usage(mut self, counts: bool) -> Self {
+        self.counts_usage = counts;
+        self
+    }
+
+    /// Which [anomalies](crate::anomaly) are looked for, and what comes of them. The default policy if never called: all of
+    /// them, and a finding is recorded and written in the log.
+    pub fn anomalies(mut self, policy: AnomalyPolicy) -> Self {
+        self.anomalies = policy;
+        self
+    }
+
+    /// Is called with each finding that this instance has recorded: of all instances one. It is called in the background, and
+    /// must neither wait nor panic; to send something, hand it to a channel. The last of several calls counts.
+    pub fn on_finding(mut self, hook: impl Fn(&Finding) + Send + Sync + 'static) -> Self {
+        self.on_finding = Some(Hook(Arc::new(hook)));
+        self
+    }
+
     /// Where the time comes from. The operating system's clock if never called.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -113,13 +153,32 @@ impl ManagerBuilder {
     /// # Errors
     /// When the operating system gives no random bytes.
     pub fn build(self) -> Result<ApiKeyManager, BuildError> {
-        let Self { store, ring, clock, prefix, environment, quota, policy } = self;
+        let Self { store, ring, clock, prefix, environment, quota, policy, counts_usage, anomalies, on_finding } = self;
         let slow = SlowVerifiers::new()?;
         let setup = Setup::new();
         let moves = MokaCache::new(MOVES_REMEMBERED);
-        let cache = Cache::new(Arc::clone(&store), Arc::clone(&clock), policy);
+        let hook = on_finding.map(|Hook(hook)| hook);
+        let sentry = Sentry::new(Arc::clone(&store), Arc::clone(&clock), anomalies, hook);
+        let recorder = Recorder::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&sentry));
+        let counting = counts_usage.then(|| Arc::clone(&recorder));
+        let cache = Cache::new(Arc::clone(&store), Arc::clone(&clock), policy, counting);
         let limiter = Limiter::new(Arc::clone(&store), Arc::clone(&clock));
-        let inner = Inner { store, ring, clock, prefix, environment, quota, slow, setup, cache, limiter, moves };
-        Ok(ApiKeyManager { inner: Arc::new(inner) })
+        let inner = Arc::new(Inner {
+            store,
+            ring,
+            clock,
+            prefix,
+            environment,
+            quota,
+            slow,
+            setup,
+            cache,
+            limiter,
+            recorder,
+            sentry,
+            moves,
+        });
+        Suspender::attach(&inner);
+        Ok(ApiKeyManager { inner })
     }
 }

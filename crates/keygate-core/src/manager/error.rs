@@ -7,6 +7,7 @@ use crate::names::NameError;
 use crate::record::Revision;
 use crate::scope::Scope;
 use crate::store::{CreateRefusal, StoreError, WriteRefusal};
+use crate::usage::report::UsageQueryError;
 
 /// Why a management call was not done. Nothing was changed, but for a store that failed in the middle of a write.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,9 @@ pub enum ManageError {
     /// A field holds what it must not.
     #[error(transparent)]
     Invalid(#[from] NameError),
+    /// Usage is asked for of no time.
+    #[error(transparent)]
+    UsageQuery(#[from] UsageQueryError),
     /// The actor may not hand this out.
     #[error("{scope} may not be granted: it is not covered by what the actor may grant")]
     NotGrantable {
@@ -87,7 +91,7 @@ impl ManageError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NotFound | Self::ParentNotFound => "not_found",
-            Self::Invalid(_) => "invalid_field",
+            Self::Invalid(_) | Self::UsageQuery(_) => "invalid_field",
             Self::NotGrantable { .. } => "not_grantable",
             Self::Refused(CreateRefusal::Exists) | Self::AlreadyExists => "already_exists",
             Self::Refused(_) => "quota_reached",

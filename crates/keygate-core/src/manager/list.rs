@@ -36,6 +36,8 @@ pub struct KeyFilter {
     pub environment: Option<Environment>,
     /// Those that end within this time, and have neither ended nor been revoked yet.
     pub expiring_within: Option<TimeDelta>,
+    /// Those that were made before so long, and not used since.
+    pub unused_for: Option<TimeDelta>,
 }
 
 impl KeyFilter {
@@ -54,8 +56,9 @@ impl KeyFilter {
 
     /// Whether it may refuse records of a listing, which the store has narrowed to the user already.
     fn is_selective(&self) -> bool {
-        let Self { user: _, project, tag, state, environment, expiring_within } = self;
-        project.is_some() || tag.is_some() || state.is_some() || environment.is_some() || expiring_within.is_some()
+        let Self { user: _, project, tag, state, environment, expiring_within, unused_for } = self;
+        let by_time = expiring_within.is_some() || unused_for.is_some();
+        project.is_some() || tag.is_some() || state.is_some() || environment.is_some() || by_time
     }
 }
 
@@ -120,7 +123,8 @@ impl ApiKeyManager {
             left -= asked;
             let last = page.records.last().map(|record| record.key.id);
             let passing = page.records.into_iter().map(|record| record.key).filter(|key| filter.admits(key, now));
-            keys.extend(passing.take(wanted));
+            let passing = self.unused(passing.collect(), filter.unused_for, now).await?;
+            keys.extend(passing.into_iter().take(wanted));
             // A page that is full before the store's is used up goes on after its own last key.
             after = match keys.last() {
                 Some(key) if keys.len() == limit && Some(key.id) != last => Some(key.id),
@@ -131,5 +135,24 @@ impl ApiKeyManager {
             }
         }
         Ok(KeyPage { keys, next_cursor: after.map(Cursor) })
+    }
+
+    /// Those that were made before so long, and not used since; all, where no time is given.
+    async fn unused(
+        &self,
+        mut keys: Vec<Key>,
+        unused_for: Option<TimeDelta>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Key>, ManageError> {
+        let Some(time) = unused_for else { return Ok(keys) };
+        let is_since = |at: DateTime<Utc>| now - at < time;
+        keys.retain(|key| !is_since(key.created_at));
+        let ids: Vec<_> = keys.iter().map(|key| key.id).collect();
+        let mut uses = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(MAX_PAGE) {
+            uses.extend(self.inner.store.last_uses(ids).await?);
+        }
+        let unused = keys.into_iter().zip(uses).filter(|(_, used)| !used.is_some_and(|used| is_since(used.at)));
+        Ok(unused.map(|(key, _)| key).collect())
     }
 }

@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod anomalies;
 mod builder;
 mod bulk;
 mod create;
@@ -39,14 +40,17 @@ mod ready;
 mod repair;
 mod setup;
 mod update;
+mod usage;
 mod validate;
 mod verify;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+pub use anomalies::FindingPage;
 pub use builder::{BuildError, DEFAULT_CACHE_CAPACITY, DEFAULT_CACHE_TTL, ManagerBuilder};
 pub use bulk::{BulkFailure, BulkOperation, BulkOutcome, MAX_BULK};
 pub use create::{CreatedKey, DEFAULT_EXPIRY_DAYS, Expiry, MAX_EXPIRY_DAYS, NewKey};
@@ -64,6 +68,7 @@ pub use validate::{Attempt, Pending};
 pub use verify::{CheckReport, CheckVerdict, Explanation};
 
 use crate::actor::Operator;
+use crate::anomaly::{AnomalyStatistics, Sentry};
 use crate::cache::Cache;
 pub use crate::cache::CacheStatistics;
 use crate::clock::Clock;
@@ -74,7 +79,11 @@ use crate::names::{Environment, Prefix};
 use crate::record::Quota;
 use crate::ring::{EntryId, SecretRing};
 use crate::store::Store;
+use crate::usage::{Recorder, UsageStatistics};
 use crate::verifier::SlowVerifiers;
+
+/// How long one who leaves tells what was counted.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// Makes, checks and manages keys. Clones share everything. See the [module docs](self) for an example.
 #[derive(Debug, Clone)]
@@ -95,6 +104,8 @@ struct Inner {
     setup: setup::Setup,
     cache: Arc<Cache>,
     limiter: Arc<Limiter>,
+    recorder: Arc<Recorder>,
+    sentry: Arc<Sentry>,
     /// When keys were last to be moved to the current ring entry.
     moves: moka::sync::Cache<KeyId, DateTime<Utc>>,
 }
@@ -150,17 +161,41 @@ impl ApiKeyManager {
         self.inner.limiter.statistics()
     }
 
-    /// Gives back what this instance holds of limits, so that others can use it at once and not when it has run out. For
-    /// whoever stops serving: requests are still decided after it. It takes a round trip or two; dropping the future
-    /// leaves the rest to run out.
-    pub async fn leave(&self) {
-        self.inner.limiter.leave().await;
+    /// What this manager's recorder of usage has done.
+    #[must_use]
+    pub fn usage_statistics(&self) -> UsageStatistics {
+        self.inner.recorder.statistics()
     }
 
-    /// Gives back what was not used of limits for a while, and asks for windows about to begin. It happens each second by
-    /// itself wherever there is a tokio runtime; this is for those whose time is their own, such as tests.
+    /// What this manager's search for anomalies has done.
+    #[must_use]
+    pub fn anomaly_statistics(&self) -> AnomalyStatistics {
+        self.inner.sentry.statistics()
+    }
+
+    /// Gives back what this instance holds of limits, so that others can use it at once and not when it has run out, and
+    /// tells the store what was counted. For whoever stops serving: requests are still decided after it. It takes a round
+    /// trip or two, and not longer than ten seconds; dropping the future leaves what is held to run out, and what was
+    /// counted to be told by the task that does so each second. Where the last clone of a manager goes without it, a task of
+    /// its own tells that, and holds the store for as long: five seconds at most.
+    pub async fn leave(&self) {
+        self.inner.limiter.leave().await;
+        self.flush_usage(LEAVING).await;
+    }
+
+    /// Tells the store all that was counted, for `within` at most, and says whether it has it. It happens each second by
+    /// itself wherever there is a tokio runtime.
+    pub async fn flush_usage(&self, within: Duration) -> bool {
+        self.inner.recorder.finish(within).await
+    }
+
+    /// Gives back what was not used of limits for a while, asks for windows about to begin, tells the store what was
+    /// counted, and examines it for anomalies. It happens each second by itself wherever there is a tokio runtime; this is for those whose time is their
+    /// own, such as tests.
     pub async fn tend(&self) {
         self.inner.limiter.tend().await;
+        self.inner.recorder.tick().await;
+        self.inner.sentry.run().await;
     }
 
     /// The environment of new keys, and the one requests must match.

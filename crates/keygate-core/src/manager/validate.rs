@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use zeroize::Zeroizing;
 
 use super::{ApiKeyManager, Inner, ManageError, events};
@@ -18,6 +18,8 @@ use crate::limiter::{Charge, Quick};
 use crate::record::KeyRecord;
 use crate::ring::EntryId;
 use crate::store::StoreError;
+use crate::usage::Decision;
+use crate::usage::outcome::Outcome;
 use crate::verifier::{Scheme, Verifier};
 
 /// How long a key whose record could not be moved to the current ring entry is left alone: a store that reads but does
@@ -61,6 +63,7 @@ impl ApiKeyManager {
     pub fn attempt<'a>(&self, text: &[u8], context: impl Into<RequestView<'a>>) -> Attempt {
         let (inner, context) = (&*self.inner, context.into());
         let Ok(presented) = PresentedKey::parse(text) else {
+            inner.recorder.forged();
             return Attempt::Decided(Err(Denial::new(DenialReason::MalformedKey)));
         };
         if let Some(entry) = inner.cache.entry(presented.id())
@@ -74,11 +77,11 @@ impl ApiKeyManager {
         if inner.setup.is_confirmed() {
             minted_under = inner.ring.minted_under(&presented);
             if minted_under.is_none() {
-                return Attempt::Decided(Err(Denial::new(DenialReason::InvalidKey)));
+                return Attempt::Decided(Err(inner.forged()));
             }
             if inner.cache.is_absent(presented.id(), inner.clock.tick()) {
                 inner.cache.counters().hits.add();
-                return Attempt::Decided(Err(Denial::new(DenialReason::InvalidKey)));
+                return Attempt::Decided(Err(inner.forged()));
             }
         }
         let text = Zeroizing::new(text.to_vec());
@@ -115,11 +118,25 @@ impl Pending {
             return Err(Denial::new(DenialReason::MalformedKey));
         };
         let Some(minted_under) = minted_under.or_else(|| inner.ring.minted_under(&presented)) else {
-            return Err(Denial::new(DenialReason::InvalidKey));
+            return Err(inner.forged());
         };
         inner.cache.counters().misses.add();
         inner.decide(&presented, minted_under, &context, asked).await
     }
+}
+
+fn decision(outcome: Outcome, context: RequestView<'_>, at: DateTime<Utc>) -> Decision<'_> {
+    let (address, location, endpoint) = (context.client_address(), context.location(), context.endpoint());
+    Decision { at, outcome, address, location, endpoint, scopes: context.scopes() }
+}
+
+/// A denial of a known key, counted. What a stranger would be told, another tenant's key among it, is counted of nobody.
+fn denied(entry: &Arc<Entry>, denial: Denial, context: RequestView<'_>, at: DateTime<Utc>) -> Denial {
+    let outcome = Outcome::Denied(denial.reason());
+    if outcome.place().is_some() {
+        entry.decided(&decision(outcome, context, at));
+    }
+    denial
 }
 
 impl Inner {
@@ -140,24 +157,49 @@ impl Inner {
         let parents = entry.parents().current(now)?;
         let digest = self.ring.entry(entry.digested_under())?.digest(presented.text());
         if !entry.proves(&digest)? {
-            return Some(Err(Denial::new(DenialReason::InvalidKey)));
+            return Some(Err(self.forged()));
         }
         let above = parents.as_ref()?;
-        if let Err(denial) =
-            check(entry.key(), above.parents(), context, Some(self.environment), self.clock.now_at(now))
-        {
-            return Some(Err(denial));
+        let at = self.clock.now_at(now);
+        if let Err(denial) = check(entry.key(), above.parents(), context, Some(self.environment), at) {
+            return Some(Err(denied(&entry, denial, context, at)));
         }
         // Last, so that a denial burns nothing.
         let mut charge = Charge::default();
         let limits = entry.limits_under(above, &self.limiter);
         match limits.as_ref()?.set().charge_at_once(&mut charge, context.cost(), now) {
             Quick::Charged => {}
-            Quick::Denied(denial) => return Some(Err(denial.for_key(entry.key().id))),
+            Quick::Denied(denial) => {
+                return Some(Err(denied(&entry, denial.for_key(entry.key().id), context, at)));
+            }
             Quick::Ask => return None,
         }
         drop((limits, parents));
-        Some(Ok(Admission::new(entry, charge)))
+        let hour = entry.decided(&decision(Outcome::Admitted, context, at));
+        Some(Ok(Admission::new(entry, charge).counted_in(hour)))
+    }
+
+    /// The denial of a text that is no key of this deployment.
+    fn forged(&self) -> Denial {
+        self.recorder.forged();
+        Denial::new(DenialReason::InvalidKey)
+    }
+
+    /// The decision over a known key, counted.
+    fn counted(
+        &self,
+        entry: &Arc<Entry>,
+        decided: Result<Admission, Denial>,
+        context: &RequestContext,
+    ) -> Result<Admission, Denial> {
+        let at = self.clock.now();
+        match decided {
+            Ok(admission) => {
+                let hour = entry.decided(&decision(Outcome::Admitted, context.into(), at));
+                Ok(admission.counted_in(hour))
+            }
+            Err(denial) => Err(denied(entry, denial, context.into(), at)),
+        }
     }
 
     /// The decision over a key with a genuine tag, from the store where it must be.
@@ -171,7 +213,7 @@ impl Inner {
         for _ in 0..ATTEMPTS {
             let found = match self.cache.find(presented.id(), asked, || self.read(presented)).await {
                 Ok(Found::Key(entry)) => self.decide_over(entry, presented, minted_under, context, asked).await,
-                Ok(Found::Nothing(_)) => return Err(Denial::new(DenialReason::InvalidKey)),
+                Ok(Found::Nothing(_)) => return Err(self.forged()),
                 Err(trouble) => Err(trouble),
             };
             match found {
@@ -207,21 +249,22 @@ impl Inner {
             return Ok(None);
         }
         if !genuine {
-            return Ok(Some(Err(Denial::new(DenialReason::InvalidKey))));
+            return Ok(Some(Err(self.forged())));
         }
-        if let Err(denial) = self.check(&entry, &parents, context) {
-            return Ok(Some(Err(denial)));
-        }
-        let mut admission = match self.charge(entry, &parents, context).await {
+        let charged = match self.check(&entry, &parents, context) {
+            Ok(()) => self.charge(Arc::clone(&entry), &parents, context).await,
+            Err(denial) => Err(denial),
+        };
+        let mut admission = match charged {
             Ok(admission) => admission,
-            Err(denial) => return Ok(Some(Err(denial))),
+            denied @ Err(_) => return Ok(Some(self.counted(&entry, denied, context))),
         };
         // To charge it takes a while, and so does to move it, in which it may have been revoked: what has changed meanwhile is
         // decided anew.
-        let (tick, entry) = (self.clock.tick(), admission.entry());
+        let tick = self.clock.tick();
         let holds = entry.may_decide(tick, asked) && entry.parents().may_decide(&parents, tick, asked);
-        if holds && (!self.is_to_move(entry) || self.redigest(entry, &parents, presented, asked).await) {
-            return Ok(Some(Ok(admission)));
+        if holds && (!self.is_to_move(&entry) || self.redigest(&entry, &parents, presented, asked).await) {
+            return Ok(Some(self.counted(&entry, Ok(admission), context)));
         }
         admission.refund();
         Ok(None)
@@ -249,12 +292,13 @@ impl Inner {
         self.cache.counters().stale.add();
         tracing::debug!(key_id = %presented.id(), "decided from what was kept, because the store fails");
         if !genuine {
-            return Some(Err(Denial::new(DenialReason::InvalidKey)));
+            return Some(Err(self.forged()));
         }
-        if let Err(denial) = self.check(&entry, &held, context) {
-            return Some(Err(denial));
-        }
-        Some(self.charge(entry, &held, context).await)
+        let decided = match self.check(&entry, &held, context) {
+            Ok(()) => self.charge(Arc::clone(&entry), &held, context).await,
+            Err(denial) => Err(denial),
+        };
+        Some(self.counted(&entry, decided, context))
     }
 
     /// Charges the request, which all checks have let in.

@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::memo::Memos;
 use super::{
     Acknowledgement, CreateRefusal, Deployment, Depth, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
     StoreError, WriteRefusal, Written, check_memo,
 };
+use crate::anomaly::habits::HABITS_KEPT_DAYS;
+use crate::anomaly::{self, FindingCursor, KeptFindings};
 use crate::clock::{Clock, SystemClock};
 use crate::coherence::{Change, Coherence, Lease, Read, Watcher, Watchers};
 use crate::key::KeyId;
@@ -27,6 +29,10 @@ use crate::record::{
     Key, KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange,
 };
 use crate::ring::EntryId;
+use crate::usage::batch::{Batch, LastUse, Mark, Writer};
+use crate::usage::book::{Account, Book};
+use crate::usage::period::{Day, Month};
+use crate::usage::subject::Subject;
 
 const SWEEP_FIRST: usize = 1024;
 
@@ -52,6 +58,10 @@ struct State {
     ledgers: BTreeMap<PoolId, (Ledger, Millis)>,
     /// At how many ledgers those that are over are swept out.
     sweep_at: usize,
+    book: Book,
+    /// A key's habits, and when they were put.
+    habits: BTreeMap<KeyId, (Vec<u8>, DateTime<Utc>)>,
+    findings: KeptFindings,
 }
 
 impl Default for MemoryStore {
@@ -124,6 +134,12 @@ impl State {
         let answer = ledger.call(limits, call, now);
         *end = ledger.expires();
         answer
+    }
+
+    /// A key's habits, while they are kept.
+    fn habits(&self, key: KeyId, now: DateTime<Utc>) -> Option<&[u8]> {
+        let (habits, put) = self.habits.get(&key)?;
+        (now.signed_duration_since(put) < TimeDelta::days(HABITS_KEPT_DAYS.into())).then_some(habits)
     }
 
     fn parents(&self, organization: &OrganizationId, project: Option<&ProjectId>) -> Parents {
@@ -323,6 +339,8 @@ impl Store for MemoryStore {
         if let Some(ids) = state.by_user.get_mut(&owner) {
             ids.remove(&id);
         }
+        state.book.forget(&Subject::Key(id));
+        state.habits.remove(&id);
         self.watchers.tell(&Change::Key(id));
         Ok(Acknowledgement::default())
     }
@@ -381,6 +399,56 @@ impl Store for MemoryStore {
     async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError> {
         let now = u64::try_from(self.clock.now().timestamp_millis()).unwrap_or_default();
         Ok(self.state().lease_of(pool, limits, call, now))
+    }
+
+    async fn record_usage(&self, _: u16, writer: Writer, batches: &[Arc<Batch>]) -> Result<Mark, StoreError> {
+        Ok(self.state().book.record(writer, batches.iter().map(|batch| &**batch), self.clock.now()))
+    }
+
+    async fn usage(&self, subject: &Subject, days: RangeInclusive<Day>) -> Result<Option<Account>, StoreError> {
+        Ok(self.state().book.account(subject, days, self.clock.now()))
+    }
+
+    async fn last_uses(&self, keys: &[KeyId]) -> Result<Vec<Option<LastUse>>, StoreError> {
+        let state = self.state();
+        Ok(keys.iter().map(|key| state.book.last_use(&Subject::Key(*key))).collect())
+    }
+
+    async fn most_used(
+        &self,
+        organization: &OrganizationId,
+        month: Month,
+        limit: usize,
+    ) -> Result<Vec<(KeyId, u64)>, StoreError> {
+        let subject = Subject::Organization(organization.clone());
+        Ok(self.state().book.most_used(&subject, month, limit, self.clock.now()))
+    }
+
+    async fn habits(&self, key: KeyId) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.state().habits(key, self.clock.now()).map(<[u8]>::to_vec))
+    }
+
+    async fn put_habits(&self, key: KeyId, previous: Option<&[u8]>, next: &[u8]) -> Result<bool, StoreError> {
+        let (now, mut state) = (self.clock.now(), self.state());
+        let unchanged = state.habits(key, now) == previous;
+        if unchanged {
+            state.habits.insert(key, (next.to_vec(), now));
+        }
+        Ok(unchanged)
+    }
+
+    async fn record_finding(&self, finding: &anomaly::Finding) -> Result<bool, StoreError> {
+        Ok(self.state().findings.record(finding, self.clock.now()))
+    }
+
+    async fn findings(
+        &self,
+        organization: &OrganizationId,
+        key: Option<KeyId>,
+        limit: usize,
+        before: Option<FindingCursor>,
+    ) -> Result<Vec<anomaly::Finding>, StoreError> {
+        Ok(self.state().findings.list(organization, key, limit, before, self.clock.now()))
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

@@ -20,7 +20,8 @@ mod memory;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::Weak;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,6 +32,7 @@ pub use examination::{Depth, Finding, Verdict, is_healthy};
 pub use memo::{MAX_MEMO_BYTES, MemoName, check_memo, memo_millis};
 pub use memory::MemoryStore;
 
+use crate::anomaly::{self, FindingCursor};
 use crate::clock::Tick;
 use crate::coherence::{Coherence, Read, Watcher};
 use crate::key::KeyId;
@@ -40,6 +42,10 @@ use crate::limits::Limits;
 use crate::names::{OrganizationId, ProjectId, UserId};
 use crate::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use crate::ring::EntryId;
+use crate::usage::batch::{Batch, LastUse, Mark, Writer};
+use crate::usage::book::Account;
+use crate::usage::period::{Day, Month};
+use crate::usage::subject::Subject;
 
 /// How far a write had got when it was answered. It claims nothing that the store did not say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -175,7 +181,7 @@ pub trait Store: Debug + Send + Sync + 'static {
         change: &StatusChange,
     ) -> Result<Written, WriteRefusal>;
 
-    /// Erases the record if it still has revision `expected`.
+    /// Erases the record if it still has revision `expected`, and with it what was counted of the key, and its habits.
     async fn delete(
         &self,
         organization: &OrganizationId,
@@ -221,6 +227,70 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// It is never under a name that those who watch are told of.
     async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError>;
+
+    /// Which of the store's buckets a subject is in: what is counted of subjects of one bucket is told in one batch. By
+    /// default there is one bucket.
+    fn usage_bucket(&self, subject: &Subject) -> u16 {
+        let _ = subject;
+        0
+    }
+
+    /// Takes in what was counted of subjects of one bucket, in batches of one writer, and says what it then has of that
+    /// writer, as [`Book::record`](crate::usage::book::Book::record) does. Without any batch it only says so. What a batch
+    /// changes and the mark are changed in one step, and kept or lost together.
+    async fn record_usage(&self, bucket: u16, writer: Writer, batches: &[Arc<Batch>]) -> Result<Mark, StoreError>;
+
+    /// What was counted of a subject, and of these days. `None` where nothing was.
+    async fn usage(&self, subject: &Subject, days: RangeInclusive<Day>) -> Result<Option<Account>, StoreError>;
+
+    /// When each of these keys was last used, in their order: at most 1,000 of them.
+    async fn last_uses(&self, keys: &[KeyId]) -> Result<Vec<Option<LastUse>>, StoreError>;
+
+    /// The keys of an organization that were used most in a month, at most `limit`, the most used first. What is kept of
+    /// them is bounded ([`RANKED`](crate::usage::book::RANKED)).
+    async fn most_used(
+        &self,
+        organization: &OrganizationId,
+        month: Month,
+        limit: usize,
+    ) -> Result<Vec<(KeyId, u64)>, StoreError>;
+
+    /// What is known of a [key's habits](crate::anomaly::habits), as it was last put. `None` where nothing was in the last
+    /// [`HABITS_KEPT_DAYS`](crate::anomaly::habits::HABITS_KEPT_DAYS), or the key is deleted. A store that keeps none, as by
+    /// default, has each instance learn them for itself, and anew when it starts.
+    async fn habits(&self, key: KeyId) -> Result<Option<Vec<u8>>, StoreError> {
+        let _ = key;
+        Ok(None)
+    }
+
+    /// Puts `next`, of at most [`MAX_HABITS_BYTES`](crate::anomaly::habits::MAX_HABITS_BYTES), in the place of a key's habits
+    /// if they still are `previous`, and says whether it did. They are like counts: to lose the last of them in a crash is
+    /// no harm, and nobody waits for a disk.
+    async fn put_habits(&self, key: KeyId, previous: Option<&[u8]>, next: &[u8]) -> Result<bool, StoreError> {
+        let _ = (key, previous, next);
+        Ok(true)
+    }
+
+    /// Keeps a finding of its organization, unless one of its id is kept, and says whether it did: of all who record it at
+    /// once, to one. The newest [`KEPT`](crate::anomaly::finding::KEPT) of an organization are kept, for
+    /// [`KEPT_FOR`](crate::anomaly::finding::KEPT_FOR) after their time. A store that keeps none, as by default, says `true`.
+    async fn record_finding(&self, finding: &anomaly::Finding) -> Result<bool, StoreError> {
+        let _ = finding;
+        Ok(true)
+    }
+
+    /// The findings of an organization that are kept, or those of one of its keys: newest first, at most `limit`, beginning
+    /// after the place `before`.
+    async fn findings(
+        &self,
+        organization: &OrganizationId,
+        key: Option<KeyId>,
+        limit: usize,
+        before: Option<FindingCursor>,
+    ) -> Result<Vec<anomaly::Finding>, StoreError> {
+        let _ = (organization, key, limit, before);
+        Ok(Vec::new())
+    }
 
     /// How many instances use this store, this one among them, as far as it knows. What an instance is granted at once is
     /// divided by it. No limit rests on it, but what each may let in alone while the store is not reached

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
+use std::ops::RangeInclusive;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll, Waker};
@@ -27,6 +28,10 @@ use keygate_core::store::{
     Acknowledgement, CreateRefusal, Deployment, Listing, MemoName, MemoryStore, QuotaUse, RecordPage, Store,
     StoreError, WriteRefusal, Written,
 };
+use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
+use keygate_core::usage::book::Account;
+use keygate_core::usage::period::{Day, Month};
+use keygate_core::usage::subject::Subject;
 use tokio::sync::oneshot;
 
 use super::still_clock::StillClock;
@@ -429,6 +434,27 @@ impl Store for SimulatedStore {
 
     async fn lease(&self, pool: &PoolId, limits: &Limits, call: &call::Call) -> Result<Answer, StoreError> {
         self.aside().await?.lease(pool, limits, call).await
+    }
+
+    async fn record_usage(&self, bucket: u16, writer: Writer, batches: &[Arc<Batch>]) -> Result<Mark, StoreError> {
+        self.aside().await?.record_usage(bucket, writer, batches).await
+    }
+
+    async fn usage(&self, subject: &Subject, days: RangeInclusive<Day>) -> Result<Option<Account>, StoreError> {
+        self.aside().await?.usage(subject, days).await
+    }
+
+    async fn last_uses(&self, keys: &[KeyId]) -> Result<Vec<Option<LastUse>>, StoreError> {
+        self.aside().await?.last_uses(keys).await
+    }
+
+    async fn most_used(
+        &self,
+        organization: &OrganizationId,
+        month: Month,
+        limit: usize,
+    ) -> Result<Vec<(KeyId, u64)>, StoreError> {
+        self.aside().await?.most_used(organization, month, limit).await
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

@@ -93,7 +93,7 @@ impl TrustedProxies {
         self
     }
 
-    fn trust(&self, address: IpAddr) -> bool {
+    pub(crate) fn trust(&self, address: IpAddr) -> bool {
         self.networks.contains(address)
     }
 }

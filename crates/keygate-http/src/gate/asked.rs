@@ -9,12 +9,21 @@ pub struct Asked<'a> {
     pub path: &'a str,
     /// The query of the URL without the `?`, if there is one.
     pub query: Option<&'a str>,
+    /// The pattern of the route that it matched, as the router writes it: `/reports/{id}`. In gRPC it is the method, as in the
+    /// path. `None` where no router has looked at it yet, or none of its routes matched.
+    pub route: Option<&'a str>,
 }
 
 impl<'a> Asked<'a> {
-    /// A request of this method for this path, with this query.
+    /// A request of this method for this path, with this query, of which no route is known.
     #[must_use]
     pub const fn new(method: &'a str, path: &'a str, query: Option<&'a str>) -> Self {
-        Self { method, path, query }
+        Self { method, path, query, route: None }
+    }
+
+    /// The same, having matched this route.
+    #[must_use]
+    pub const fn matching(self, route: Option<&'a str>) -> Self {
+        Self { route, ..self }
     }
 }

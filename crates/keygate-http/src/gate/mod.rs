@@ -8,8 +8,22 @@
 //! charged. A [`Requirement`] looks at a key that has been let in already, and charged; where it denies the request, the
 //! charge is given back.
 //!
-//! What the response to an admitted request tells of limits is a [`Report`], which an adapter keeps with the request from
-//! [`Gate::report`] on, and reads when there is a response.
+//! A request that is admitted is [followed](Gate::follow) to its answer: an adapter keeps a [`Followed`] with it, which knows
+//! what the response is to tell of limits and counts how it was answered, or that nobody waited for it.
+//!
+//! # What is counted
+//!
+//! The manager counts each request of a key that it knows, when it is decided over: what was decided, of which
+//! [endpoint](Asked::route), from which address and [location](crate::location). It is counted of the key, its user, its
+//! project and its organization. A request that is admitted is counted a second time when it is answered, by the class of
+//! the status: a requirement within that denies it is an answer of 4xx, and not another denial. One whose future is dropped
+//! before there is a response is counted as `cancelled`; a client that goes away in the middle of the body is not.
+//!
+//! Nobody is counted for a request without a key, nor for a text that is no key of this deployment
+//! ([`UsageStatistics::forged`](keygate_core::usage::UsageStatistics::forged)).
+//!
+//! The endpoint is the pattern of the route, never the path, of which there are too many: `/reports/{id}`. A request that no
+//! route matched has none.
 //!
 //! # Example
 //!
@@ -41,6 +55,8 @@
 
 mod asked;
 mod cost_rule;
+mod endpoint_rule;
+mod followed;
 mod refusal;
 mod requirement;
 mod route_cost;
@@ -56,6 +72,8 @@ use keygate_core::scope::Scope;
 
 pub use self::asked::Asked;
 use self::cost_rule::CostRule;
+use self::endpoint_rule::EndpointRule;
+pub use self::followed::Followed;
 use self::refusal::refuse_telling;
 pub use self::refusal::{explain, refuse};
 pub use self::requirement::Requirement;
@@ -65,8 +83,9 @@ use crate::answer::{Answer, Realm};
 use crate::client_address::{TrustedProxies, client_address};
 use crate::credentials::CredentialSources;
 use crate::headers::Headers;
+use crate::location::LocationSource;
+use crate::metrics;
 use crate::preflight::is_preflight;
-use crate::rate_limit::Report;
 
 /// Decides which requests go on to a service. See the [module docs](self) for an example.
 #[derive(Debug, Clone)]
@@ -78,9 +97,12 @@ pub struct Gate {
     /// What is the same for every request: the environment, and the scopes and permissions that are required.
     context: RequestContext,
     cost: Option<CostRule>,
+    endpoint: Option<EndpointRule>,
+    location: LocationSource,
     optional: bool,
     allow_preflight: bool,
     tells_limits: bool,
+    records_span_fields: bool,
     realm: Realm,
 }
 
@@ -94,9 +116,12 @@ impl Gate {
             proxies: TrustedProxies::none(),
             context: RequestContext::new(),
             cost: None,
+            endpoint: None,
+            location: LocationSource::none(),
             optional: false,
             allow_preflight: false,
             tells_limits: true,
+            records_span_fields: false,
             realm: Realm::default(),
         }
     }
@@ -144,6 +169,27 @@ impl Gate {
         self
     }
 
+    /// Counts each request as for the endpoint that `endpoint` says, and for none where it says `None`, in the place of the
+    /// [route](Asked::route). What it says must take few values, or most are counted as `other`.
+    pub fn endpoint(mut self, endpoint: impl for<'a> Fn(Asked<'a>) -> Option<&'a str> + Send + Sync + 'static) -> Self {
+        self.endpoint = Some(EndpointRule::new(endpoint));
+        self
+    }
+
+    /// Counts with each request where its client is. See [`location`](crate::location).
+    pub fn location(mut self, source: impl Into<LocationSource>) -> Self {
+        self.location = source.into();
+        self
+    }
+
+    /// Whether `key_id`, `organization_id` and `user_id` of an admitted request are recorded on the current span of
+    /// `tracing`, as far as it declares fields of these names. They are not if this is never called: who uses a service is
+    /// for its logs only where somebody wants that.
+    pub fn record_span_fields(mut self, records: bool) -> Self {
+        self.records_span_fields = records;
+        self
+    }
+
     /// Whether responses tell of limits in `RateLimit-Policy` and `RateLimit`. They do if this is never called.
     pub fn rate_limit_headers(mut self, tells: bool) -> Self {
         self.tells_limits = tells;
@@ -176,12 +222,16 @@ impl Gate {
             None => context,
             Some(rule) => context.costing(rule.cost(asked)),
         };
-        self.judge_with(context, asked, headers, peer)
+        let endpoint = match &self.endpoint {
+            None => asked.route,
+            Some(rule) => rule.endpoint(asked),
+        };
+        self.judge_with(context.for_endpoint(endpoint), asked, headers, peer)
     }
 
     /// [`judge`](Self::judge), for a gate that is told with each request what this one needs: `context` stands in the
-    /// place of the environment, the scopes, the permissions and the cost the gate was made with. The client's address is
-    /// that of the request all the same.
+    /// place of the environment, the scopes, the permissions, the cost and the endpoint the gate was made with. The client's
+    /// address is that of the request all the same, and so is the location, unless the context has one.
     pub fn judge_for<H: Headers + ?Sized>(
         &self,
         context: &RequestContext,
@@ -205,7 +255,10 @@ impl Gate {
         match self.sources.read(headers, asked.query) {
             Ok(credential) => {
                 let address = client_address(peer, headers, &self.proxies);
-                Verdict::Attempt(self.manager.attempt(credential.as_bytes(), context.at_address(address)))
+                let context = context.at_address(address);
+                let located = || self.location.locate(peer, address, headers, &self.proxies);
+                let context = context.from_location(context.location().or_else(located));
+                Verdict::Attempt(self.manager.attempt(credential.as_bytes(), context))
             }
             Err(denial) if self.optional && denial.reason() == DenialReason::MissingKey => {
                 Verdict::Pass(WithoutKey::Optional)
@@ -214,21 +267,32 @@ impl Gate {
         }
     }
 
-    /// Writes a refusal to the log, and gives the answer to it.
+    /// Writes a refusal to the log, counts it for the [`metrics`], and gives the answer to it.
     #[must_use]
     pub fn refuse(&self, denial: &Denial) -> Answer {
+        metrics::denied(denial.reason());
         refuse_telling(denial, &self.realm, self.tells_limits)
     }
 
-    /// What the response to an admitted request is to tell of limits. `None` where nothing is limited, or responses do not
-    /// tell of it: then an adapter has nothing to keep.
-    #[must_use]
-    pub fn report(&self, admission: &Admission) -> Option<Report> {
-        if self.tells_limits { Report::of(admission) } else { None }
+    /// Follows an admitted request to its answer. To be called once for each, within the request's span.
+    pub fn follow(&self, admission: &Admission) -> Followed {
+        metrics::admitted();
+        if self.records_span_fields {
+            record_span_fields(admission);
+        }
+        Followed::new(admission, self.tells_limits)
     }
 
     /// The headers a credential may stand in, in lower case, to be marked as sensitive.
     pub fn credential_headers(&self) -> impl Iterator<Item = &str> {
         self.sources.header_names()
     }
+}
+
+/// A span ignores what it did not declare, and none is made where nobody listens.
+fn record_span_fields(admission: &Admission) {
+    let span = tracing::Span::current();
+    span.record("key_id", tracing::field::display(admission.id));
+    span.record("organization_id", admission.organization.as_str());
+    span.record("user_id", admission.user.as_str());
 }

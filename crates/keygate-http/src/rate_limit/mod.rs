@@ -33,11 +33,11 @@
 //! ```
 
 mod field;
-mod report;
+mod fields;
 
 pub use field::{policies, standing};
 pub(crate) use field::{reset, seconds, violated};
-pub use report::{Fields, Report};
+pub use fields::Fields;
 
 /// The name of the field that says which limits there are, in lower case.
 pub const RATE_LIMIT_POLICY: &str = "ratelimit-policy";

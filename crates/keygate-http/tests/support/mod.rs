@@ -1,13 +1,18 @@
-//! What the tests of limits stand on: a manager whose time stands still.
+//! What the tests of limits and of usage stand on: a manager whose time stands still.
+#![allow(dead_code)] // each test uses its part
+
+use std::time::Duration;
 
 use keygate_core::actor::{Actor, Operator};
 use keygate_core::context::Admission;
 use keygate_core::denial::Denial;
+use keygate_core::key::KeyId;
 use keygate_core::limits::Limits;
 use keygate_core::manager::{ApiKeyManager, Attempt, NewKey, OrganizationUpdate};
 use keygate_core::ring::{MasterSecret, SecretRing};
 use keygate_core::scope::ScopeSet;
 use keygate_core::store::MemoryStore;
+use keygate_core::usage::report::{UsageQuery, UsageReport};
 use keygate_http::gate::{Asked, Gate, Verdict};
 use keygate_testkit::HeldClock;
 
@@ -37,6 +42,12 @@ impl Deployment {
         created.text.expose().to_owned()
     }
 
+    /// What a key was used for until now.
+    pub(crate) async fn usage(&self, key: KeyId) -> UsageReport {
+        assert!(self.manager.flush_usage(Duration::from_secs(60)).await);
+        self.manager.key_usage(&Actor::from(self.operator.clone()), key, UsageQuery::default()).await.unwrap()
+    }
+
     /// Gives acme these limits, which all its keys share.
     pub(crate) async fn limit_organization(&self, limits: Limits) {
         let mut update = OrganizationUpdate::default();
@@ -50,7 +61,11 @@ pub(crate) const GET: Asked<'static> = Asked::new("GET", "/", None);
 
 /// What an adapter does with a request, without the framework.
 pub(crate) async fn ask(gate: &Gate, asked: Asked<'_>, key: &str) -> Result<Admission, Denial> {
-    match gate.judge(asked, &[("X-API-Key", key)][..], None) {
+    decide(gate.judge(asked, &[("X-API-Key", key)][..], None)).await
+}
+
+pub(crate) async fn decide(verdict: Verdict) -> Result<Admission, Denial> {
+    match verdict {
         Verdict::Attempt(Attempt::Decided(decision)) => decision,
         Verdict::Attempt(Attempt::Pending(pending)) => pending.resolve().await,
         Verdict::Pass(why) => panic!("passed without a key: {why:?}"),

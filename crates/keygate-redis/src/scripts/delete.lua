@@ -1,6 +1,6 @@
--- Erases a record if it still has the revision expected.
+-- Erases a record if it still has the revision expected, and what was counted of the key.
 --
--- KEYS    1 the record
+-- KEYS    1 the record; from 2 on, at least one: where something may be counted
 -- ARGV    1 the organization  2 the revision expected, 8 bytes  3 the deadline, '' for none
 -- returns { 'written', '' }, { 'absent', '' }, { 'conflict', the revision found, 8 bytes }, { 'late', '' } or
 --         { 'unreadable', the bytes held }
@@ -16,4 +16,5 @@ if is_late(ARGV[3]) then
   return { 'late', '' }
 end
 redis.call('DEL', KEYS[1])
+redis.call('UNLINK', unpack(KEYS, 2))
 return { 'written', '' }

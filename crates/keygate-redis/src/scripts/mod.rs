@@ -57,6 +57,13 @@ script!(/// Answers a call for tokens of a pool.
 script!(/// The same, at the time that the call says.
     LEASE_AT, "held_clock.lua", "lease.lua");
 
+// In the slot of a bucket.
+script!(/// Takes in what was counted.
+    RECORD_USAGE, "clock.lua", "record_usage.lua");
+#[cfg(test)]
+script!(/// The same, at the time that the call says.
+    RECORD_USAGE_AT, "held_clock.lua", "record_usage.lua");
+
 // Anywhere.
 script!(/// Compares and sets a whole value.
     SWAP, "swap.lua");

@@ -4,6 +4,7 @@ use keygate_core::key::KeyId;
 use keygate_core::names::OrganizationId;
 use keygate_core::record::Revision;
 use keygate_core::store::{Acknowledgement, WriteRefusal};
+use keygate_core::usage::subject::Subject;
 
 use super::RedisStore;
 use super::reply::Reply;
@@ -24,11 +25,9 @@ impl RedisStore {
         }
         let pending = Pending::new(id, Change::Delete(expected), &held.key.user)?;
         let deadline = self.intend(organization, &pending).await?;
-        let call = scripts::DELETE
-            .call(vec![self.layout.record(id)])
-            .arg(organization.as_str())
-            .arg(&expected.0.to_be_bytes())
-            .arg(deadline);
+        let mut names = vec![self.layout.record(id)];
+        names.extend(self.usage_names(&Subject::Key(id)));
+        let call = scripts::DELETE.call(names).arg(organization.as_str()).arg(&expected.0.to_be_bytes()).arg(deadline);
         let reply = Reply::read(self.link.run(&call).await)?;
         if reply.word != "written" {
             let refusal = reply.refusal(id);

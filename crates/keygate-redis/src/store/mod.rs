@@ -29,8 +29,10 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod unsettled;
+mod usage;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -48,6 +50,10 @@ use keygate_core::store::{
     Acknowledgement, CreateRefusal, Deployment, Depth, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
     StoreError, WriteRefusal, Written,
 };
+use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
+use keygate_core::usage::book::Account;
+use keygate_core::usage::period::{Day, Month};
+use keygate_core::usage::subject::Subject;
 
 use crate::coherence::{Audience, told_everywhere};
 use crate::examine::examine;
@@ -254,6 +260,31 @@ impl Store for RedisStore {
 
     async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError> {
         self.lease_tokens(pool, limits, call).await
+    }
+
+    fn usage_bucket(&self, subject: &Subject) -> u16 {
+        Layout::usage_bucket(subject).number()
+    }
+
+    async fn record_usage(&self, bucket: u16, writer: Writer, batches: &[Arc<Batch>]) -> Result<Mark, StoreError> {
+        self.record_batches(bucket, writer, batches).await
+    }
+
+    async fn usage(&self, subject: &Subject, days: RangeInclusive<Day>) -> Result<Option<Account>, StoreError> {
+        self.read_usage(subject, days).await
+    }
+
+    async fn last_uses(&self, keys: &[KeyId]) -> Result<Vec<Option<LastUse>>, StoreError> {
+        self.read_last_uses(keys).await
+    }
+
+    async fn most_used(
+        &self,
+        organization: &OrganizationId,
+        month: Month,
+        limit: usize,
+    ) -> Result<Vec<(KeyId, u64)>, StoreError> {
+        self.read_most_used(organization, month, limit).await
     }
 
     fn instances(&self) -> u64 {

@@ -26,6 +26,7 @@ mod coherence;
 mod creation;
 mod deletion;
 mod ear;
+mod findings;
 mod lease;
 mod listing;
 mod memo;
@@ -35,6 +36,7 @@ mod quota;
 mod status;
 mod tenancy;
 mod update;
+mod usage;
 mod whole;
 
 use std::any::Any;
@@ -49,6 +51,7 @@ use keygate_core::store::{CreateRefusal, Listing, Store, WriteRefusal};
 pub use coherence::*;
 pub use creation::*;
 pub use deletion::*;
+pub use findings::*;
 pub use lease::*;
 pub use listing::*;
 pub use memo::*;
@@ -58,6 +61,7 @@ pub use quota::*;
 pub use status::*;
 pub use tenancy::*;
 pub use update::*;
+pub use usage::*;
 pub use whole::*;
 
 /// A store to test, and what must outlive it: a server, a directory.
@@ -161,6 +165,23 @@ macro_rules! store_contract {
                 concurrent_callers_are_granted_the_limit_and_no_more,
                 pools_do_not_share,
                 looking_at_a_pool_changes_nothing,
+                a_batch_is_taken_in_once_and_in_order,
+                a_batch_out_of_turn_changes_nothing,
+                writers_do_not_share_their_marks,
+                concurrent_writers_are_all_counted_once,
+                the_mark_and_the_figures_change_together,
+                a_batch_of_many_subjects_is_taken_in_whole,
+                requests_are_counted_by_hour_day_and_month,
+                no_count_is_too_great,
+                what_became_of_requests_is_told_by_day,
+                what_there_is_no_room_for_is_other,
+                different_addresses_are_counted,
+                the_last_use_and_the_last_error_are_the_latest,
+                last_uses_are_in_the_order_of_the_keys,
+                the_most_used_keys_come_first,
+                deleting_a_key_erases_its_usage,
+                subjects_do_not_share,
+                random_batches_are_counted_as_the_model_counts_them,
                 ring_usage_counts_usable_keys_per_entry,
                 a_watcher_is_told_of_every_write_of_a_key,
                 a_watcher_is_told_of_every_key_of_a_batch,

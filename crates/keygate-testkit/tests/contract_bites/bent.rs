@@ -1,6 +1,7 @@
 //! A store that breaks one of the contract's promises.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -9,7 +10,7 @@ use async_trait::async_trait;
 use keygate_core::clock::Tick;
 use keygate_core::coherence::{Change, Coherence, Lease, Read, Watcher};
 use keygate_core::key::KeyId;
-use keygate_core::limiter::call::{Answer, Call, Grant, Outcome, Writer};
+use keygate_core::limiter::call::{self, Answer, Call, Grant, Outcome};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
@@ -21,8 +22,13 @@ use keygate_core::store::{
     Acknowledgement, CreateRefusal, Deployment, Listing, MAX_MEMO_BYTES, MemoName, MemoryStore, QuotaUse, RecordPage,
     Store, StoreError, WriteRefusal, Written,
 };
+use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
+use keygate_core::usage::book::Account;
+use keygate_core::usage::period::{Day, Month};
+use keygate_core::usage::subject::Subject;
 
 use crate::crier::Criers;
+use crate::miscounter::Miscounter;
 
 /// What is wrong with the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +71,29 @@ pub(crate) enum Bend {
     GrantsBeforeItCounts,
     GrantsOneUserAsAnother,
     WritesWhatIsLookedAt,
+    CountsWhateverComes,
+    PassesOverGaps,
+    SharesMarks,
+    LooksAtTheMarkBeforeItCounts,
+    CountsBeforeItMarks,
+    MarksBeforeItCounts,
+    TakesInTheFirstOfMany,
+    CountsByTheDay,
+    KnowsNoGoingBack,
+    CountsIn32Bits,
+    TellsAllDays,
+    FoldsWhatItCounts,
+    DropsWhatThereIsNoRoomFor,
+    TakesNeighboursForOne,
+    TakesAllMonthsForOne,
+    BelievesTheLastTold,
+    SortsTheKeys,
+    LeavesOutWhatWasNeverUsed,
+    RanksTheOldestOfEqualsFirst,
+    RanksAsManyAsThereAre,
+    DeletesTheRecordAlone,
+    ErasesBeforeItCompares,
+    CountsOneUserAsAnother,
 }
 
 #[derive(Debug)]
@@ -72,6 +101,7 @@ struct Bent {
     inner: MemoryStore,
     bend: Bend,
     criers: Criers,
+    miscounter: Miscounter,
     /// What was loaded first of each key.
     loaded: Mutex<BTreeMap<KeyId, Option<KeyRecord>>>,
     /// What is remembered in the place of the memory store, and without an end.
@@ -80,8 +110,10 @@ struct Bent {
 }
 
 pub(crate) fn bent(bend: Bend) -> Arc<dyn Store> {
+    let inner = MemoryStore::new();
     Arc::new(Bent {
-        inner: MemoryStore::new(),
+        miscounter: Miscounter::new(inner.clone(), bend),
+        inner,
         bend,
         criers: Criers::new(bend),
         loaded: Mutex::default(),
@@ -250,6 +282,7 @@ impl Store for Bent {
         expected: Revision,
     ) -> Result<Acknowledgement, WriteRefusal> {
         let organization = self.tenant(organization, id).await;
+        self.miscounter.deleting(id).await?;
         self.inner.delete(&organization, id, self.revision(expected, id).await).await
     }
 
@@ -347,11 +380,32 @@ impl Store for Bent {
             }
             (Bend::WritesWhatIsLookedAt, _) if call.only_looks() => {
                 let now = self.inner.lease(&pool, limits, &call).await?.now;
-                call = Call { writer: Writer(1), sequence: 1, not_after: now + 1_000, ..call };
+                call = Call { writer: call::Writer(1), sequence: 1, not_after: now + 1_000, ..call };
             }
             _ => {}
         }
         self.inner.lease(&pool, limits, &call).await
+    }
+
+    async fn record_usage(&self, bucket: u16, writer: Writer, batches: &[Arc<Batch>]) -> Result<Mark, StoreError> {
+        self.miscounter.record(bucket, writer, batches).await
+    }
+
+    async fn usage(&self, subject: &Subject, days: RangeInclusive<Day>) -> Result<Option<Account>, StoreError> {
+        self.miscounter.usage(subject, days).await
+    }
+
+    async fn last_uses(&self, keys: &[KeyId]) -> Result<Vec<Option<LastUse>>, StoreError> {
+        self.miscounter.last_uses(keys).await
+    }
+
+    async fn most_used(
+        &self,
+        organization: &OrganizationId,
+        month: Month,
+        limit: usize,
+    ) -> Result<Vec<(KeyId, u64)>, StoreError> {
+        self.miscounter.most_used(organization, month, limit).await
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

@@ -4,6 +4,7 @@
 
 mod bent;
 mod crier;
+mod miscounter;
 
 use bent::{Bend, bent};
 use keygate_testkit::contract;
@@ -59,6 +60,23 @@ bites! {
     concurrent_callers_are_granted_the_limit_and_no_more: GrantsBeforeItCounts,
     pools_do_not_share: GrantsOneUserAsAnother,
     looking_at_a_pool_changes_nothing: WritesWhatIsLookedAt,
+    a_batch_is_taken_in_once_and_in_order: CountsWhateverComes | PassesOverGaps,
+    a_batch_out_of_turn_changes_nothing: CountsWhateverComes | PassesOverGaps,
+    writers_do_not_share_their_marks: SharesMarks,
+    concurrent_writers_are_all_counted_once: SharesMarks | LooksAtTheMarkBeforeItCounts,
+    the_mark_and_the_figures_change_together: CountsBeforeItMarks | MarksBeforeItCounts,
+    a_batch_of_many_subjects_is_taken_in_whole: TakesInTheFirstOfMany,
+    requests_are_counted_by_hour_day_and_month: CountsByTheDay | KnowsNoGoingBack,
+    no_count_is_too_great: CountsIn32Bits,
+    what_became_of_requests_is_told_by_day: TellsAllDays | FoldsWhatItCounts | KnowsNoGoingBack,
+    what_there_is_no_room_for_is_other: FoldsWhatItCounts | DropsWhatThereIsNoRoomFor,
+    different_addresses_are_counted: TakesNeighboursForOne | TakesAllMonthsForOne,
+    the_last_use_and_the_last_error_are_the_latest: BelievesTheLastTold,
+    last_uses_are_in_the_order_of_the_keys: SortsTheKeys | LeavesOutWhatWasNeverUsed,
+    the_most_used_keys_come_first: RanksTheOldestOfEqualsFirst | RanksAsManyAsThereAre | TakesAllMonthsForOne,
+    deleting_a_key_erases_its_usage: DeletesTheRecordAlone | ErasesBeforeItCompares,
+    subjects_do_not_share: CountsOneUserAsAnother,
+    random_batches_are_counted_as_the_model_counts_them: KnowsNoGoingBack | BelievesTheLastTold | FoldsWhatItCounts,
 }
 
 // What never comes is waited for in no time.

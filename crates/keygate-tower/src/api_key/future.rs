@@ -8,19 +8,18 @@ use http::{Request, Response};
 use keygate_core::context::Admission;
 use keygate_core::denial::Denial;
 use keygate_core::manager::Pending;
-use keygate_http::rate_limit::Report;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::request::HttpGate;
-use crate::rate_limit::tell;
+use super::underway::Underway;
 use crate::reject::{Reject, refuse};
 
 pin_project! {
     /// Response future of [`ApiKeyService`](super::ApiKeyService).
     ///
     /// Dropping it while the key is being checked gives up the check and drops the request; the inner service was
-    /// not called.
+    /// not called. Dropping it after that drops the inner service's future, and the request is counted as cancelled.
     pub struct ResponseFuture<S, R, B>
     where
         S: Service<Request<B>>,
@@ -38,7 +37,7 @@ pin_project! {
     {
         Rejected { response: Option<S::Response> },
         Checking { check: Option<Box<Check<S, R, B>>> },
-        Inner { #[pin] inner: S::Future, report: Option<Report> },
+        Inner { #[pin] inner: S::Future, underway: Option<Underway> },
     }
 }
 
@@ -70,9 +69,9 @@ where
         Self { state: State::Checking { check: Some(check) } }
     }
 
-    /// `report` is told with the response, as it is then: a service within may charge the request something else.
-    pub(super) fn inner(inner: S::Future, report: Option<Report>) -> Self {
-        Self { state: State::Inner { inner, report } }
+    /// `underway` is of an admitted request; one without a key has none.
+    pub(super) fn inner(inner: S::Future, underway: Option<Underway>) -> Self {
+        Self { state: State::Inner { inner, underway } }
     }
 }
 
@@ -87,12 +86,12 @@ where
         let mut this = self.project();
         loop {
             let (decision, held) = match this.state.as_mut().project() {
-                StateProjection::Inner { inner, report } => {
-                    let mut response = ready!(inner.poll(cx));
-                    if let (Ok(response), Some(report)) = (&mut response, report.take()) {
-                        tell(report, response.headers_mut());
+                StateProjection::Inner { inner, underway } => {
+                    let mut result = ready!(inner.poll(cx));
+                    if let Some(underway) = underway.take() {
+                        underway.end(&mut result);
                     }
-                    return Poll::Ready(response);
+                    return Poll::Ready(result);
                 }
                 // What was taken was given: a future that is polled after its end stays silent.
                 StateProjection::Rejected { response } => {
@@ -106,7 +105,7 @@ where
                 }
             };
             match held.go_on(decision) {
-                Ok((inner, report)) => this.state.set(State::Inner { inner, report }),
+                Ok((inner, underway)) => this.state.set(State::Inner { inner, underway: Some(underway) }),
                 Err(response) => return Poll::Ready(Ok(response)),
             }
         }
@@ -119,11 +118,11 @@ where
     R: Reject<B2>,
 {
     /// Calls the inner service, or says what to answer in its stead.
-    fn go_on(mut self, decision: Result<Admission, Denial>) -> Result<(S::Future, Option<Report>), Response<B2>> {
+    fn go_on(mut self, decision: Result<Admission, Denial>) -> Result<(S::Future, Underway), Response<B2>> {
         match decision {
             Ok(admission) => {
-                let report = self.gate.admit(&mut self.request, admission);
-                Ok((self.service.call(self.request), report))
+                let underway = self.gate.admit(&mut self.request, admission);
+                Ok((self.service.call(self.request), underway))
             }
             Err(denial) => {
                 let answer = self.gate.refuse(&denial, &mut self.request);

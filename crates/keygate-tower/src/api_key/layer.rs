@@ -9,6 +9,7 @@ use keygate_http::answer::{Answer, Realm};
 use keygate_http::client_address::TrustedProxies;
 use keygate_http::credentials::CredentialSources;
 use keygate_http::gate::{Asked, Gate};
+use keygate_http::location::LocationSource;
 use tower_layer::Layer;
 
 use super::request::HttpGate;
@@ -74,6 +75,25 @@ impl<R> ApiKeyLayer<R> {
     /// For what one route costs, see [`Cost`](crate::Cost).
     pub fn cost(self, cost: impl Fn(Asked<'_>) -> u64 + Send + Sync + 'static) -> Self {
         self.with(|gate| gate.cost(cost))
+    }
+
+    /// Counts each request as for the endpoint that `endpoint` says, and for none where it says `None`, in the place of the
+    /// [route](Asked::route) that was matched. What it says must take few values, or most are counted as `other`.
+    pub fn endpoint(self, endpoint: impl for<'a> Fn(Asked<'a>) -> Option<&'a str> + Send + Sync + 'static) -> Self {
+        self.with(|gate| gate.endpoint(endpoint))
+    }
+
+    /// Counts with each request where its client is: a header that the trusted proxies write, a database, or a closure. See
+    /// [`keygate_http::location`].
+    pub fn location(self, source: impl Into<LocationSource>) -> Self {
+        let source = source.into();
+        self.with(|gate| gate.location(source))
+    }
+
+    /// Whether `key_id`, `organization_id` and `user_id` of an admitted request are recorded on the current span of
+    /// `tracing`, as far as it declares fields of these names. They are not if this is never called.
+    pub fn record_span_fields(self, records: bool) -> Self {
+        self.with(|gate| gate.record_span_fields(records))
     }
 
     /// Whether responses tell of limits in `RateLimit-Policy` and `RateLimit`. They do if this is never called; see

@@ -15,11 +15,25 @@
 //! has limits, the response tells of them in [`RateLimit-Policy` and `RateLimit`](keygate_http::rate_limit): what is left
 //! when the response is there, whatever was charged or given back meanwhile.
 //!
+//! # What is counted
+//!
+//! Each request of a key is counted twice: when it is decided over, with its endpoint, the client's address and where that
+//! is, and when it is answered, with the class of its status. [`gate`](keygate_http::gate) tells more of that, and
+//! [`ApiKeyManager::usage`](keygate_core::manager::ApiKeyManager::usage) reads it.
+//!
+//! - The endpoint is the pattern of the route that axum's router has matched (feature `axum`), which is known to a layer put
+//!   on a router by `layer` or `route_layer`, and to none around it. Of a gRPC call it is the method, as the client names it.
+//!   [`endpoint`](ApiKeyLayer::endpoint) says it for other routers.
+//! - An error of the service within is a server's error. A gRPC call that fails at once is counted by its `grpc-status`: 2
+//!   `UNKNOWN`, 4 `DEADLINE_EXCEEDED` and 12 to 15 are a server's errors, 1 is cancelled, all others a client's. Whatever
+//!   becomes of a stream after it has begun, it has begun well.
+//! - A request whose client goes away before there is a response is cancelled: servers drop its future then.
+//!
 //! # Nesting
 //!
 //! What a handler sees is the word of the layer nearest to it: an inner [`ApiKeyLayer`] replaces the admission of an
 //! outer one, or removes it where it lets a request through without a key. A request that passes two layers is
-//! checked and charged twice, unless the inner one denies it, which gives back what the outer one charged; to ask for more
+//! checked, charged and counted twice, unless the inner one denies it, which gives back what the outer one charged; to ask for more
 //! on some routes than on others use [`RequireScope`](crate::RequireScope) within one [`ApiKeyLayer`].
 //!
 //! # Example
@@ -70,6 +84,7 @@ mod future;
 mod layer;
 mod request;
 mod service;
+mod underway;
 
 pub use future::ResponseFuture;
 pub use layer::ApiKeyLayer;

@@ -6,10 +6,12 @@ use keygate_core::denial::Denial;
 use keygate_http::answer::Answer;
 use keygate_http::gate::{self, Asked, Gate, Verdict, WithoutKey};
 use keygate_http::headers::Headers;
-use keygate_http::rate_limit::Report;
 
+use super::underway::Underway;
+use crate::grpc::is_grpc;
 use crate::header_lines::{CredentialHeaders, HeaderLines, mark_sensitive};
 use crate::peer::peer_address;
+use crate::route::route;
 
 /// A [`Gate`] for requests of the `http` crate: what [`ApiKeyLayer`](super::ApiKeyLayer) asks, for whoever answers
 /// with the decision itself instead of passing the request on, as forward-auth does.
@@ -69,12 +71,12 @@ impl HttpGate {
         self.gate.judge_for(context, asked(request), &self.lines(request), peer)
     }
 
-    /// The request as a service within may see it once it is admitted; and what its response is to tell of limits.
-    pub(super) fn admit<B>(&self, request: &mut Request<B>, admission: Admission) -> Option<Report> {
+    /// The request as a service within may see it once it is admitted, and what follows it to its answer.
+    pub(super) fn admit<B>(&self, request: &mut Request<B>, admission: Admission) -> Underway {
         mark_sensitive(request.headers_mut(), &self.credentials);
-        let report = self.gate.report(&admission);
+        let underway = Underway::new(self.gate.follow(&admission), is_grpc(request));
         request.extensions_mut().insert(admission);
-        report
+        underway
     }
 
     /// The request as a service within may see it without a key. An admission of a layer further out is not this
@@ -98,7 +100,8 @@ impl HttpGate {
 }
 
 fn asked<B>(request: &Request<B>) -> Asked<'_> {
-    Asked::new(request.method().as_str(), request.uri().path(), request.uri().query())
+    let asked = Asked::new(request.method().as_str(), request.uri().path(), request.uri().query());
+    asked.matching(route(request))
 }
 
 /// The lines of a request. Most requests have every name once, and to look at all their names takes less time than the

@@ -72,8 +72,8 @@ where
         };
         match decision {
             Ok(admission) => {
-                let report = self.gate.admit(&mut request, admission);
-                ResponseFuture::inner(self.inner.call(request), report)
+                let underway = self.gate.admit(&mut request, admission);
+                ResponseFuture::inner(self.inner.call(request), Some(underway))
             }
             Err(denial) => {
                 let answer = self.gate.refuse(&denial, &mut request);

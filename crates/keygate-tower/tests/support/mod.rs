@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test uses its part
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -9,10 +10,12 @@ use http_body_util::{BodyExt, Full};
 use keygate_core::actor::{Actor, Operator};
 use keygate_core::context::Admission;
 use keygate_core::denial::{Denial, DenialReason};
+use keygate_core::key::PresentedKey;
 use keygate_core::manager::{ApiKeyManager, NewKey};
 use keygate_core::ring::{MasterSecret, SecretRing};
 use keygate_core::scope::{Scope, ScopeSet};
 use keygate_core::store::MemoryStore;
+use keygate_core::usage::report::{Breakdown, Share, UsageQuery};
 use keygate_testkit::FaultyStore;
 
 pub(crate) type Body = Full<Bytes>;
@@ -44,6 +47,13 @@ impl Deployment {
         self.manager.create(&self.operator, new).await.unwrap().text.expose().to_owned()
     }
 
+    /// What became of the requests of a key until now.
+    pub(crate) async fn usage(&self, key: &str) -> Breakdown {
+        assert!(self.manager.flush_usage(Duration::from_secs(60)).await);
+        let id = PresentedKey::parse(key.as_bytes()).unwrap().id();
+        self.manager.key_usage(&self.operator, id, UsageQuery::default()).await.unwrap().breakdown
+    }
+
     /// A key whose tag another deployment made.
     pub(crate) async fn forgery() -> String {
         Self::start().await.key().await
@@ -54,6 +64,10 @@ impl Deployment {
 pub(crate) async fn whose<B>(request: Request<B>) -> Result<Response<Body>, Infallible> {
     let user = request.extensions().get::<Admission>().map_or("nobody".to_owned(), |key| key.user.to_string());
     Ok(Response::new(Full::from(user)))
+}
+
+pub(crate) fn shares(shares: &[Share]) -> Vec<(&str, u64)> {
+    shares.iter().map(|share| (&*share.name, share.requests)).collect()
 }
 
 pub(crate) fn with_headers(headers: &[(&str, &str)]) -> Request<()> {

@@ -50,6 +50,9 @@ struct Asked {
     /// Only those that end within so many days, and have neither ended nor been revoked yet.
     #[param(minimum = 1, maximum = 36_500)]
     expiring_within_days: Option<u32>,
+    /// Only those that were made at least so many days ago, and not used since, not even in vain.
+    #[param(minimum = 1, maximum = 36_500)]
+    unused_for_days: Option<u32>,
     /// How many keys are to be on a page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<usize>,
@@ -75,9 +78,8 @@ async fn list(
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Problem::invalid(format!("limit: must be 1 to {MAX_PAGE}")));
     }
-    if asked.expiring_within_days.is_some_and(|days| !(1..=MAX_EXPIRY_DAYS).contains(&days)) {
-        return Err(Problem::invalid(format!("expiring_within_days: must be 1 to {MAX_EXPIRY_DAYS}")));
-    }
+    let expiring_within = within("expiring_within_days", asked.expiring_within_days)?;
+    let unused_for = within("unused_for_days", asked.unused_for_days)?;
     let not_given = |_| Problem::invalid("cursor: must be the next_cursor of an earlier page");
     let cursor = asked.cursor.map(|text| text.parse()).transpose().map_err(not_given)?;
     let mut filter = KeyFilter::default();
@@ -86,7 +88,16 @@ async fn list(
     filter.project = asked.project_id;
     filter.tag = asked.tag;
     filter.environment = asked.environment;
-    filter.expiring_within = asked.expiring_within_days.map(|days| TimeDelta::days(days.into()));
+    filter.expiring_within = expiring_within;
+    filter.unused_for = unused_for;
     let page = state.manager().list(&caller.actor, &organization, &filter, limit, cursor).await?;
     Ok(JsonAnswer(page))
+}
+
+/// So many days, as this parameter says.
+fn within(name: &str, days: Option<u32>) -> Result<Option<TimeDelta>, Problem> {
+    if days.is_some_and(|days| !(1..=MAX_EXPIRY_DAYS).contains(&days)) {
+        return Err(Problem::invalid(format!("{name}: must be 1 to {MAX_EXPIRY_DAYS}")));
+    }
+    Ok(days.map(|days| TimeDelta::days(days.into())))
 }

@@ -4,12 +4,14 @@ mod verdict;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, State as StateOf};
 use axum::response::{IntoResponse, Response};
 use keygate_core::actor::ManagementPermission;
 use keygate_core::context::{Admission, RequestContext};
 use keygate_core::denial::{Denial, DenialReason};
+use keygate_core::key::PresentedKey;
 use keygate_core::manager::{ApiKeyManager, ManageError};
 use keygate_core::names::Environment;
 use keygate_core::scope::Scope;
@@ -61,7 +63,9 @@ struct Verification {
     /// The address its holder calls from. Without one, a key that is bound to networks is refused.
     #[schema(value_type = Option<String>, example = "203.0.113.7")]
     client_ip: Option<IpAddr>,
-    /// Which part of the service it is being used on, in printable ASCII. Checked for its form; usage will be counted by it.
+    /// Which part of the service it is being used on, in printable ASCII: a route such as
+    /// `GET /reports/{id}`, and no address of one request, of which there are too many. Its usage is counted by it, without
+    /// what follows a `?`; more than 128 characters are counted as `other`.
     #[schema(value_type = Option<String>, example = "GET /reports", min_length = 1, max_length = 256)]
     endpoint: Option<Endpoint>,
     /// How much of the key's limits the request takes. 0 takes nothing, and no limit refuses it.
@@ -83,11 +87,18 @@ impl fmt::Debug for PresentedText {
     }
 }
 
-/// Which part of a service is used: 1 to [`MAX_ENDPOINT`] characters of printable ASCII. It is not kept yet, and not logged:
-/// a service may say the whole address there, and a key may be in that.
-#[derive(Debug, Deserialize)]
+/// Which part of a service is used: 1 to [`MAX_ENDPOINT`] characters of printable ASCII. It is not logged, and counted
+/// without its query: a service may say the whole address there, and a key may be in that. `None` is one with a key all the
+/// same.
+#[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct Endpoint;
+struct Endpoint(Option<Arc<str>>);
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Endpoint(..)")
+    }
+}
 
 impl TryFrom<String> for Endpoint {
     type Error = String;
@@ -96,7 +107,10 @@ impl TryFrom<String> for Endpoint {
         if text.is_empty() || text.len() > MAX_ENDPOINT || !text.bytes().all(printable) {
             return Err(format!("endpoint must be 1 to {MAX_ENDPOINT} characters of printable ASCII"));
         }
-        Ok(Self)
+        let path = text.split(['?', '#']).next().unwrap_or_default();
+        let is_key = |word: &str| PresentedKey::parse(word.as_bytes()).is_ok();
+        let holds_key = path.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(is_key);
+        Ok(Self((!path.is_empty() && !holds_key).then(|| path.into())))
     }
 }
 
@@ -108,6 +122,7 @@ impl Verification {
     fn context(&self) -> RequestContext {
         let mut context = RequestContext::new().costing(self.cost().0.into());
         context.client_address = self.client_ip;
+        context.endpoint = self.endpoint.as_ref().and_then(|Endpoint(endpoint)| endpoint.clone());
         if let Some(environment) = self.environment {
             context = context.in_environment(environment);
         }

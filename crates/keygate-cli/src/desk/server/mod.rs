@@ -18,12 +18,14 @@ mod trouble;
 
 use std::sync::Arc;
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{CreatedKey, Cursor, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation};
 use keygate::names::{Environment, OrganizationId, Reason};
 use keygate::record::{Key, OrganizationRecord};
+use keygate::usage::report::{UsageQuery, UsageReport};
+use keygate::usage::subject::Subject;
 use reqwest::Method;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -34,7 +36,7 @@ use self::link::{Call, Link};
 use super::place::Setting;
 use super::verdict::{CheckLine, Refusal};
 use super::{NotDone, Pace, Question, ShownKey, Verdict, Wait};
-use crate::args::SettingArgs;
+use crate::args::{SettingArgs, whole_days};
 use crate::failure::Failure;
 
 /// Keys that are made at the same time.
@@ -93,7 +95,7 @@ impl ServerDesk {
             .asking("cursor", cursor);
         // The API counts in days, so what ends on the last of them is looked through here.
         let days = filter.expiring_within.map(whole_days);
-        call = call.asking("expiring_within_days", days);
+        call = call.asking("expiring_within_days", days).asking("unused_for_days", filter.unused_for.map(whole_days));
         let mut page: KeyPage = self.link.send(&call).await?.read()?;
         if let Some(within) = filter.expiring_within
             && days.map(TimeDelta::days) != Some(within)
@@ -139,6 +141,23 @@ impl ServerDesk {
             Err(answer.read::<Refusal>()?.of_key(Some(presented.id())))
         };
         Ok(Verdict { decision, checks })
+    }
+
+    pub(super) async fn usage(&self, subject: &Subject, query: &UsageQuery) -> Result<UsageReport, NotDone> {
+        let call = |path: &[&str]| Call::new(Method::GET, path);
+        let of = |organization: &OrganizationId| call(&["organizations", organization.as_str(), "usage"]);
+        let call = match subject {
+            Subject::Key(id) => call(&["keys", &id.to_string(), "usage"]),
+            Subject::User(organization, user) => of(organization).asking("user_id", Some(user)),
+            Subject::Project(organization, project) => of(organization).asking("project_id", Some(project)),
+            Subject::Organization(organization) => of(organization),
+        };
+        let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+        let call = call
+            .asking("from", query.from.map(time))
+            .asking("to", query.to.map(time))
+            .asking("granularity", Some(query.granularity));
+        self.link.send(&call).await?.read()
     }
 
     pub(super) async fn organization(&self, id: &OrganizationId) -> Result<OrganizationRecord, NotDone> {
@@ -187,10 +206,4 @@ fn environment(args: &SettingArgs) -> Result<Option<Environment>, Failure> {
     };
     let wrong = |setting: &Setting| setting.wrong("must be 1 to 16 characters out of a-z 0-9");
     named.map(|setting| Environment::new(&setting.value).map_err(|_| wrong(&setting))).transpose()
-}
-
-/// The days that a time takes, a part of one being one.
-fn whole_days(time: TimeDelta) -> i64 {
-    let days = time.num_days();
-    if TimeDelta::days(days) < time { days + 1 } else { days }
 }

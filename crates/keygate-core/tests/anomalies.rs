@@ -20,7 +20,7 @@ use keygate_core::names::OrganizationId;
 use keygate_core::record::KeyStatus;
 use keygate_core::store::MemoryStore;
 use keygate_core::usage::location::Location;
-use keygate_testkit::{FaultyStore, HeldClock, contract};
+use keygate_testkit::{FaultyStore, HeldClock};
 use support::{operator, org, ring, scope, scopes, tenant, unlimited_key_with, user};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -313,13 +313,15 @@ async fn the_key_of_a_finding_may_be_gone() {
 
 /// The memory store's part of the contract.
 mod memory_store {
-    use super::{Arc, MemoryStore, contract};
+    use keygate_testkit::finding_contract;
+
+    use super::{Arc, MemoryStore};
 
     macro_rules! promises {
         ($($promise:ident),+ $(,)?) => {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $promise() {
-                contract::$promise(Arc::new(MemoryStore::new())).await;
+                finding_contract::$promise(Arc::new(MemoryStore::new())).await;
             })+
         };
     }

@@ -5,22 +5,30 @@ use http::{Extensions, Request};
 use crate::grpc::is_grpc;
 
 /// What stands for the method in the route that tonic has axum match: `/acme.Reports/{*rest}`.
-const ANY_METHOD: &str = "/{*rest}";
+const ANY_METHOD: &str = "{*rest}";
 
-/// The pattern that axum's router has matched. Of a gRPC call it is the path, which names the service and the method, unless
-/// a route of another kind was matched: what a client sends to that is no call, whatever it says it is.
+/// The pattern that axum's router has matched. Of a gRPC call it is the path, which names the service and the method, where
+/// no route was matched or the one of this very service: what a client sends to another route is no call, whatever it says.
 pub(crate) fn route<B>(request: &Request<B>) -> Option<&str> {
     let matched = matched_path(request.extensions());
-    if matched.is_none_or(|route| route.ends_with(ANY_METHOD)) && is_grpc(request) {
-        return method(request.uri().path());
+    if is_grpc(request)
+        && let Some((service, path)) = method(request.uri().path())
+        && matched.is_none_or(|route| route.strip_prefix(service) == Some(ANY_METHOD))
+    {
+        return Some(path);
     }
     matched
 }
 
-/// `/acme.Reports/List`, and nothing longer.
-fn method(path: &str) -> Option<&str> {
-    let (service, method) = path.strip_prefix('/')?.split_once('/')?;
-    (!service.is_empty() && !method.is_empty() && !method.contains('/')).then_some(path)
+/// `/acme.Reports/` and `/acme.Reports/List`, of names as they are in protocol buffers, and nothing longer.
+fn method(path: &str) -> Option<(&str, &str)> {
+    let is_name = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    let (package, name) = path.strip_prefix('/')?.split_once('/')?;
+    let is_method = package.split('.').all(is_name) && is_name(name);
+    is_method.then_some((&path[..package.len() + 2], path))
 }
 
 #[cfg(feature = "axum")]
@@ -45,7 +53,8 @@ mod tests {
         };
         assert_eq!(of("/acme.Reports/List", "application/grpc").as_deref(), Some("/acme.Reports/List"));
         assert_eq!(of("/acme.Reports/List", "application/json"), None);
-        for path in ["/", "/acme.Reports", "/acme.Reports/", "//List", "/acme.Reports/List/1"] {
+        for path in ["/", "/acme.Reports", "/acme.Reports/", "//List", "/acme.Reports/List/1", "/a-b/List", "/acme/1x"]
+        {
             assert_eq!(of(path, "application/grpc"), None, "{path}");
         }
     }

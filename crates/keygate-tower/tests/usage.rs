@@ -22,6 +22,7 @@ async fn as_asked(request: Request<()>) -> Result<Response<Body>, &'static str> 
     if path == "/never" {
         pending::<()>().await;
     }
+    assert!(path != "/panic", "of a test");
     let status: u16 = path[1..].parse().map_err(|_| "there is no answer")?;
     Ok(Response::builder().status(status).body(Body::default()).unwrap())
 }
@@ -45,10 +46,12 @@ async fn an_answer_is_counted_by_its_class_and_an_error_as_the_servers() {
         let response = service.clone().oneshot(to(&format!("/{status}"), &key)).await.unwrap();
         assert_eq!(response.status(), status);
     }
-    service.oneshot(to("/error", &key)).await.unwrap_err();
+    service.clone().oneshot(to("/error", &key)).await.unwrap_err();
+    // What catches the panic drops the future when it is over.
+    tokio::spawn(service.oneshot(to("/panic", &key))).await.unwrap_err();
     let usage = deployment.usage(&key).await;
-    assert_eq!(shares(&usage.by_status), [("2xx", 2), ("4xx", 2), ("5xx", 2), ("3xx", 1)]);
-    assert_eq!(shares(&usage.by_outcome), [("admitted", 7)]);
+    assert_eq!(shares(&usage.by_status), [("5xx", 3), ("2xx", 2), ("4xx", 2), ("3xx", 1)]);
+    assert_eq!(shares(&usage.by_outcome), [("admitted", 8)]);
 }
 
 #[tokio::test]

@@ -90,9 +90,14 @@ where
         loop {
             let (decision, held) = match this.state.as_mut().project() {
                 StateProjection::Inner { inner, followed } => {
-                    let mut result = ready!(inner.poll(cx));
-                    if let Some(followed) = followed.take() {
-                        request::end(followed, &mut result);
+                    // Not in the future while it is polled: a panic drops it on its way, and not when the future goes.
+                    let held = followed.take();
+                    let Poll::Ready(mut result) = inner.poll(cx) else {
+                        *followed = held;
+                        return Poll::Pending;
+                    };
+                    if let Some(held) = held {
+                        request::end(held, &mut result);
                     }
                     return Poll::Ready(result.map(ServiceResponse::map_into_left_body));
                 }

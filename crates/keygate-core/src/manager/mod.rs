@@ -177,7 +177,8 @@ impl ApiKeyManager {
     /// tells the store what was counted. For whoever stops serving: requests are still decided after it. It takes a round
     /// trip or two, and not longer than ten seconds; dropping the future leaves what is held to run out, and what was
     /// counted to be told by the task that does so each second. Where the last clone of a manager goes without it, a task of
-    /// its own tells that, and holds the store for as long: five seconds at most.
+    /// its own tells that and holds the store for as long, five seconds at most, if its runtime goes on: at the end of a
+    /// program what was counted in the last second is lost.
     pub async fn leave(&self) {
         self.inner.limiter.leave().await;
         self.flush_usage(LEAVING).await;

@@ -11,7 +11,7 @@ use super::counts::Counts;
 use super::few::Few;
 use super::location::Location;
 use super::outcome::Failure;
-use super::period::{Hour, Month};
+use super::period::{Day, Hour, Month};
 use super::subject::Subject;
 use crate::key::KeyId;
 use crate::scope::Scope;
@@ -133,10 +133,17 @@ impl Delta {
             + self.keys.values().map(BTreeMap::len).sum::<usize>()
     }
 
-    /// Tells endpoints, locations, addresses and keys apart no longer. How many requests there were, of what outcome and
-    /// answer, stays as it was.
+    /// Tells endpoints, locations, addresses, keys and the hours of a day apart no longer. How many requests there were on each
+    /// day, of what outcome and answer, stays as it was.
     pub fn fold(&mut self) {
-        self.hours.values_mut().for_each(Counts::fold);
+        let mut days = Few::<Day, (Hour, Counts)>::default();
+        for (hour, counts) in &self.hours {
+            let (last, sum) = days.entry(hour.day()).or_default();
+            *last = *hour;
+            sum.add(counts);
+            sum.fold();
+        }
+        self.hours = days.values().map(|(hour, counts)| (*hour, counts.clone())).collect();
         self.addresses.clear();
         self.keys.clear();
     }

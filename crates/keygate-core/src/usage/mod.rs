@@ -15,24 +15,25 @@
 //! A request is counted on a stripe when its key is decided over, and its answer when that is given, both under the stripe's
 //! lock. Emptying a stripe takes what is there under the same lock. So each count is in one delta.
 //!
-//! Deltas are sealed into batches with consecutive numbers, one writer for each bucket, and a batch never changes once it was
-//! sent. The store keeps, beside the counters and changed in one step with them, the number of the last batch it took in of
-//! each writer, its *mark*; it takes in a batch only when the mark is the one before it. So a batch that is sent again,
-//! because an answer was lost or a connection cut, and one that arrives late, change nothing.
+//! Deltas are sealed into batches with consecutive numbers, one writer for each bucket, and what a batch says never changes. The
+//! store keeps, beside the counters and changed in one step with them, the number of the last batch it took in of each writer, its
+//! *mark*; it takes in a batch only when the mark is the one before it. So a batch that is sent again, because an answer was lost
+//! or a connection cut, and one that arrives late, change nothing.
 //!
 //! A failover may forget what was acknowledged, the mark with the counters. The store's next answer shows an older mark, and
-//! the outbox sends again what comes after it. For that it keeps what was acknowledged for ten
-//! seconds, and asks for the mark once more before it lets go of it. What a failover forgets later than
-//! that is lost, and counted as lost ([`UsageStatistics::lost`]).
+//! the outbox sends again what comes after it. For that it keeps what was acknowledged for ten seconds, and asks for the mark once
+//! more before it lets go of it. What a failover forgets later than that is lost, and counted as lost when the bucket is next told
+//! of something ([`UsageStatistics::lost`]). The oldest batch that there still is then comes after the mark that there is: a copy of
+//! it under way names another mark, which the store passes by or never has, so one of both at most is taken in.
 //!
 //! What a crash of the instance loses is what it had not been acknowledged: what was counted since it last told the store, a
 //! second or so, and in an outage of the store all since it began.
 //!
 //! # What bounds the memory
 //!
-//! A subject's delta is bounded, and subjects are those that were used since the store was last told. When what waits is
-//! above a million numbers, endpoints, locations and addresses are told apart no longer; totals
-//! stay exact.
+//! Subjects are those that were used since the store was last told. When what waits is above a million numbers, endpoints,
+//! locations, addresses, ranks and the hours of a day are told apart no longer; totals of days stay exact. Of acknowledged batches
+//! no more than 200,000 deltas are kept: above it, the older half goes early.
 
 pub mod batch;
 pub mod book;

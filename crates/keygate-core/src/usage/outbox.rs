@@ -1,5 +1,6 @@
 //! What is to be told of the subjects of one bucket, and what was told and may be forgotten.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use crate::clock::Tick;
 const KEPT_FOR: Duration = Duration::from_secs(10);
 /// How many subjects there are in a batch: a store is busy with it for some milliseconds.
 const SUBJECTS: usize = 256;
+/// After how long without a word a writer is another one when it speaks again: well before a store forgets it.
+const SILENT: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many batches are sent in one call.
 const AT_ONCE: usize = 8;
 /// What came of telling.
@@ -41,6 +44,10 @@ struct Sealed {
 pub(super) struct Outbox {
     writer: Writer,
     open: HashMap<Subject, Delta>,
+    /// Those of `open`, in the order in which they came: each has its turn, however many there are.
+    order: VecDeque<Subject>,
+    /// When something was last added.
+    used: Tick,
     /// Consecutive, the oldest first. Those that are acknowledged come before those that are not.
     sealed: VecDeque<Sealed>,
     /// The number of the last that was sealed.
@@ -51,7 +58,15 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) fn new(writer: Writer) -> Self {
-        Self { writer, open: HashMap::new(), sealed: VecDeque::new(), last: 0, gone: 0 }
+        Self {
+            writer,
+            open: HashMap::new(),
+            order: VecDeque::new(),
+            used: Tick::NEVER,
+            sealed: VecDeque::new(),
+            last: 0,
+            gone: 0,
+        }
     }
 
     pub(super) fn writer(&self) -> Writer {
@@ -59,8 +74,15 @@ impl Outbox {
     }
 
     /// The open delta of a subject, to add to.
-    pub(super) fn open(&mut self, subject: Subject) -> &mut Delta {
-        self.open.entry(subject).or_default()
+    pub(super) fn open(&mut self, subject: Subject, now: Tick) -> &mut Delta {
+        self.used = now;
+        match self.open.entry(subject) {
+            Entry::Occupied(held) => held.into_mut(),
+            Entry::Vacant(place) => {
+                self.order.push_back(place.key().clone());
+                place.insert(Delta::default())
+            }
+        }
     }
 
     /// What is to be sent now, if anything: batches the store does not have, the oldest first, or none, to ask which it has.
@@ -78,8 +100,8 @@ impl Outbox {
     }
 
     fn seal(&mut self) {
-        let subjects: Vec<_> = self.open.keys().take(SUBJECTS).cloned().collect();
-        let deltas = subjects.into_iter().filter_map(|subject| self.open.remove_entry(&subject)).collect();
+        let some = self.order.len().min(SUBJECTS);
+        let deltas = self.order.drain(..some).filter_map(|subject| self.open.remove_entry(&subject)).collect();
         let after = self.last;
         self.last += 1;
         let batch = Arc::new(Batch { after, number: self.last, deltas });
@@ -87,7 +109,32 @@ impl Outbox {
         if self.open.is_empty() {
             // What a burst of keys took is not kept for ever.
             self.open.shrink_to(SUBJECTS);
+            self.order.shrink_to(SUBJECTS);
         }
+    }
+
+    /// Seals all that is open, and says the number of the last batch there is.
+    pub(super) fn seal_all(&mut self) -> Mark {
+        while !self.open.is_empty() {
+            self.seal();
+        }
+        self.last
+    }
+
+    /// Whether the store has all batches up to this one.
+    pub(super) fn has_told(&self, last: Mark) -> bool {
+        self.unacknowledged().next().is_none_or(|sealed| sealed.batch.number > last)
+    }
+
+    /// Whether something waits to be sent.
+    pub(super) fn has_more(&self) -> bool {
+        !self.is_empty()
+    }
+
+    /// Whether nobody needs it: the store has all, nothing is kept, and nothing came for a day. Whoever comes next is another
+    /// writer, so that a store may forget this one.
+    pub(super) fn is_over(&self, now: Tick) -> bool {
+        self.is_empty() && self.sealed.is_empty() && now.since(self.used) >= SILENT
     }
 
     /// The store has said which mark it has.
@@ -260,7 +307,7 @@ mod tests {
                 match event {
                     Event::Count { key, requests: count } => {
                         counted[usize::from(key)] += u64::from(count);
-                        outbox.open(keys[usize::from(key)].clone()).add(&requests(count.into()));
+                        outbox.open(keys[usize::from(key)].clone(), now).add(&requests(count.into()));
                     }
                     Event::Call { arrives, answered, copied } => {
                         let Some(batches) = outbox.due(now) else { continue };
@@ -311,13 +358,13 @@ mod tests {
             Some(outbox.answered(mark, now))
         };
         let mut store = Book::default();
-        outbox.open(key.clone()).add(&requests(5));
+        outbox.open(key.clone(), Tick::from_nanos(1)).add(&requests(5));
         tell(&mut outbox, &mut store, now);
         now = now.after(KEPT_FOR);
         assert!(tell(&mut outbox, &mut store, now).is_some());
         assert_eq!((outbox.kept(), outbox.due(now)), (0, None));
         let mut store = Book::default();
-        outbox.open(key.clone()).add(&requests(7));
+        outbox.open(key.clone(), Tick::from_nanos(1)).add(&requests(7));
         assert_eq!(tell(&mut outbox, &mut store, now).map(|told| told.lost), Some(1));
         assert_eq!(tell(&mut outbox, &mut store, now).map(|told| (told.lost, told.requests)), Some((0, 7)));
         assert_eq!(store.account(&key, Day(0)..=Day(0), Utc::now()).unwrap().series.requests(), 7);
@@ -328,10 +375,47 @@ mod tests {
         let mut outbox = Outbox::new(Writer(9));
         let key = Subject::Key(KeyId::fresh(Utc::now(), None).unwrap());
         for _ in 0..10_000 {
-            outbox.open(key.clone()).add(&requests(1));
+            outbox.open(key.clone(), Tick::from_nanos(1)).add(&requests(1));
             assert!(outbox.due(Tick::from_nanos(1)).unwrap().len() <= AT_ONCE);
         }
         assert!(outbox.sealed.len() <= AT_ONCE && outbox.open.len() == 1);
         assert_eq!(outbox.waiting(), 10_000);
+    }
+
+    #[test]
+    fn each_subject_has_its_turn_however_many_there_are() {
+        const MANY: usize = 3 * AT_ONCE * SUBJECTS;
+        let keys: Vec<_> = (0..MANY).map(|_| Subject::Key(KeyId::fresh(Utc::now(), None).unwrap())).collect();
+        let (mut outbox, mut store, now) = (Outbox::new(Writer(9)), Book::default(), Tick::from_nanos(1));
+        for _ in 0..6 {
+            for key in &keys {
+                outbox.open(key.clone(), now).add(&requests(1));
+            }
+            let batches = outbox.due(now).unwrap();
+            let mark = store.record(Writer(9), batches.iter().map(|batch| &**batch), Utc::now());
+            outbox.answered(mark, now);
+        }
+        assert!(keys.iter().all(|key| store.last_use(key).is_none()), "no use was told");
+        let told = |key| store.account(key, Day(0)..=Day(0), Utc::now()).map_or(0, |account| account.series.requests());
+        assert!(keys.iter().all(|key| told(key) >= 3), "some were never told");
+    }
+
+    #[test]
+    fn one_who_was_silent_for_a_day_is_over_and_no_other() {
+        let (mut outbox, mut store) = (Outbox::new(Writer(9)), Book::default());
+        let key = Subject::Key(KeyId::fresh(Utc::now(), None).unwrap());
+        let now = Tick::from_nanos(1);
+        outbox.open(key, now).add(&requests(1));
+        let last = outbox.seal_all();
+        let later = now.after(SILENT);
+        assert!(!outbox.is_over(later) && !outbox.has_told(last) && outbox.has_more());
+        let mut tell = |outbox: &mut Outbox, now| {
+            let batches = outbox.due(now).unwrap();
+            outbox.answered(store.record(Writer(9), batches.iter().map(|batch| &**batch), Utc::now()), now)
+        };
+        tell(&mut outbox, now);
+        assert!(outbox.has_told(last) && !outbox.is_over(later), "it is kept still");
+        tell(&mut outbox, now.after(KEPT_FOR));
+        assert!(outbox.is_over(later) && !outbox.is_over(now.after(KEPT_FOR)));
     }
 }

@@ -9,7 +9,8 @@ use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use tokio::task::JoinHandle;
 
-use super::batch::{Delta, Writer};
+use super::batch::{Delta, Mark, Writer};
+use super::book::RANKED;
 use super::outbox::{Outbox, Told};
 use super::statistics::{Counters, UsageStatistics, Waiting, add};
 use super::subject::Subject;
@@ -22,6 +23,8 @@ use crate::store::{Store, StoreError};
 
 /// How often meters are emptied and the store is told.
 const EVERY: Duration = Duration::from_secs(1);
+/// How often the store is told in one second, where there is more than fits in one call for a bucket.
+const ROUNDS: usize = 256;
 /// How many buckets are told of at once.
 const AT_ONCE: usize = 64;
 /// How many numbers may wait to be told. Above it, endpoints, locations and addresses are told apart no longer.
@@ -110,7 +113,9 @@ impl Recorder {
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let recorder = Weak::clone(&self.myself);
+        let at_the_end = Unlisting(Arc::downgrade(&self.books));
         *working = Some(runtime.spawn(async move {
+            let _at_the_end = at_the_end;
             loop {
                 tokio::time::sleep(EVERY).await;
                 let Some(recorder) = recorder.upgrade() else { return };
@@ -137,6 +142,19 @@ impl Recorder {
     }
 }
 
+/// Empties all meters when the task goes that does so: it may be that its runtime ends, and a meter that stayed on a list would
+/// never have another begun.
+struct Unlisting(Weak<Books>);
+
+impl Drop for Unlisting {
+    fn drop(&mut self) {
+        let Some(books) = self.0.upgrade() else { return };
+        for list in &books.used {
+            books.drain_some(list, usize::MAX);
+        }
+    }
+}
+
 impl Drop for Recorder {
     /// What was counted in the last second is told by a task of its own, where there is a runtime.
     fn drop(&mut self) {
@@ -144,8 +162,12 @@ impl Drop for Recorder {
         if books.is_told() {
             return;
         }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { books.finish(LAST_WORDS).await });
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move { books.finish(LAST_WORDS).await })),
+            Err(_) => tracing::warn!(
+                store = %books.store.describe(),
+                "usage of the last second is lost: the manager went without having left, and outside a runtime"
+            ),
         }
     }
 }
@@ -157,18 +179,36 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Books {
     async fn tick(&self) {
         self.drain().await;
-        self.tell().await;
+        for _ in 0..ROUNDS {
+            let all = self.tell().await;
+            let now = self.clock.tick();
+            let mut outboxes = lock(&self.outboxes);
+            outboxes.retain(|_, outbox| !outbox.is_over(now));
+            if !all || !outboxes.values().any(Outbox::has_more) {
+                break;
+            }
+        }
         // Now that the store has it, if it can: what was seen is compared with the whole of it.
         self.sentry.wake();
     }
 
+    /// Tells all that was counted when it was called. What is counted meanwhile is told with it or later.
     async fn finish(&self, within: Duration) -> bool {
         let all = async {
-            loop {
-                self.drain().await;
-                if self.is_told() {
-                    return;
-                }
+            self.drain().await;
+            let last: Vec<_> = lock(&self.outboxes)
+                .iter_mut()
+                .map(|(bucket, outbox)| (*bucket, outbox.writer(), outbox.seal_all()))
+                .collect();
+            let is_told = |(bucket, writer, last): &(u16, Writer, Mark)| {
+                let outboxes = lock(&self.outboxes);
+                // Another writer has taken its place: it was told long ago.
+                outboxes
+                    .get(bucket)
+                    .filter(|outbox| outbox.writer() == *writer)
+                    .is_none_or(|outbox| outbox.has_told(*last))
+            };
+            while !last.iter().all(is_told) {
                 if !self.tell().await {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
@@ -177,7 +217,11 @@ impl Books {
         let is_told = tokio::time::timeout(within, all).await.is_ok();
         if !is_told {
             let requests = self.waiting().requests;
-            tracing::error!(requests, store = %self.store.describe(), "usage could not be written in time: what is not written when this process ends is lost");
+            tracing::error!(
+                requests,
+                store = %self.store.describe(),
+                "usage could not be written in time: what is not written when this process ends is lost"
+            );
         }
         is_told
     }
@@ -217,29 +261,38 @@ impl Books {
 
     /// Empties the first meters of a list, at most so many, and says how many.
     fn drain_some(&self, list: &Mutex<Vec<Arc<Entry>>>, most: usize) -> usize {
+        // Held from before they are off the list until they are in the outboxes, so that they are seen in one of both.
+        let mut outboxes = lock(&self.outboxes);
         let used: Vec<_> = {
             let mut used = lock(list);
             let most = most.min(used.len());
             used.drain(..most).collect()
         };
-        let taken: Vec<_> = used.iter().filter_map(|entry| Some((entry, entry.meter().take()?))).collect();
-        taken.iter().for_each(|(entry, delta)| self.sentry.offer(entry.key(), delta));
-        let mut outboxes = lock(&self.outboxes);
-        taken.into_iter().for_each(|(entry, delta)| self.add(&mut outboxes, entry.key(), &delta));
+        for entry in &used {
+            if let Some(delta) = entry.meter().take() {
+                self.sentry.offer(entry.key(), &delta);
+                self.add(&mut outboxes, entry.key(), &delta);
+            }
+        }
         used.len()
     }
 
     fn add(&self, outboxes: &mut HashMap<u16, Outbox>, key: &Key, delta: &Delta) {
+        let now = self.clock.tick();
         for subject in Subject::of(key) {
             let outbox =
                 outboxes.entry(self.store.usage_bucket(&subject)).or_insert_with(|| Outbox::new(self.new_writer()));
             let is_organization = matches!(subject, Subject::Organization(_));
-            let open = outbox.open(subject);
+            let open = outbox.open(subject, now);
             open.add(delta);
             if is_organization {
                 for (hour, counts) in &delta.hours {
-                    let requests = open.keys.entry(hour.month()).or_default().entry(key.id).or_default();
-                    *requests = requests.saturating_add(counts.requests());
+                    let keys = open.keys.entry(hour.month()).or_default();
+                    // A store ranks no more.
+                    if keys.len() < 2 * RANKED || keys.contains_key(&key.id) {
+                        let requests = keys.entry(key.id).or_default();
+                        *requests = requests.saturating_add(counts.requests());
+                    }
                 }
             }
         }
@@ -300,8 +353,14 @@ impl Books {
 
     fn fails(&self, error: &StoreError) {
         add(&self.counters.failures, 1);
-        self.complaint.at(self.clock.tick(), |unsaid| {
-            tracing::warn!(%error, store = %self.store.describe(), unsaid, "usage cannot be written now, and waits");
+        let store = self.store.describe();
+        self.complaint.at(self.clock.tick(), |unsaid| match error {
+            StoreError::Unavailable(_) => {
+                tracing::warn!(%error, store, unsaid, "usage cannot be written now, and waits");
+            }
+            StoreError::Damaged { .. } => {
+                tracing::error!(%error, store, unsaid, "usage is not written and waits until this entry is mended or removed");
+            }
         });
     }
 

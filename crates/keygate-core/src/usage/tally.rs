@@ -78,7 +78,7 @@ impl Tally {
         if let Some(place) = decision.outcome.place() {
             self.count(|tally| &mut tally.outcomes[place]);
         }
-        let is_elsewhere = self.address != decision.address || !self.is_used;
+        let is_elsewhere = self.address != decision.address || self.addresses.is_empty();
         (self.used_at, self.address, self.location) = (millis, decision.address, decision.location);
         if is_elsewhere && let Some(address) = decision.address {
             self.came_from(address);

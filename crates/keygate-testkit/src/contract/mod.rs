@@ -26,7 +26,6 @@ mod coherence;
 mod creation;
 mod deletion;
 mod ear;
-mod findings;
 mod lease;
 mod listing;
 mod memo;
@@ -51,7 +50,6 @@ use keygate_core::store::{CreateRefusal, Listing, Store, WriteRefusal};
 pub use coherence::*;
 pub use creation::*;
 pub use deletion::*;
-pub use findings::*;
 pub use lease::*;
 pub use listing::*;
 pub use memo::*;
@@ -214,7 +212,7 @@ macro_rules! store_contract {
 const AMPLE: Quota = Quota { per_organization: 1_000_000, per_user: 1_000_000 };
 
 /// Creates one key and gives it back as the store has it.
-async fn created(store: &dyn Store, record: KeyRecord) -> KeyRecord {
+pub(crate) async fn created(store: &dyn Store, record: KeyRecord) -> KeyRecord {
     assert_eq!(create_one(store, AMPLE, record.clone()).await, Ok(()));
     record
 }

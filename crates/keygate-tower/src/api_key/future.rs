@@ -87,9 +87,14 @@ where
         loop {
             let (decision, held) = match this.state.as_mut().project() {
                 StateProjection::Inner { inner, underway } => {
-                    let mut result = ready!(inner.poll(cx));
-                    if let Some(underway) = underway.take() {
-                        underway.end(&mut result);
+                    // Not in the future while it is polled: a panic drops it on its way, and not when the future goes.
+                    let held = underway.take();
+                    let Poll::Ready(mut result) = inner.poll(cx) else {
+                        *underway = held;
+                        return Poll::Pending;
+                    };
+                    if let Some(held) = held {
+                        held.end(&mut result);
                     }
                     return Poll::Ready(result);
                 }

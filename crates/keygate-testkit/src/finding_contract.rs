@@ -1,4 +1,6 @@
-//! Habits of keys, and what was found unusual.
+//! What a store that keeps habits of keys and findings promises. Those that do not are asked for none of it.
+//!
+//! The suite of all stores has nothing of this: `Store` has defaults that keep nothing.
 
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use keygate_core::key::KeyId;
 use keygate_core::names::OrganizationId;
 use keygate_core::store::Store;
 
-use super::created;
+use crate::contract::created;
 use crate::sample;
 
 fn finding(organization: &OrganizationId, key: KeyId, at: DateTime<Utc>, value: usize) -> Finding {

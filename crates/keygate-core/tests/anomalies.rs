@@ -168,7 +168,8 @@ async fn each_rule_finds_once_over_all_instances() {
     assert_eq!(fleet.found().await, expected);
 
     // Each was told of by the one that recorded it.
-    let (mut told, findings) = (fleet.told.lock().unwrap().clone(), fleet.findings().await);
+    let mut told = fleet.told.lock().unwrap().clone();
+    let findings = fleet.findings().await;
     told.sort_by_key(|finding| std::cmp::Reverse(finding.cursor()));
     assert_eq!(told, findings);
     for finding in &findings {

@@ -2,6 +2,8 @@
 //!
 //! The suite of all stores has nothing of this: `Store` has defaults that keep nothing.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};

@@ -29,7 +29,7 @@ impl Location {
         let mut bytes = [0; MAX_LOCATION_BYTES];
         match bytes.get_mut(..text.len()) {
             Some(place) if !text.is_empty() && text != OTHER && text.bytes().all(allowed) => {
-                place.copy_from_slice(text.as_bytes())
+                place.copy_from_slice(text.as_bytes());
             }
             _ => return Err(LocationError),
         }

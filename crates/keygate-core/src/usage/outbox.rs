@@ -151,6 +151,11 @@ impl Outbox {
                 told.forgotten += 1;
             }
         }
+        if told.forgotten > 0 {
+            // What it has may have come to it after it went back, and its replicas be behind with that anew.
+            let held = self.sealed.iter_mut().filter(|sealed| sealed.acknowledged.is_some());
+            held.for_each(|sealed| sealed.acknowledged = Some(now));
+        }
         if mark < self.gone {
             // It has forgotten more than there is. What there is comes after what it has: nobody can tell it of the rest.
             told.lost = self.gone - mark;
@@ -326,7 +331,11 @@ mod tests {
                             take_in(&mut store, &batches);
                         }
                     }
-                    Event::Failover => store = replica.clone(),
+                    Event::Failover => {
+                        store = replica.clone();
+                        // What is under way to the one that is gone arrives nowhere.
+                        under_way.clear();
+                    }
                     Event::Replicated => (replica, behind_since) = (store.clone(), now),
                     Event::Pass(seconds) => now = now.after(Duration::from_secs(seconds.into())),
                 }

@@ -24,5 +24,6 @@ pub mod ring;
 pub mod scope;
 pub mod store;
 mod striped;
+mod unique;
 pub mod usage;
 pub mod verifier;

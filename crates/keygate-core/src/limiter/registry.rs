@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::complaints::Complaint;
 use crate::limits::Limits;
 use crate::store::{Store, StoreError};
+use crate::unique::unique;
 
 /// How often pools are tended.
 const TENDED: Duration = Duration::from_secs(1);
@@ -64,13 +65,7 @@ impl Limiter {
         if let Some(pool) = same.iter().find(|pool| pool.limits == *limits) {
             return Arc::clone(pool);
         }
-        let mut writer = [0; 8];
-        if getrandom::fill(&mut writer).is_err() {
-            // It need not be secret, only no other's: an address that is in use and a time are not.
-            let place = std::ptr::from_ref(&*self.shared) as u64;
-            writer = (place ^ self.shared.clock.tick().as_nanos().rotate_left(32)).to_ne_bytes();
-        }
-        let writer = Writer(u64::from_ne_bytes(writer).max(1));
+        let writer = Writer(unique(&*self.shared, &*self.shared.clock));
         let pool = Arc::new(Pool::new(id, *limits, writer, Arc::clone(&self.shared)));
         same.push(Arc::clone(&pool));
         pool

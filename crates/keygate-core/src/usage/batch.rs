@@ -41,6 +41,25 @@ pub struct LastError {
     pub failure: Failure,
 }
 
+/// Keeps the later of two; the one that was there where neither is.
+fn keep_later<T>(kept: &mut Option<T>, other: Option<T>, at: impl Fn(&T) -> DateTime<Utc>) {
+    if other.as_ref().map(&at) > kept.as_ref().map(&at) {
+        *kept = other;
+    }
+}
+
+impl LastUse {
+    pub(super) fn keep_later(kept: &mut Option<Self>, other: Option<Self>) {
+        keep_later(kept, other, |last| last.at);
+    }
+}
+
+impl LastError {
+    pub(super) fn keep_later(kept: &mut Option<Self>, other: Option<Self>) {
+        keep_later(kept, other, |last| last.at);
+    }
+}
+
 impl Serialize for LastError {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         (self.at.timestamp_millis(), self.failure.code()).serialize(serializer)
@@ -107,16 +126,12 @@ impl Delta {
 
     /// A use, if it is later than the one that is known.
     pub fn used(&mut self, last: Option<LastUse>) {
-        if last.map(|last| last.at) > self.last_use.map(|last| last.at) {
-            self.last_use = last;
-        }
+        LastUse::keep_later(&mut self.last_use, last);
     }
 
     /// An error, if it is later than the one that is known.
     pub fn failed(&mut self, last: Option<LastError>) {
-        if last.map(|last| last.at) > self.last_error.map(|last| last.at) {
-            self.last_error = last;
-        }
+        LastError::keep_later(&mut self.last_error, last);
     }
 
     /// All requests in it.

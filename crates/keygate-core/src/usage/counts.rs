@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::few::Few;
 use super::location::Location;
-use super::outcome::{ANSWERS, Answered, OUTCOMES, Outcome};
+use super::outcome::{Answered, Outcome};
+use super::sums::Sums;
 
 /// How many numbers are kept of one thing in one day, besides those of what is no longer told apart.
 pub const MAX_FIELDS: usize = 96;
@@ -18,8 +19,7 @@ pub const OTHER: &str = "other";
 /// Requests, by what became of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    outcomes: [u64; OUTCOMES],
-    answers: [u64; ANSWERS],
+    sums: Sums,
     endpoints: Few<Arc<str>, u64>,
     locations: Few<Location, u64>,
     /// Of no location that is told apart.
@@ -30,26 +30,23 @@ impl Counts {
     /// All requests: one is counted when its key is decided over.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.outcomes.iter().fold(0, |sum, count| sum.saturating_add(*count))
+        self.sums.requests()
     }
 
     /// Those that were denied, and those that were answered 4xx or 5xx.
     #[must_use]
     pub fn errors(&self) -> u64 {
-        let denied = self.requests() - self.outcomes[0];
-        self.answers()
-            .filter(|(answered, _)| answered.is_error())
-            .fold(denied, |sum, (_, count)| sum.saturating_add(count))
+        self.sums.errors()
     }
 
     /// How many came to what; what did not occur is left out.
     pub fn outcomes(&self) -> impl Iterator<Item = (Outcome, u64)> {
-        Outcome::ALL.into_iter().zip(self.outcomes).filter(|(_, count)| *count > 0)
+        self.sums.outcomes()
     }
 
     /// How many were answered how.
     pub fn answers(&self) -> impl Iterator<Item = (Answered, u64)> {
-        Answered::ALL.into_iter().zip(self.answers).filter(|(_, count)| *count > 0)
+        self.sums.answers()
     }
 
     /// How many were for each endpoint, and for all [others](OTHER).
@@ -65,16 +62,12 @@ impl Counts {
 
     /// Counts `count` more that came to `outcome`; of one that no key comes to, none.
     pub fn add_outcome(&mut self, outcome: Outcome, count: u64) {
-        if let Some(sum) = outcome.place().and_then(|place| self.outcomes.get_mut(place)) {
-            *sum = sum.saturating_add(count);
-        }
+        self.sums.add_outcome(outcome, count);
     }
 
     /// Counts `count` more that were answered so.
     pub fn add_answer(&mut self, answered: Answered, count: u64) {
-        if let Some(sum) = self.answers.get_mut(answered.place()) {
-            *sum = sum.saturating_add(count);
-        }
+        self.sums.add_answer(answered, count);
     }
 
     /// Counts `count` more for an endpoint.
@@ -108,8 +101,7 @@ impl Counts {
 
     /// Adds others to these. What there is no room to tell apart is counted under [`OTHER`].
     pub fn add(&mut self, others: &Self) {
-        let pairs = self.outcomes.iter_mut().zip(others.outcomes).chain(self.answers.iter_mut().zip(others.answers));
-        pairs.for_each(|(sum, count)| *sum = sum.saturating_add(count));
+        self.sums.add(&others.sums);
         others.endpoints.iter().for_each(|(endpoint, count)| self.add_endpoint(endpoint, *count));
         others.locations.iter().for_each(|(location, count)| self.add_location(Some(*location), *count));
         self.elsewhere = self.elsewhere.saturating_add(others.elsewhere);
@@ -118,8 +110,12 @@ impl Counts {
     /// How many numbers there are that are not nothing.
     #[must_use]
     pub fn fields(&self) -> usize {
-        let numbers = self.outcomes.iter().chain(&self.answers).chain([&self.elsewhere]);
+        let numbers = self.sums.numbers().chain([&self.elsewhere]);
         numbers.filter(|count| **count > 0).count() + self.endpoints.len() + self.locations.len()
+    }
+
+    pub(super) fn sums(&self) -> &Sums {
+        &self.sums
     }
 
     fn has_room(&self) -> bool {

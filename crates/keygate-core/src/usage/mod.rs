@@ -50,6 +50,7 @@ pub mod report;
 pub mod series;
 mod statistics;
 pub mod subject;
+mod sums;
 mod tally;
 
 pub(crate) use self::meter::Meter;

@@ -126,11 +126,6 @@ impl Outbox {
         self.unacknowledged().next().is_none_or(|sealed| sealed.batch.number > last)
     }
 
-    /// Whether something waits to be sent.
-    pub(super) fn has_more(&self) -> bool {
-        !self.is_empty()
-    }
-
     /// Whether nobody needs it: the store has all, nothing is kept, and nothing came for a day. Whoever comes next is another
     /// writer, so that a store may forget this one.
     pub(super) fn is_over(&self, now: Tick) -> bool {
@@ -417,7 +412,7 @@ mod tests {
         outbox.open(key, now).add(&requests(1));
         let last = outbox.seal_all();
         let later = now.after(SILENT);
-        assert!(!outbox.is_over(later) && !outbox.has_told(last) && outbox.has_more());
+        assert!(!outbox.is_over(later) && !outbox.has_told(last) && !outbox.is_empty());
         let mut tell = |outbox: &mut Outbox, now| {
             let batches = outbox.due(now).unwrap();
             outbox.answered(store.record(Writer(9), batches.iter().map(|batch| &**batch), Utc::now()), now)

@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::complaints::Complaint;
 use crate::record::Key;
 use crate::store::{Store, StoreError};
+use crate::unique::unique;
 
 /// How often meters are emptied and the store is told.
 const EVERY: Duration = Duration::from_secs(1);
@@ -184,7 +185,7 @@ impl Books {
             let now = self.clock.tick();
             let mut outboxes = lock(&self.outboxes);
             outboxes.retain(|_, outbox| !outbox.is_over(now));
-            if !all || !outboxes.values().any(Outbox::has_more) {
+            if !all || outboxes.values().all(Outbox::is_empty) {
                 break;
             }
         }
@@ -280,8 +281,9 @@ impl Books {
     fn add(&self, outboxes: &mut HashMap<u16, Outbox>, key: &Key, delta: &Delta) {
         let now = self.clock.tick();
         for subject in Subject::of(key) {
-            let outbox =
-                outboxes.entry(self.store.usage_bucket(&subject)).or_insert_with(|| Outbox::new(self.new_writer()));
+            let outbox = outboxes
+                .entry(self.store.usage_bucket(&subject))
+                .or_insert_with(|| Outbox::new(Writer(unique(self, &*self.clock))));
             let is_organization = matches!(subject, Subject::Organization(_));
             let open = outbox.open(subject, now);
             open.add(delta);
@@ -296,16 +298,6 @@ impl Books {
                 }
             }
         }
-    }
-
-    fn new_writer(&self) -> Writer {
-        let mut writer = [0; 8];
-        if getrandom::fill(&mut writer).is_err() {
-            // It need not be secret, only no other's: an address that is in use and a time are not.
-            let place = std::ptr::from_ref(self) as u64;
-            writer = (place ^ self.clock.tick().as_nanos().rotate_left(32)).to_ne_bytes();
-        }
-        Writer(u64::from_ne_bytes(writer).max(1))
     }
 
     /// Tells the store of every bucket that there is something of, once; says whether all of it arrived.

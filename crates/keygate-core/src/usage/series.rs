@@ -29,8 +29,9 @@ use chrono::DateTime;
 
 use super::batch::{Delta, LastError, LastUse};
 use super::location::{Location, MAX_LOCATION_BYTES};
-use super::outcome::{ANSWERS, Answered, Failure, OUTCOMES, Outcome};
+use super::outcome::{Answered, Failure, Outcome};
 use super::period::{Day, Hour, Month};
+use super::sums::Sums;
 
 /// How many hours are kept.
 pub const HOURS: usize = 192;
@@ -96,29 +97,19 @@ pub struct Series {
     pub last_use: Option<LastUse>,
     /// Its last error.
     pub last_error: Option<LastError>,
-    outcomes: [u64; OUTCOMES],
-    answers: [u64; ANSWERS],
+    sums: Sums,
     months: Ring<u64, MONTHS>,
     hours: Ring<u32, HOURS>,
     days: Ring<u32, DAYS>,
 }
 
-fn add(sum: &mut u64, count: u64) {
-    *sum = sum.saturating_add(count).min(MAX_COUNT);
-}
-
 impl Series {
     /// Adds what was counted.
     pub fn add(&mut self, delta: &Delta) {
-        let mut last = Delta { last_use: self.last_use, last_error: self.last_error, ..Delta::default() };
-        last.used(delta.last_use);
-        last.failed(delta.last_error);
-        (self.last_use, self.last_error) = (last.last_use, last.last_error);
+        LastUse::keep_later(&mut self.last_use, delta.last_use);
+        LastError::keep_later(&mut self.last_error, delta.last_error);
         for (hour, counts) in &delta.hours {
-            for (outcome, count) in counts.outcomes() {
-                outcome.place().into_iter().for_each(|place| add(&mut self.outcomes[place], count));
-            }
-            counts.answers().for_each(|(answered, count)| add(&mut self.answers[answered.place()], count));
+            self.sums.add(counts.sums());
             let requests = counts.requests();
             let few = u32::try_from(requests).unwrap_or(u32::MAX);
             if let Some(sum) = self.hours.at(hour.0) {
@@ -128,34 +119,32 @@ impl Series {
                 *sum = sum.saturating_add(few);
             }
             if let Some(sum) = self.months.at(hour.month().0) {
-                add(sum, requests);
+                *sum = sum.saturating_add(requests).min(MAX_COUNT);
             }
         }
+        self.sums.numbers_mut().for_each(|sum| *sum = (*sum).min(MAX_COUNT));
     }
 
     /// All requests there ever were.
     #[must_use]
     pub fn requests(&self) -> u64 {
-        self.outcomes.iter().fold(0, |sum, count| sum.saturating_add(*count))
+        self.sums.requests()
     }
 
     /// All that were denied, or answered 4xx or 5xx.
     #[must_use]
     pub fn errors(&self) -> u64 {
-        let denied = self.requests() - self.outcomes[0];
-        self.answers()
-            .filter(|(answered, _)| answered.is_error())
-            .fold(denied, |sum, (_, count)| sum.saturating_add(count))
+        self.sums.errors()
     }
 
     /// How many ever came to what.
     pub fn outcomes(&self) -> impl Iterator<Item = (Outcome, u64)> {
-        Outcome::ALL.into_iter().zip(self.outcomes).filter(|(_, count)| *count > 0)
+        self.sums.outcomes()
     }
 
     /// How many were ever answered how.
     pub fn answers(&self) -> impl Iterator<Item = (Answered, u64)> {
-        Answered::ALL.into_iter().zip(self.answers).filter(|(_, count)| *count > 0)
+        self.sums.answers()
     }
 
     /// The hours that are kept, the oldest first.
@@ -183,7 +172,7 @@ impl Series {
         bytes.extend(encode_last_use(self.last_use));
         bytes.extend(encode_last_error(self.last_error));
         bytes.extend([0; 6]);
-        let longs = self.outcomes.iter().chain(&self.answers).chain(&self.months.counts);
+        let longs = self.sums.numbers().chain(&self.months.counts);
         bytes.extend(longs.flat_map(|count| count.to_be_bytes()));
         bytes.extend(self.hours.counts.iter().chain(&self.days.counts).flat_map(|count| count.to_be_bytes()));
         bytes
@@ -199,7 +188,7 @@ impl Series {
         let newest = [reader.short(), reader.short(), reader.short()];
         let mut series = Self { last_use: reader.last_use(), last_error: reader.last_error(), ..Self::default() };
         let _nothing_yet: [u8; 6] = reader.bytes();
-        let longs = series.outcomes.iter_mut().chain(&mut series.answers).chain(&mut series.months.counts);
+        let longs = series.sums.numbers_mut().chain(&mut series.months.counts);
         longs.for_each(|count| *count = reader.long());
         series.hours.counts.iter_mut().chain(&mut series.days.counts).for_each(|count| *count = reader.short());
         [series.hours.newest, series.days.newest, series.months.newest] = newest;

@@ -118,12 +118,11 @@ impl Client {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let mut buffer = vec![0; 16 * 1024];
-        // All answers are of the same length, which is read once.
-        let mut length = None;
         loop {
             let turn = self.turn.replace((self.turn.get() + 1) % self.requests.len());
             stream.write_all(&self.requests[turn]).await.unwrap();
-            let mut read = 0;
+            // What is told of limits has more digits or fewer.
+            let (mut read, mut length) = (0, None);
             while length.is_none_or(|length| read < length) {
                 let more = stream.read(&mut buffer[read..]).await.unwrap();
                 assert!(more > 0, "the server closed a connection");

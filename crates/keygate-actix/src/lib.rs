@@ -50,6 +50,7 @@
 
 pub mod api_key;
 pub mod cost;
+mod deprecation;
 pub mod extract;
 mod header_lines;
 mod rate_limit;

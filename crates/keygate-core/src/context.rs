@@ -12,7 +12,7 @@ use crate::denial::{Denial, DenialReason};
 use crate::limiter::policy::{Policy, Standing};
 use crate::limiter::{Charge, Quick};
 use crate::names::{Environment, OrganizationId};
-use crate::record::Key;
+use crate::record::{Key, Superseded};
 use crate::scope::Scope;
 use crate::usage::location::Location;
 use crate::usage::outcome::Answered;
@@ -276,6 +276,12 @@ impl Admission {
     /// What counts the answer to the request. For adapters: once for each request.
     pub fn recording(&self) -> Recording {
         Recording { admission: self.clone(), answered: None }
+    }
+
+    /// By which key the request's was replaced, and when: `None` while it was not.
+    #[must_use]
+    pub fn superseded(&self) -> Option<Superseded> {
+        self.entry.superseded()
     }
 
     /// What is left of each limit of the key, its user, its project and its organization, as far as this instance knows.

@@ -14,6 +14,7 @@ mod complaints;
 pub mod context;
 pub mod denial;
 pub mod key;
+pub mod lifecycle;
 pub mod limiter;
 pub mod limits;
 pub mod manager;

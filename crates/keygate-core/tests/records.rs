@@ -14,9 +14,9 @@ use keygate_core::names::{
 use keygate_core::network::{Cidr, CidrSet};
 use keygate_core::record::{
     DecodeError, HeaderView, Key, KeyRecord, KeyStatus, Lineage, MAX_RECORD_BYTES, Metadata, Revision,
-    RotationSchedule, SCHEMA_VERSION, SecurityTier, StatusChange,
+    RotationSchedule, SCHEMA_VERSION, SecurityTier, StatusChange, Succession, Superseded,
 };
-use keygate_core::ring::EntryId;
+use keygate_core::ring::{EntryId, Sealed};
 use keygate_core::scope::ScopeSet;
 use keygate_core::verifier::{MAX_PBKDF2_ITERATIONS, MIN_PBKDF2_ITERATIONS, Verifier};
 use keygate_testkit::sample;
@@ -65,11 +65,12 @@ fn plain() -> KeyRecord {
         rotation_schedule: None,
         security_tier: SecurityTier::Standard,
         lineage: Lineage { root: id(1), generation: 0 },
+        succession: Succession::default(),
         metadata: Metadata::default(),
     };
     let verifier = Verifier::HmacSha256 { digest: std::array::from_fn(|i| i as u8) };
     let entry = EntryId::from_bytes([0xde, 0xad, 0xbe, 0xef]);
-    KeyRecord { key, verifier, minted_under: entry, digested_under: entry }
+    KeyRecord::new(key, verifier, entry, entry)
 }
 
 /// A key with something in every field.
@@ -165,6 +166,49 @@ fn records_of_version_2_are_those_of_version_1_with_the_fallback_behind() {
     }
 }
 
+/// The one that was replaced, and the one that replaced it.
+fn succession() -> (KeyRecord, KeyRecord) {
+    let (mut old, mut new) = (plain(), full());
+    old.key.succession.superseded = Some(Superseded { successor_id: id(2), at: at(1_770_000_000) });
+    old.offer = Some(Sealed::from_parts(EntryId::from_bytes([1, 2, 3, 4]), vec![7; 5]));
+    new.key.succession.predecessor_id = Some(id(1));
+    new.key.succession.hand_over = true;
+    new.key.succession.scheduled_at = Some(at(1_770_000_001));
+    new.unclaimed = true;
+    (old, new)
+}
+
+#[test]
+fn records_of_version_3_are_those_of_version_2_with_the_rotation_behind() {
+    let (old, new) = succession();
+    let fallback = |fallback: Fallback| {
+        let mut record = plain();
+        record.key.limits.fallback = fallback;
+        record.key.succession.hand_over = true;
+        record
+    };
+    for (name, record, tail) in [
+        ("plain", old, "000001".to_owned() + &id_hex(2) + "f691c5c383670000010102030405070707070700"),
+        ("full", new, "0001".to_owned() + &id_hex(1) + "000101c6a1c5c383670001"),
+        ("plain", fallback(Fallback::Deny), "00000001000000".to_owned()),
+        ("plain", fallback(Fallback::Open), "01000001000000".to_owned()),
+    ] {
+        let mut bytes = golden(name);
+        bytes[0] = 3;
+        assert_eq!(hex(&record.encode().unwrap()), hex(&bytes) + &tail, "{name}");
+        bytes.extend((0..tail.len() / 2).map(|byte| u8::from_str_radix(&tail[byte * 2..byte * 2 + 2], 16).unwrap()));
+        assert_eq!(KeyRecord::decode(&bytes).unwrap(), record, "{name}");
+    }
+    // What an older version can hold is written in that.
+    let mut bytes = golden("plain");
+    bytes[0] = 3;
+    assert!(KeyRecord::decode(&[&bytes[..], &[0, 0, 0, 0, 0, 0, 0]].concat()).is_err());
+}
+
+fn id_hex(number: u8) -> String {
+    hex(id(number).as_bytes())
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -221,15 +265,16 @@ fn a_record_may_not_ask_for_few_iterations_or_for_too_many() {
 #[test]
 fn a_newer_version_is_named_and_not_guessed_at() {
     let mut bytes = plain().encode().unwrap();
-    bytes[0] = 3;
+    bytes[0] = 4;
     let error = KeyRecord::decode(&bytes).unwrap_err();
-    assert_eq!(error, DecodeError::Version(3));
+    assert_eq!(error, DecodeError::Version(4));
     assert!(error.to_string().contains("upgrade"));
 }
 
 #[test]
 fn a_cut_or_lengthened_record_is_refused() {
-    for record in [plain(), full(), revoked()] {
+    let (old, new) = succession();
+    for record in [plain(), full(), revoked(), old, new] {
         let bytes = record.encode().unwrap();
         for length in 0..bytes.len() {
             assert!(KeyRecord::decode(&bytes[..length]).is_err(), "cut to {length}");
@@ -376,6 +421,24 @@ fn schedules() -> impl Strategy<Value = RotationSchedule> {
     )
 }
 
+fn successions() -> impl Strategy<Value = Succession> {
+    let id = || any::<[u8; 16]>().prop_map(KeyId::from_bytes);
+    let superseded = (id(), times()).prop_map(|(successor_id, at)| Superseded { successor_id, at });
+    (prop::option::of(id()), prop::option::of(superseded), any::<bool>(), prop::option::of(times())).prop_map(
+        |(predecessor_id, superseded, hand_over, scheduled_at)| Succession {
+            predecessor_id,
+            superseded,
+            hand_over,
+            scheduled_at,
+        },
+    )
+}
+
+fn offers() -> impl Strategy<Value = Option<Sealed>> {
+    let sealed = (any::<[u8; 4]>(), prop::collection::vec(any::<u8>(), 0..150));
+    prop::option::of(sealed.prop_map(|(entry, bytes)| Sealed::from_parts(EntryId::from_bytes(entry), bytes)))
+}
+
 fn verifiers() -> impl Strategy<Value = Verifier> {
     prop_oneof![
         any::<[u8; 32]>().prop_map(|digest| Verifier::HmacSha256 { digest }),
@@ -397,6 +460,7 @@ prop_compose! {
         networks in networks(),
         environment in "[a-z0-9]{1,16}",
         more in (prop::option::of(schedules()), any::<bool>(), metadata()),
+        succession in successions(),
     ) -> Key {
         let id = KeyId::from_bytes(bytes.0);
         Key {
@@ -422,14 +486,18 @@ prop_compose! {
             rotation_schedule: more.0,
             security_tier: if more.1 { SecurityTier::High } else { SecurityTier::Standard },
             lineage: bytes.1.map_or(Lineage { root: id, generation: 0 }, |(root, generation)| Lineage { root: KeyId::from_bytes(root), generation }),
+            succession,
             metadata: more.2,
         }
     }
 }
 
 prop_compose! {
-    fn records()(key in keys(), verifier in verifiers(), minted: [u8; 4], digested: [u8; 4]) -> KeyRecord {
-        KeyRecord { key, verifier, minted_under: EntryId::from_bytes(minted), digested_under: EntryId::from_bytes(digested) }
+    fn records()(
+        key in keys(), verifier in verifiers(), entries: ([u8; 4], [u8; 4]), offer in offers(), unclaimed: bool,
+    ) -> KeyRecord {
+        let (minted, digested) = (EntryId::from_bytes(entries.0), EntryId::from_bytes(entries.1));
+        KeyRecord { offer, unclaimed, ..KeyRecord::new(key, verifier, minted, digested) }
     }
 }
 

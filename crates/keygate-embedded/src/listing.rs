@@ -1,11 +1,12 @@
 //! Lists, read from an index from its end: the newest key first.
 
 use keygate_core::key::KeyId;
-use keygate_core::store::{Listing, RecordPage, StoreError};
+use keygate_core::store::{Due, Listing, RecordPage, StoreError};
+use keygate_core::usage::period::Day;
 use redb::ReadTransaction;
 
 use crate::error::storage;
-use crate::tables::{BY_ORGANIZATION, BY_USER, FIRST_ID, LAST_ID, RECORDS, reading, record_of};
+use crate::tables::{BY_ORGANIZATION, BY_USER, DUE, FIRST_ID, LAST_ID, RECORDS, reading, reading_if_there, record_of};
 
 /// A page of a list, as of one moment.
 pub(crate) fn page(
@@ -24,6 +25,33 @@ pub(crate) fn page(
             .ok_or_else(|| StoreError::damaged(format!("key {id}"), "a list names it, it is not there"))
     });
     Ok(RecordPage { records: listed.collect::<Result<_, _>>()?, next: ids.last().copied().filter(|_| more) })
+}
+
+/// A page of what is due by the end of a day.
+pub(crate) fn due(
+    transaction: &ReadTransaction,
+    until: Day,
+    after: Option<Due>,
+    limit: usize,
+) -> Result<Vec<Due>, StoreError> {
+    let Some(lists) = reading_if_there(transaction, DUE)? else { return Ok(Vec::new()) };
+    let begin = after.as_ref().map_or((0, FIRST_ID), |after| (after.day.0, after.id.as_bytes()));
+    if begin.0 > until.0 {
+        return Ok(Vec::new());
+    }
+    let mut listed = Vec::new();
+    for entry in lists.range(begin..=(until.0, LAST_ID)).map_err(storage)? {
+        let place = entry.map_err(storage)?.0;
+        let (day, id) = place.value();
+        let due = Due { day: Day(day), id: KeyId::from_bytes(*id) };
+        if after != Some(due) {
+            listed.push(due);
+        }
+        if listed.len() == limit {
+            break;
+        }
+    }
+    Ok(listed)
 }
 
 fn ids(

@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 use keygate_core::names::{OrganizationId, UserId};
-use keygate_core::record::{Key, KeyStatus};
+use keygate_core::record::Key;
 use keygate_core::store::{QuotaUse, StoreError};
 use redb::{ReadTransaction, ReadableTable, Table};
 
@@ -84,7 +84,7 @@ impl KeyTables<'_> {
         if key.counts_until().is_some_and(|end| end <= now) {
             return Ok(());
         }
-        if let Some(end) = key.expires_at {
+        if let Some(end) = key.counts_until() {
             let entry = (organization, end.timestamp_millis(), key.id.as_bytes());
             self.ends.insert(entry, user).map_err(storage)?;
         }
@@ -97,10 +97,10 @@ impl KeyTables<'_> {
     /// A key goes: what it counted for is taken off.
     pub(crate) fn leave(&mut self, key: &Key) -> Result<(), StoreError> {
         let (organization, user) = (key.organization.as_str(), key.user.as_str());
-        let counted = match (key.status.status, key.expires_at) {
-            (KeyStatus::Revoked, _) => false,
-            (_, None) => true,
-            (_, Some(end)) => {
+        let counted = match key.counts_until() {
+            None => true,
+            Some(end) if end == DateTime::UNIX_EPOCH => false,
+            Some(end) => {
                 let entry = (organization, end.timestamp_millis(), key.id.as_bytes());
                 self.ends.remove(entry).map_err(storage)?.is_some()
             }

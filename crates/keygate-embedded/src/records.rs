@@ -2,9 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use keygate_core::key::KeyId;
+use keygate_core::lifecycle::due;
 use keygate_core::names::OrganizationId;
 use keygate_core::record::{KeyRecord, KeyStatus, Quota, Revision, StatusChange};
 use keygate_core::store::{CreateRefusal, StoreError, WriteRefusal};
+use keygate_core::usage::period::Day;
 use redb::ReadableTable;
 
 use crate::error::storage;
@@ -49,13 +51,26 @@ impl KeyTables<'_> {
         expected: Revision,
         now: DateTime<Utc>,
     ) -> Result<(), WriteRefusal> {
-        let held = self.owned(&record.key.organization, record.key.id)?;
-        if held.key.status.status == KeyStatus::Revoked {
-            return Err(WriteRefusal::Revoked);
-        }
-        expect(&held, expected)?;
+        let held = self.changeable(record, expected)?;
         self.take(&held)?;
         Ok(self.put(record, now)?)
+    }
+
+    /// Puts `old` in the place of the one it was made from, and `new` beside it.
+    pub(crate) fn succeed(
+        &mut self,
+        old: &KeyRecord,
+        expected: Revision,
+        new: &KeyRecord,
+        now: DateTime<Utc>,
+    ) -> Result<(), WriteRefusal> {
+        let held = self.changeable(old, expected)?;
+        if let Some(taken) = record_of(&self.records, new.key.id)? {
+            return Err(WriteRefusal::Conflict { found: taken.key.revision });
+        }
+        self.take(&held)?;
+        self.put(old, now)?;
+        Ok(self.put(new, now)?)
     }
 
     /// Sets a status and gives the record as it then is.
@@ -95,6 +110,16 @@ impl KeyTables<'_> {
         Ok(())
     }
 
+    /// The record that another is to be put in the place of.
+    fn changeable(&self, next: &KeyRecord, expected: Revision) -> Result<KeyRecord, WriteRefusal> {
+        let held = self.owned(&next.key.organization, next.key.id)?;
+        if held.key.status.status == KeyStatus::Revoked {
+            return Err(WriteRefusal::Revoked);
+        }
+        expect(&held, expected)?;
+        Ok(held)
+    }
+
     /// The record, if it is this tenant's.
     fn owned(&self, organization: &OrganizationId, id: KeyId) -> Result<KeyRecord, WriteRefusal> {
         let held = record_of(&self.records, id)?;
@@ -109,6 +134,9 @@ impl KeyTables<'_> {
         self.records.insert(id, bytes.as_slice()).map_err(storage)?;
         self.by_organization.insert((organization, id), ()).map_err(storage)?;
         self.by_user.insert((organization, user, id), ()).map_err(storage)?;
+        if let Some(day) = due_day(record) {
+            self.due.insert((day, id), ()).map_err(storage)?;
+        }
         self.enter(key, now)
     }
 
@@ -118,8 +146,16 @@ impl KeyTables<'_> {
         let (id, organization, user) = (key.id.as_bytes(), key.organization.as_str(), key.user.as_str());
         self.by_organization.remove((organization, id)).map_err(storage)?;
         self.by_user.remove((organization, user, id)).map_err(storage)?;
+        if let Some(day) = due_day(held) {
+            self.due.remove((day, id)).map_err(storage)?;
+        }
         self.leave(key)
     }
+}
+
+/// On the list of which day a record is.
+pub(crate) fn due_day(record: &KeyRecord) -> Option<u32> {
+    due(record).map(|at| Day::of(at).0)
 }
 
 fn expect(held: &KeyRecord, expected: Revision) -> Result<(), WriteRefusal> {

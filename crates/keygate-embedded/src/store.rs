@@ -1,6 +1,6 @@
 //! The store: each method is one transaction.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -21,7 +21,7 @@ use keygate_core::record::{
 };
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Depth, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
+    Acknowledgement, CreateRefusal, Deployment, Depth, Due, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
     StoreError, WriteRefusal, Written, check_memo,
 };
 use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
@@ -238,6 +238,21 @@ impl Store for EmbeddedStore {
         Ok(SYNCED)
     }
 
+    async fn succeed(
+        &self,
+        old: &KeyRecord,
+        expected: Revision,
+        new: &KeyRecord,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        if new.key.organization != old.key.organization {
+            return Err(StoreError::stray(new.key.id).into());
+        }
+        let changes = vec![Change::Key(old.key.id), Change::Key(new.key.id)];
+        let (old, new) = (old.clone(), new.clone());
+        self.write_keys(changes, move |tables, now| tables.succeed(&old, expected, &new, now)).await?;
+        Ok(SYNCED)
+    }
+
     async fn set_status(
         &self,
         organization: &OrganizationId,
@@ -271,6 +286,15 @@ impl Store for EmbeddedStore {
     async fn list(&self, listing: &Listing, after: Option<KeyId>, limit: usize) -> Result<RecordPage, StoreError> {
         let listing = listing.clone();
         self.read_long(move |read, _| listing::page(read, &listing, after, limit)).await
+    }
+
+    async fn due(&self, _: u16, until: Day, after: Option<Due>, limit: usize) -> Result<Vec<Due>, StoreError> {
+        self.read_long(move |read, _| listing::due(read, until, after, limit)).await
+    }
+
+    /// What is listed is what the records say.
+    async fn not_due(&self, _: u16, _: Due, _: Option<Revision>) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn quota_use(&self, organization: &OrganizationId, user: &UserId) -> Result<QuotaUse, StoreError> {
@@ -353,10 +377,10 @@ impl Store for EmbeddedStore {
             for entry in reading(read, RECORDS)?.iter().map_err(storage)? {
                 let (id, bytes) = entry.map_err(storage)?;
                 let record = decode(KeyId::from_bytes(*id.value()), bytes.value())?;
-                if record.key.counts_until().is_some_and(|end| end <= now) {
+                if record.key.usable_until().is_some_and(|end| end <= now) {
                     continue;
                 }
-                for entry in BTreeSet::from([record.minted_under, record.digested_under]) {
+                for entry in record.ring_entries() {
                     *usage.entry(entry).or_insert(0) += 1;
                 }
             }

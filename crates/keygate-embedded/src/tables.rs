@@ -6,6 +6,7 @@
 //! | `by_organization` | organization, key id | |
 //! | `by_user` | organization, user, key id | |
 //! | `ends` | organization, end, key id | user: the keys that count until their end |
+//! | `due` | day, key id | the keys to which something is due on that day |
 //! | `organization_counts` | organization | how many of its keys count |
 //! | `user_counts` | organization, user | how many of its keys count |
 //! | `organizations` | organization | its record, JSON |
@@ -41,6 +42,7 @@ pub(crate) const RECORDS: TableDefinition<'_, Id, &[u8]> = TableDefinition::new(
 pub(crate) const BY_ORGANIZATION: TableDefinition<'_, (&str, Id), ()> = TableDefinition::new("by_organization");
 pub(crate) const BY_USER: TableDefinition<'_, (&str, &str, Id), ()> = TableDefinition::new("by_user");
 pub(crate) const ENDS: TableDefinition<'_, (&str, i64, Id), &str> = TableDefinition::new("ends");
+pub(crate) const DUE: TableDefinition<'_, (u32, Id), ()> = TableDefinition::new("due");
 pub(crate) const ORGANIZATION_COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("organization_counts");
 pub(crate) const USER_COUNTS: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("user_counts");
 pub(crate) const ORGANIZATIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("organizations");
@@ -75,6 +77,7 @@ pub(crate) struct KeyTables<'t> {
     pub(crate) by_organization: Table<'t, (&'static str, Id), ()>,
     pub(crate) by_user: Table<'t, (&'static str, &'static str, Id), ()>,
     pub(crate) ends: Table<'t, (&'static str, i64, Id), &'static str>,
+    pub(crate) due: Table<'t, (u32, Id), ()>,
     pub(crate) organization_counts: Table<'t, &'static str, u64>,
     pub(crate) user_counts: Table<'t, (&'static str, &'static str), u64>,
 }
@@ -86,6 +89,7 @@ impl<'t> KeyTables<'t> {
             by_organization: transaction.open_table(BY_ORGANIZATION).map_err(storage)?,
             by_user: transaction.open_table(BY_USER).map_err(storage)?,
             ends: transaction.open_table(ENDS).map_err(storage)?,
+            due: transaction.open_table(DUE).map_err(storage)?,
             organization_counts: transaction.open_table(ORGANIZATION_COUNTS).map_err(storage)?,
             user_counts: transaction.open_table(USER_COUNTS).map_err(storage)?,
         })
@@ -98,6 +102,7 @@ pub(crate) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::Tab
     transaction.open_table(BY_ORGANIZATION)?;
     transaction.open_table(BY_USER)?;
     transaction.open_table(ENDS)?;
+    transaction.open_table(DUE)?;
     transaction.open_table(ORGANIZATION_COUNTS)?;
     transaction.open_table(USER_COUNTS)?;
     transaction.open_table(ORGANIZATIONS)?;

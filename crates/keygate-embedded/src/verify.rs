@@ -4,12 +4,16 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use keygate_core::key::KeyId;
-use keygate_core::record::{KeyRecord, KeyStatus};
+use keygate_core::record::KeyRecord;
 use keygate_core::store::StoreError;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use crate::error::storage;
-use crate::tables::{BY_ORGANIZATION, BY_USER, ENDS, Id, ORGANIZATION_COUNTS, RECORDS, USER_COUNTS, decode, reading};
+use crate::records::due_day;
+use crate::tables::{
+    BY_ORGANIZATION, BY_USER, DUE, ENDS, Id, ORGANIZATION_COUNTS, RECORDS, USER_COUNTS, decode, reading,
+    reading_if_there,
+};
 use crate::{ledgers, memos, usage};
 
 /// The most problems that are told of.
@@ -47,6 +51,7 @@ pub(crate) fn verify(transaction: &ReadTransaction, now: DateTime<Utc>) -> Resul
     let ends = reading(transaction, ENDS)?;
     let mut found = Verification::default();
     let mut counted = Counted::default();
+    let (lists, mut due) = (reading_if_there(transaction, DUE)?, 0);
 
     for entry in reading(transaction, RECORDS)?.iter().map_err(storage)? {
         let (id, bytes) = entry.map_err(storage)?;
@@ -66,6 +71,13 @@ pub(crate) fn verify(transaction: &ReadTransaction, now: DateTime<Utc>) -> Resul
         if by_user.get((organization, user, id)).map_err(storage)?.is_none() {
             found.problem(format!("key {} is not in its user's list", key.id));
         }
+        if let Some(day) = due_day(&record) {
+            due += 1;
+            let listed = lists.as_ref().map(|lists| lists.get((day, id)).map_err(storage)).transpose()?.flatten();
+            if listed.is_none() {
+                found.problem(format!("key {} is not listed as due", key.id));
+            }
+        }
         count(&mut counted, &mut found, &ends, &record, now)?;
     }
 
@@ -77,6 +89,10 @@ pub(crate) fn verify(transaction: &ReadTransaction, now: DateTime<Utc>) -> Resul
         if length != found.records {
             found.problem(format!("the {list} have {length} entries for {} keys", found.records));
         }
+    }
+    let length = lists.map_or(Ok(0), |lists| lists.len().map_err(storage))?;
+    if length != due {
+        found.problem(format!("{length} keys are listed as due, and {due} are"));
     }
     let length = ends.len().map_err(storage)?;
     if length != counted.ends {
@@ -100,10 +116,10 @@ fn count(
 ) -> Result<(), StoreError> {
     let key = &record.key;
     let (organization, user) = (key.organization.as_str(), key.user.as_str());
-    if key.status.status == KeyStatus::Revoked {
+    if key.counts_until() == Some(DateTime::UNIX_EPOCH) {
         return Ok(());
     }
-    if let Some(end) = key.expires_at {
+    if let Some(end) = key.counts_until() {
         let owner = ends.get((organization, end.timestamp_millis(), key.id.as_bytes())).map_err(storage)?;
         let Some(owner) = owner else {
             if end > now {

@@ -4,7 +4,8 @@
 //! response. What both need is here, once, so that every adapter gives the same answer: what is to become of a request
 //! ([`gate`]), and what that rests on, namely where a credential may stand ([`credentials`]), whose address counts
 //! behind proxies ([`client_address`]) and where that is ([`location`]), which requests are CORS preflights ([`preflight`]),
-//! how a denial reads on the wire ([`answer`]), and what clients are told of limits ([`rate_limit`]). What is counted of a
+//! how a denial reads on the wire ([`answer`]), and what clients are told of limits ([`rate_limit`]) and of keys that were
+//! rotated ([`deprecation`]). What is counted of a
 //! request is told by [`gate`]; how figures get to where they are watched, by [`metrics`]. actix-web speaks another version of
 //! the `http` crate than axum and tonic, so nothing here names one of its types: a request's header lines are read through the
 //! small trait in [`headers`].
@@ -39,6 +40,7 @@
 pub mod answer;
 pub mod client_address;
 pub mod credentials;
+pub mod deprecation;
 pub mod gate;
 pub mod headers;
 pub mod location;

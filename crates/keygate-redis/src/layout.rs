@@ -273,6 +273,18 @@ impl Layout {
         format!("{}:usage-mark:{{{bucket}}}:{writer}", self.namespace)
     }
 
+    /// The keys of a bucket to which something is due on a day: a sorted set of 16-byte ids, all with the same score.
+    #[must_use]
+    pub fn due(&self, bucket: Bucket, day: Day) -> String {
+        format!("{}:due:{{{bucket}}}:{}", self.namespace, day.0)
+    }
+
+    /// The days on which something is due to keys of a bucket: a sorted set of their numbers, by which it is sorted.
+    #[must_use]
+    pub fn due_days(&self, bucket: Bucket) -> String {
+        format!("{}:due-days:{{{bucket}}}", self.namespace)
+    }
+
     /// The deployment marker: JSON.
     #[must_use]
     pub fn deployment(&self) -> String {
@@ -374,6 +386,8 @@ mod tests {
             assert_eq!(layout.usage_ranking(&subject, Month(24_310)), format!("{name}:k24310"));
             assert!(layout.told_prefixes().iter().all(|prefix| !name.starts_with(prefix)), "{name}");
         }
+        assert_eq!(layout.due(Bucket::of(7), Day(20_000)), "kg:due:{b0007}:20000");
+        assert_eq!(layout.due_days(Bucket::of(7)), "kg:due-days:{b0007}");
         let mark = layout.usage_mark(Bucket::of(7), Writer(255));
         assert_eq!(mark, "kg:usage-mark:{b0007}:00000000000000ff");
         let memo = MemoName::from_bytes(std::array::from_fn(|place| place as u8));
@@ -407,6 +421,8 @@ mod tests {
             &layout.keys(&acme),
             &layout.limit(&PoolId::Lineage(id)),
             &layout.limit(&PoolId::Organization(acme.clone())),
+            &layout.due(id.bucket(), Day(20_000)),
+            &layout.due_days(id.bucket()),
             &layout.usage(&Subject::Key(id)),
             &layout.usage(&Subject::Organization(acme.clone())),
             &layout.deployment(),

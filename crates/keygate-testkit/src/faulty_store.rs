@@ -16,7 +16,7 @@ use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Depth, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
+    Acknowledgement, CreateRefusal, Deployment, Depth, Due, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
     StoreError, WriteRefusal, Written,
 };
 use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
@@ -77,9 +77,12 @@ pub struct StoreCalls {
     pub parents: u64,
     pub create: u64,
     pub replace: u64,
+    pub succeed: u64,
     pub set_status: u64,
     pub delete: u64,
     pub list: u64,
+    pub due: u64,
+    pub not_due: u64,
     pub quota_use: u64,
     pub put_organization: u64,
     pub put_project: u64,
@@ -98,15 +101,16 @@ impl StoreCalls {
     /// All of them together.
     #[must_use]
     pub fn total(&self) -> u64 {
-        let Self { deployment, put_deployment, record, parents, create, replace, set_status, .. } = self;
+        let Self { deployment, put_deployment, record, parents, create, replace, succeed, set_status, .. } = self;
         let Self { delete, list, quota_use, put_organization, put_project, ring_usage, .. } = self;
         let Self { load_record, load_parents, told_everywhere, remember, recall, lease, examine, .. } = self;
-        let written = create + replace + set_status + delete + put_organization + put_project + put_deployment;
+        let written =
+            create + replace + succeed + set_status + delete + put_organization + put_project + put_deployment;
         let loaded = load_record + load_parents + told_everywhere;
-        let Self { record_usage, usage, last_uses, most_used, .. } = self;
+        let Self { record_usage, usage, last_uses, most_used, due, not_due, .. } = self;
         let (memos, counted) = (remember + recall, record_usage + usage + last_uses + most_used);
         let read = deployment + record + parents + list + quota_use + ring_usage + examine;
-        read + written + loaded + memos + lease + counted
+        read + written + loaded + memos + lease + counted + due + not_due
     }
 }
 
@@ -288,6 +292,16 @@ impl Store for FaultyStore {
         answer(lost, self.inner.replace(record, expected).await)
     }
 
+    async fn succeed(
+        &self,
+        old: &KeyRecord,
+        expected: Revision,
+        new: &KeyRecord,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        let lost = self.enter(|calls| calls.succeed += 1).await?;
+        answer(lost, self.inner.succeed(old, expected, new).await)
+    }
+
     async fn set_status(
         &self,
         organization: &OrganizationId,
@@ -311,6 +325,20 @@ impl Store for FaultyStore {
     async fn list(&self, listing: &Listing, after: Option<KeyId>, limit: usize) -> Result<RecordPage, StoreError> {
         let lost = self.enter(|calls| calls.list += 1).await?;
         answer(lost, self.inner.list(listing, after, limit).await)
+    }
+
+    fn due_buckets(&self) -> u16 {
+        self.inner.due_buckets()
+    }
+
+    async fn due(&self, bucket: u16, until: Day, after: Option<Due>, limit: usize) -> Result<Vec<Due>, StoreError> {
+        let lost = self.enter(|calls| calls.due += 1).await?;
+        answer(lost, self.inner.due(bucket, until, after, limit).await)
+    }
+
+    async fn not_due(&self, bucket: u16, listed: Due, seen: Option<Revision>) -> Result<(), StoreError> {
+        let lost = self.enter(|calls| calls.not_due += 1).await?;
+        answer(lost, self.inner.not_due(bucket, listed, seen).await)
     }
 
     async fn quota_use(&self, organization: &OrganizationId, user: &UserId) -> Result<QuotaUse, StoreError> {

@@ -17,9 +17,10 @@ use keygate_core::limits::Limits;
 use keygate_core::names::{Description, Environment, KeyName, OrganizationId, PrincipalId, ProjectId, Tag, UserId};
 use keygate_core::network::{Cidr, CidrSet};
 use keygate_core::record::{
-    Key, KeyRecord, KeyStatus, Lineage, Metadata, Revision, RotationSchedule, SecurityTier, StatusChange,
+    Key, KeyRecord, KeyStatus, Lineage, Metadata, Revision, RotationSchedule, SecurityTier, StatusChange, Succession,
+    Superseded,
 };
-use keygate_core::ring::EntryId;
+use keygate_core::ring::{EntryId, Sealed};
 use keygate_core::scope::ScopeSet;
 use keygate_core::store::Deployment;
 use keygate_core::verifier::Verifier;
@@ -108,10 +109,11 @@ pub fn record_of(organization: &OrganizationId, user: &UserId, created_at: DateT
         rotation_schedule: None,
         security_tier: SecurityTier::Standard,
         lineage: Lineage { root: id, generation: 0 },
+        succession: Succession::default(),
         metadata: Metadata::default(),
     };
     let verifier = Verifier::HmacSha256 { digest: random() };
-    KeyRecord { key, verifier, minted_under: entry, digested_under: entry }
+    KeyRecord::new(key, verifier, entry, entry)
 }
 
 /// A record with something in every field.
@@ -143,11 +145,19 @@ pub fn full_record(organization: &OrganizationId, user: &UserId) -> KeyRecord {
     });
     key.security_tier = SecurityTier::High;
     key.lineage = Lineage { root: KeyId::fresh(past(), Some(key.id.bucket())).expect("a key id"), generation: 3 };
+    key.succession = Succession {
+        predecessor_id: Some(key.lineage.root),
+        superseded: None,
+        hand_over: true,
+        scheduled_at: Some(past()),
+    };
     let metadata = serde_json::json!({ "ticket": 4711, "owners": ["ann", "bob"], "note": "a \"quoted\" word" });
     key.metadata = metadata.as_object().cloned().map(Metadata::new).expect("an object").expect("small metadata");
     record.verifier = Verifier::Pbkdf2Sha256 { salt: random(), iterations: 600_000, output: random() };
     record.minted_under = ring_entry();
     record.digested_under = ring_entry();
+    record.offer = Some(Sealed::from_parts(ring_entry(), random::<100>().to_vec()));
+    record.unclaimed = true;
     record
 }
 
@@ -167,6 +177,22 @@ pub fn expiring(record: &KeyRecord, end: Option<DateTime<Utc>>) -> KeyRecord {
     next.key.expires_at = end;
     next.key.revision = record.key.revision.next();
     next
+}
+
+/// A record as its rotation puts it, and the one of its successor.
+#[must_use]
+pub fn succession(record: &KeyRecord) -> (KeyRecord, KeyRecord) {
+    let (mut old, mut new) = (record.clone(), record.clone());
+    new.key.id = KeyId::fresh(now(), Some(record.key.id.bucket())).expect("a key id");
+    new.key.revision = Revision::FIRST;
+    new.key.lineage.generation += 1;
+    new.key.status = status(KeyStatus::Active);
+    new.key.succession = Succession { predecessor_id: Some(record.key.id), ..record.key.succession };
+    new.verifier = Verifier::HmacSha256 { digest: random() };
+    old.key.revision = record.key.revision.next();
+    old.key.expires_at = Some(far_future());
+    old.key.succession.superseded = Some(Superseded { successor_id: new.key.id, at: now() });
+    (old, new)
 }
 
 /// A change to this status now, with no reason.

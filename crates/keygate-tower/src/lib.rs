@@ -59,6 +59,7 @@
 
 pub mod api_key;
 pub mod cost;
+mod deprecation;
 #[cfg(feature = "axum")]
 pub mod extract;
 mod grpc;

@@ -11,7 +11,7 @@ use keygate_http::gate::{self, Asked, Followed, Gate, Verdict, WithoutKey};
 
 use super::routes::Routes;
 use crate::header_lines::{CredentialHeaders, HeaderLines, mark_sensitive};
-use crate::rate_limit::tell;
+use crate::{deprecation, rate_limit};
 
 pub(super) fn judge(
     gate: &Gate,
@@ -39,12 +39,13 @@ pub(super) fn admit(gate: &Gate, request: &ServiceRequest, admission: Admission)
     followed
 }
 
-/// Counts what the service within answered, and has the response tell of limits, as they are now: it may have charged the
-/// request something else.
+/// Counts what the service within answered, and has the response tell of limits, as they are now, since it may have charged
+/// the request something else, and of a key that was rotated.
 pub(super) fn end<B>(mut followed: Followed, result: &mut Result<ServiceResponse<B>, Error>) {
     match result {
         Ok(response) => {
-            tell(&mut followed, response.headers_mut());
+            rate_limit::tell(&mut followed, response.headers_mut());
+            deprecation::tell(&followed, response.headers_mut());
             followed.answered(response.status().as_u16());
         }
         Err(error) => followed.answered(error.as_response_error().status_code().as_u16()),

@@ -11,7 +11,7 @@ use super::parents::{HeldParents, ParentsCell};
 use crate::clock::Tick;
 use crate::coherence::{Generation, Stamp};
 use crate::limiter::{LimitSet, Limiter};
-use crate::record::{Key, KeyRecord};
+use crate::record::{Key, KeyRecord, Superseded};
 use crate::ring::EntryId;
 use crate::usage::outcome::Answered;
 use crate::usage::period::Hour;
@@ -25,6 +25,10 @@ pub(crate) struct Entry {
     generation: Generation,
     stamp: Stamp,
     digested_under: EntryId,
+    /// The key was handed over, and not used yet.
+    unclaimed: bool,
+    /// It was replaced by another: so that each answer need not look into the record for that.
+    is_superseded: bool,
     /// The digest of the one text that is this key. Of a slow verifier it is known once that text was presented.
     digest: OnceLock<Digest>,
     parents: Arc<ParentsCell>,
@@ -70,11 +74,14 @@ impl Entry {
             Verifier::HmacSha256 { digest } => OnceLock::from(words(digest)),
             _ => OnceLock::new(),
         };
-        let digested_under = record.digested_under;
+        let (digested_under, unclaimed) = (record.digested_under, record.unclaimed);
+        let is_superseded = record.key.succession.superseded.is_some();
         Self {
             generation: Generation::new(),
             stamp,
             digested_under,
+            unclaimed,
+            is_superseded,
             digest,
             parents,
             limits: ArcSwapOption::empty(),
@@ -154,6 +161,17 @@ impl Entry {
     /// The ring entry that presented texts are digested under to compare them.
     pub(crate) fn digested_under(&self) -> EntryId {
         self.digested_under
+    }
+
+    /// By which key it was replaced, and when.
+    #[inline]
+    pub(crate) fn superseded(&self) -> Option<Superseded> {
+        if self.is_superseded { self.record.key.succession.superseded } else { None }
+    }
+
+    /// Whether its first use is to be written down.
+    pub(crate) fn is_unclaimed(&self) -> bool {
+        self.unclaimed
     }
 
     /// Whether a text of this digest is the key, in constant time; `None` while it is not known.

@@ -21,7 +21,7 @@ use crate::usage::Recorder;
 use crate::verifier::SlowVerifiers;
 
 /// For how many keys it is remembered that they were to be moved to the current ring entry.
-const MOVES_REMEMBERED: u64 = 10_000;
+const WRITES_REMEMBERED: u64 = 10_000;
 
 /// Why a manager cannot be put together.
 #[derive(Debug, thiserror::Error)]
@@ -156,7 +156,7 @@ impl ManagerBuilder {
         let Self { store, ring, clock, prefix, environment, quota, policy, counts_usage, anomalies, on_finding } = self;
         let slow = SlowVerifiers::new()?;
         let setup = Setup::new();
-        let moves = MokaCache::new(MOVES_REMEMBERED);
+        let writes = MokaCache::new(WRITES_REMEMBERED);
         let hook = on_finding.map(|Hook(hook)| hook);
         let sentry = Sentry::new(Arc::clone(&store), Arc::clone(&clock), anomalies, hook);
         let recorder = Recorder::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&sentry));
@@ -176,7 +176,7 @@ impl ManagerBuilder {
             limiter,
             recorder,
             sentry,
-            moves,
+            writes,
         });
         Suspender::attach(&inner);
         Ok(ApiKeyManager { inner })

@@ -10,12 +10,15 @@ use super::{ApiKeyManager, ManageError, SetupError, events};
 use crate::actor::{Actor, ManagementPermission};
 use crate::clock::to_millis;
 use crate::key::{KeyId, KeyText};
+use crate::lifecycle::check_schedule;
 use crate::limits::Limits;
 use crate::names::{Description, Environment, KeyName, NameError, OrganizationId, ProjectId, Tag, UserId};
 use crate::network::CidrSet;
 use crate::record::{
     Key, KeyRecord, KeyStatus, Lineage, MAX_TAGS, Metadata, Revision, RotationSchedule, SecurityTier, StatusChange,
+    Succession,
 };
+use crate::ring::EntryId;
 use crate::scope::{Scope, ScopeSet};
 use crate::store::{CreateRefusal, StoreError};
 use crate::verifier::{MAX_PBKDF2_ITERATIONS, MIN_PBKDF2_ITERATIONS, Scheme, Verifier};
@@ -102,6 +105,8 @@ pub struct NewKey {
     pub environment: Option<Environment>,
     /// When it is to be rotated.
     pub rotation_schedule: Option<RotationSchedule>,
+    /// Whether whoever holds it may [claim its successor](ApiKeyManager::claim_successor) with it. Not by default.
+    pub hand_over: bool,
     /// How carefully it is kept.
     pub security_tier: SecurityTier,
     /// The scheme of its stored verifier. Its tier's by default.
@@ -136,6 +141,7 @@ impl NewKey {
             allowed_ips: CidrSet::default(),
             environment: None,
             rotation_schedule: None,
+            hand_over: false,
             security_tier: SecurityTier::Standard,
             scheme: None,
             metadata: Metadata::default(),
@@ -208,7 +214,7 @@ pub struct CreatedKey {
     pub key: Key,
 }
 
-fn expose<S: serde::Serializer>(text: &KeyText, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn expose<S: serde::Serializer>(text: &KeyText, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(text.expose())
 }
 
@@ -343,18 +349,8 @@ impl ApiKeyManager {
         let default_limits = if new.verifies() { Limits::UNLIMITED } else { new.security_tier.limits() };
 
         let id = id.map_or_else(|| KeyId::fresh(now, None), Ok)?;
-        let mut secret = Zeroizing::new([0; 32]);
-        getrandom::fill(&mut *secret)?;
         let environment = new.environment.unwrap_or(self.inner.environment);
-        let entry = self.inner.ring.current();
-        let text = KeyText::compose(self.inner.prefix, environment, id, &secret, |tagged| entry.tag(tagged));
-        let digest = entry.digest(text.expose().as_bytes());
         let scheme = new.scheme.unwrap_or(new.security_tier.scheme());
-        let verifier = match scheme {
-            Scheme::HmacSha256 => Verifier::make(scheme, digest)?,
-            Scheme::Pbkdf2Sha256 { .. } => self.inner.slow.make(scheme, digest).await??,
-        };
-
         let key = Key {
             id,
             revision: Revision::FIRST,
@@ -378,8 +374,30 @@ impl ApiKeyManager {
             rotation_schedule: new.rotation_schedule,
             security_tier: new.security_tier,
             lineage: Lineage { root: id, generation: 0 },
+            succession: Succession { hand_over: new.hand_over, ..Succession::default() },
             metadata: new.metadata,
         };
-        Ok((text, KeyRecord { key, verifier, minted_under: entry.id(), digested_under: entry.id() }))
+        check_schedule(&key)?;
+        let (text, verifier, entry) = self.mint_text(id, environment, scheme).await?;
+        Ok((text, KeyRecord::new(key, verifier, entry, entry)))
+    }
+
+    /// A fresh text for a key, what it is verified by, and the ring entry it is made under.
+    pub(super) async fn mint_text(
+        &self,
+        id: KeyId,
+        environment: Environment,
+        scheme: Scheme,
+    ) -> Result<(KeyText, Verifier, EntryId), ManageError> {
+        let mut secret = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *secret)?;
+        let entry = self.inner.ring.current();
+        let text = KeyText::compose(self.inner.prefix, environment, id, &secret, |tagged| entry.tag(tagged));
+        let digest = entry.digest(text.expose().as_bytes());
+        let verifier = match scheme {
+            Scheme::HmacSha256 => Verifier::make(scheme, digest)?,
+            Scheme::Pbkdf2Sha256 { .. } => self.inner.slow.make(scheme, digest).await??,
+        };
+        Ok((text, verifier, entry.id()))
     }
 }

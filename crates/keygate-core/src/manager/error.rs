@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::setup::SetupError;
+use crate::key::KeyId;
 use crate::names::NameError;
-use crate::record::Revision;
+use crate::record::{KeyState, Revision};
+use crate::ring::SealError;
 use crate::scope::Scope;
 use crate::store::{CreateRefusal, StoreError, WriteRefusal};
 use crate::usage::report::UsageQueryError;
@@ -49,6 +51,30 @@ pub enum ManageError {
     /// The key is revoked, which is final.
     #[error("the key is revoked, which is final")]
     Revoked,
+    /// The key is deactivated or has ended, and only an active one can be rotated, or hand its successor over.
+    #[error("the key is {state}: only an active key can do that")]
+    NotActive {
+        /// What it is.
+        state: KeyState,
+    },
+    /// The key was rotated already.
+    #[error("the key was rotated already: rotate its successor, {successor_id}")]
+    Superseded {
+        /// The key that replaces it.
+        successor_id: KeyId,
+    },
+    /// The key was not rotated, and has no successor.
+    #[error("the key was not rotated: it has no successor")]
+    NotSuperseded,
+    /// The key's successor is not handed to whoever holds the key.
+    #[error("the key's successor is not handed over: ask whoever manages the key for it")]
+    NotHandedOver,
+    /// The key's successor was used already, by whoever has claimed it before.
+    #[error("the key's successor is in use already, and is handed over no more: if that was not you, have it revoked")]
+    SuccessorInUse,
+    /// Something could not be encrypted, or opened again.
+    #[error(transparent)]
+    Sealed(#[from] SealError),
     /// Only a revoked or expired key can be deleted.
     #[error("the key is still in use: revoke it before deleting it")]
     InUse,
@@ -83,7 +109,7 @@ impl ManageError {
     /// Whether the fault is the deployment's, and no caller's: to be written to the log, and told without its details.
     #[must_use]
     pub fn is_trouble(&self) -> bool {
-        matches!(self, Self::Setup(_) | Self::Store(_) | Self::Random(_))
+        matches!(self, Self::Setup(_) | Self::Store(_) | Self::Random(_) | Self::Sealed(_))
     }
 
     /// The stable word for it, which programs may branch on.
@@ -98,10 +124,15 @@ impl ManageError {
             Self::Reserved => "reserved",
             Self::Conflict { .. } => "revision_conflict",
             Self::Revoked => "key_revoked",
+            Self::NotActive { .. } => "key_not_active",
+            Self::Superseded { .. } => "key_superseded",
+            Self::NotSuperseded => "no_successor",
+            Self::NotHandedOver => "successor_not_handed_over",
+            Self::SuccessorInUse => "successor_in_use",
             Self::InUse => "key_in_use",
             Self::IdempotencyMismatch => "idempotency_key_reused",
             Self::Busy => "busy",
-            Self::Random(_) => "internal",
+            Self::Random(_) | Self::Sealed(_) => "internal",
             Self::Setup(_) | Self::Store(_) => "store_unavailable",
         }
     }

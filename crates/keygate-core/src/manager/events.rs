@@ -35,6 +35,27 @@ pub(super) fn deleted(actor: &Actor, key: &Key) {
     act!(actor, key, "deleted");
 }
 
+pub(super) fn rotated(actor: &Actor, old: &Key, new: &Key) {
+    act!(actor, old, "rotated", successor_id = %new.id, generation = new.lineage.generation, ends = ?old.expires_at);
+}
+
+pub(super) fn claimed(old: &Key, new: &Key) {
+    let (key_id, successor_id) = (old.id, new.id);
+    tracing::info!(target: "keygate::admin", action = "claimed", %key_id, %successor_id, "key handed its successor over");
+}
+
+pub(super) fn claimed_in_use(old: &Key, new: &Key) {
+    let (key_id, successor_id) = (old.id, new.id);
+    tracing::warn!(
+        target: "keygate::admin",
+        action = "claim refused",
+        %key_id,
+        %successor_id,
+        organization_id = %new.organization,
+        "a successor that is in use was claimed again: two may hold its predecessor, and one of them should not"
+    );
+}
+
 pub(super) fn redigested(key: &Key) {
     tracing::info!(target: "keygate::admin", key_id = %key.id, "key moved to the current ring entry");
 }

@@ -45,6 +45,8 @@ struct KeyAsked<'a> {
     environment: Option<Environment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rotation_schedule: Option<&'a RotationSchedule>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    hand_over: bool,
     security_tier: SecurityTier,
     #[serde(skip_serializing_if = "Option::is_none")]
     scheme: Option<Scheme>,
@@ -93,6 +95,7 @@ impl<'a> KeyAsked<'a> {
             allowed_ips,
             environment,
             rotation_schedule,
+            hand_over,
             security_tier,
             scheme,
             metadata,
@@ -113,6 +116,7 @@ impl<'a> KeyAsked<'a> {
             allowed_ips,
             environment: *environment,
             rotation_schedule: rotation_schedule.as_ref(),
+            hand_over: *hand_over,
             security_tier: *security_tier,
             scheme: *scheme,
             metadata: metadata.as_map(),
@@ -281,6 +285,7 @@ mod tests {
                     notify_users: true,
                 });
             }),
+            Box::new(|new| new.hand_over = true),
             Box::new(|new| new.security_tier = SecurityTier::High),
             Box::new(|new| new.scheme = Some(SecurityTier::High.scheme())),
             Box::new(|new| new.metadata = metadata(&[("a", 1.into())])),

@@ -38,6 +38,8 @@ mod operator_key;
 mod parents;
 mod ready;
 mod repair;
+mod rotate;
+mod schedule;
 mod setup;
 mod update;
 mod usage;
@@ -62,6 +64,8 @@ pub use once::{CreatedOnce, IdempotencyKey, OrganizationOnce};
 pub use parents::OrganizationUpdate;
 pub use ready::StoreState;
 pub(crate) use repair::repair_all;
+pub use rotate::{Overlapping, Rotation, RotationStatus};
+pub use schedule::{ScheduleRun, Scheduler};
 pub use setup::{SetupError, prepare_deployment};
 pub use update::KeyUpdate;
 pub use validate::{Attempt, Pending};
@@ -106,8 +110,8 @@ struct Inner {
     limiter: Arc<Limiter>,
     recorder: Arc<Recorder>,
     sentry: Arc<Sentry>,
-    /// When keys were last to be moved to the current ring entry.
-    moves: moka::sync::Cache<KeyId, DateTime<Utc>>,
+    /// When the use of keys was last to be written to their records.
+    writes: moka::sync::Cache<KeyId, DateTime<Utc>>,
 }
 
 impl ApiKeyManager {

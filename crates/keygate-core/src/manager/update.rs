@@ -8,6 +8,7 @@ use crate::actor::Actor;
 use crate::clock::to_millis;
 use crate::coherence::{Change, Watcher};
 use crate::key::KeyId;
+use crate::lifecycle::check_schedule;
 use crate::limits::Limits;
 use crate::names::{Description, KeyName, NameError, Tag};
 use crate::network::CidrSet;
@@ -39,6 +40,8 @@ pub struct KeyUpdate {
     pub allowed_ips: Option<CidrSet>,
     /// When it is to be rotated; `Some(None)` takes the schedule away.
     pub rotation_schedule: Option<Option<RotationSchedule>>,
+    /// Whether whoever holds it may claim its successor with it. Taking that away takes back what may be claimed now.
+    pub hand_over: Option<bool>,
     /// The user's own fields, all of them.
     pub metadata: Option<Metadata>,
 }
@@ -90,8 +93,25 @@ impl KeyUpdate {
         set!(allowed_ips);
         set!(rotation_schedule);
         set!(metadata);
+        if changed.contains(&"rotation_schedule") {
+            key.succession.scheduled_at = key.rotation_schedule.map(|_| now);
+        }
+        if let Some(hand_over) = self.hand_over.filter(|asked| *asked != key.succession.hand_over) {
+            if hand_over && key.succession.superseded.is_some() {
+                return Err(NameError::new("hand_over", "cannot be turned on: the key was rotated without it"));
+            }
+            key.succession.hand_over = hand_over;
+            changed.push("hand_over");
+        }
         if let Some(expiry) = self.expiry {
             let expires_at = expiry.resolve(now)?;
+            let is_later = |end: DateTime<Utc>| expires_at.is_none_or(|asked| asked > end);
+            if key.succession.superseded.is_some() && key.expires_at.is_some_and(is_later) {
+                return Err(NameError::new(
+                    "expiry",
+                    "cannot be moved later: the key was rotated, and its overlap ends",
+                ));
+            }
             if let (Some(begin), Some(end)) = (key.not_before, expires_at)
                 && begin >= end
             {
@@ -101,6 +121,11 @@ impl KeyUpdate {
                 key.expires_at = expires_at;
                 changed.push("expires_at");
             }
+        }
+        if changed.iter().any(|changed| matches!(*changed, "expires_at" | "rotation_schedule"))
+            && key.succession.superseded.is_none()
+        {
+            check_schedule(key)?;
         }
         Ok(changed)
     }
@@ -151,6 +176,9 @@ impl ApiKeyManager {
                     )
                     .into());
                 }
+            }
+            if !record.key.succession.hand_over {
+                record.offer = None;
             }
             record.key.revision = found.next();
             let replaced = self.inner.store.replace(&record, found).await.map_err(ManageError::from);

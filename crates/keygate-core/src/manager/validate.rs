@@ -17,14 +17,14 @@ use crate::key::PresentedKey;
 use crate::limiter::{Charge, Quick};
 use crate::record::KeyRecord;
 use crate::ring::EntryId;
-use crate::store::StoreError;
+use crate::store::{StoreError, WriteRefusal};
 use crate::usage::Decision;
 use crate::usage::outcome::Outcome;
 use crate::verifier::{Scheme, Verifier};
 
-/// How long a key whose record could not be moved to the current ring entry is left alone: a store that reads but does
-/// not write must not cost a write, and perhaps a slow verifier, at every request.
-const MOVE_AGAIN: TimeDelta = TimeDelta::seconds(60);
+/// How long a key whose use could not be written down is left alone: a store that reads but does not write must not cost a
+/// write, and perhaps a slow verifier, at every request.
+const WRITE_AGAIN: TimeDelta = TimeDelta::seconds(60);
 
 /// How often a key that changes while it is checked is checked again.
 const ATTEMPTS: usize = 16;
@@ -151,7 +151,7 @@ impl Inner {
         context: RequestView<'_>,
     ) -> Option<Result<Admission, Denial>> {
         let now = self.clock.tick();
-        if !entry.is_current(now) || self.is_to_move(&entry) {
+        if !entry.is_current(now) || self.is_to_write(&entry) {
             return None;
         }
         let parents = entry.parents().current(now)?;
@@ -263,7 +263,7 @@ impl Inner {
         // decided anew.
         let tick = self.clock.tick();
         let holds = entry.may_decide(tick, asked) && entry.parents().may_decide(&parents, tick, asked);
-        if holds && (!self.is_to_move(&entry) || self.redigest(&entry, &parents, presented, asked).await) {
+        if holds && (!self.is_to_write(&entry) || self.write_use(&entry, &parents, presented, asked).await) {
             return Ok(Some(self.counted(&entry, Ok(admission), context)));
         }
         admission.refund();
@@ -401,55 +401,87 @@ impl Inner {
         Ok(genuine)
     }
 
-    /// Whether the record was made under an older ring entry, and it has not been tried lately to move it.
-    fn is_to_move(&self, entry: &Entry) -> bool {
-        let lately = |at| (TimeDelta::zero()..MOVE_AGAIN).contains(&(self.clock.now() - at));
-        entry.digested_under() != self.ring.current_id() && !self.moves.get(&entry.key().id).is_some_and(lately)
+    /// Whether this use is to be written down: the record was made under an older ring entry, or the key was handed over and
+    /// not used yet; and it has not been tried lately.
+    fn is_to_write(&self, entry: &Entry) -> bool {
+        let lately = |at| (TimeDelta::zero()..WRITE_AGAIN).contains(&(self.clock.now() - at));
+        let is_to_write = entry.is_unclaimed() || entry.digested_under() != self.ring.current_id();
+        is_to_write && !self.writes.get(&entry.key().id).is_some_and(lately)
     }
 
-    /// Moves a record made under an older ring entry to the current one. A failure leaves it for a later use: the request
-    /// has its answer already, if that still holds, which is what this says. After the move itself it does not, where the
-    /// store tells of changes.
-    async fn redigest(&self, entry: &Entry, parents: &HeldParents, presented: &PresentedKey<'_>, asked: Tick) -> bool {
+    /// Moves a record made under an older ring entry to the current one, and writes down that the key is in use. A failure
+    /// leaves it for a later use: the request has its answer already, if that still holds, which is what this says. After
+    /// the write itself it does not, where the store tells of changes.
+    async fn write_use(&self, entry: &Entry, parents: &HeldParents, presented: &PresentedKey<'_>, asked: Tick) -> bool {
         let record = entry.record();
-        self.moves.insert(record.key.id, self.clock.now());
-        let moved = self.move_to_current(record, presented).await;
+        self.writes.insert(record.key.id, self.clock.now());
+        let written = self.write_used(record, presented).await;
         let tick = self.clock.tick();
         // The store's refusal may come before its word of what it refuses for.
-        let refused = matches!(moved, Err(ManageError::Revoked | ManageError::NotFound | ManageError::Conflict { .. }));
+        let refused =
+            matches!(written, Err(ManageError::Revoked | ManageError::NotFound | ManageError::Conflict { .. }));
         let holds = !refused && entry.may_decide(tick, asked) && entry.parents().may_decide(parents, tick, asked);
         // Whether or not the store is known to have done it.
         self.cache.changed(&Change::Key(record.key.id));
-        match moved {
-            Ok(Some(moved)) => events::redigested(&moved.key),
+        match written {
+            Ok(Some(written)) => {
+                if written.digested_under != record.digested_under {
+                    events::redigested(&written.key);
+                }
+                if record.unclaimed {
+                    self.withdraw_offer(&written).await;
+                }
+            }
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(key_id = %record.key.id, %error, "a key was not moved to the current ring entry");
+                tracing::warn!(key_id = %record.key.id, %error, "the use of a key was not written to its record");
             }
         }
         holds
     }
 
-    /// `None` where the current entry is the older one.
-    async fn move_to_current(
+    /// `None` where there is nothing to write, as when the current entry is the older one.
+    async fn write_used(
         &self,
         record: &KeyRecord,
         presented: &PresentedKey<'_>,
     ) -> Result<Option<KeyRecord>, ManageError> {
         let marker = self.setup.confirm_current(&*self.store, &self.ring, self.clock.now()).await?;
         let entry = self.ring.current();
-        if !marker.is_newer(entry.id(), record.digested_under) {
+        let mut used = record.clone();
+        used.unclaimed = false;
+        if marker.is_newer(entry.id(), record.digested_under) {
+            let digest = entry.digest(presented.text());
+            used.verifier = match record.verifier.scheme() {
+                scheme @ Scheme::HmacSha256 => Verifier::make(scheme, digest)?,
+                scheme @ Scheme::Pbkdf2Sha256 { .. } => self.slow.make(scheme, digest).await??,
+            };
+            used.digested_under = entry.id();
+        }
+        if used == *record {
             return Ok(None);
         }
-        let digest = entry.digest(presented.text());
-        let mut moved = record.clone();
-        moved.verifier = match record.verifier.scheme() {
-            scheme @ Scheme::HmacSha256 => Verifier::make(scheme, digest)?,
-            scheme @ Scheme::Pbkdf2Sha256 { .. } => self.slow.make(scheme, digest).await??,
-        };
-        moved.digested_under = entry.id();
-        moved.key.revision = record.key.revision.next();
-        self.store.replace(&moved, record.key.revision).await?;
-        Ok(Some(moved))
+        used.key.revision = record.key.revision.next();
+        self.store.replace(&used, record.key.revision).await?;
+        Ok(Some(used))
+    }
+
+    /// Takes the text of a key that is in use out of its predecessor's record. Nobody is handed it any more, whether or not
+    /// that is done.
+    async fn withdraw_offer(&self, used: &KeyRecord) {
+        let Some(predecessor) = used.key.succession.predecessor_id else { return };
+        for _ in 0..ATTEMPTS {
+            let Ok(Some(mut record)) = self.store.record(predecessor).await else { return };
+            if record.offer.take().is_none() || record.key.organization != used.key.organization {
+                return;
+            }
+            let found = record.key.revision;
+            record.key.revision = found.next();
+            let replaced = self.store.replace(&record, found).await;
+            self.cache.changed(&Change::Key(predecessor));
+            if !matches!(replaced, Err(WriteRefusal::Conflict { .. })) {
+                return;
+            }
+        }
     }
 }

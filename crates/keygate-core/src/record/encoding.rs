@@ -13,8 +13,9 @@
 //! | rest | body |
 //!
 //! A schema version, once released, is pinned by a golden file and never changes; a new field is a new version. Version 2
-//! is version 1 with a byte behind the body: what becomes of requests while the store is not reached. A record is written
-//! in the oldest version that can hold it, so that instances of the version before read whatever does not need the new one.
+//! is version 1 with a byte behind the body: what becomes of requests while the store is not reached. Version 3 is version 2
+//! with the key's place in its rotation behind that. A record is written in the oldest version that can hold it, so that
+//! instances of the version before read whatever does not need the new one.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -22,19 +23,21 @@ use serde::{Deserialize, Serialize};
 use super::key::{Key, KeyRecord, Lineage, Revision, RotationSchedule};
 use super::metadata::Metadata;
 use super::status::{KeyStatus, StatusChange};
+use super::succession::{Succession, Superseded};
 use super::tier::SecurityTier;
 use crate::key::KeyId;
 use crate::limits::{Fallback, Limits};
 use crate::names::{Description, Environment, KeyName, OrganizationId, PrincipalId, ProjectId, Reason, Tag, UserId};
 use crate::network::{Cidr, CidrSet};
-use crate::ring::EntryId;
+use crate::ring::{EntryId, Sealed};
 use crate::scope::ScopeSet;
 use crate::verifier::{MAX_PBKDF2_ITERATIONS, MIN_PBKDF2_ITERATIONS, Verifier};
 
 /// The newest version that is written.
-pub const SCHEMA_VERSION: u8 = 2;
+pub const SCHEMA_VERSION: u8 = 3;
 const WITHOUT_FALLBACK: u8 = 1;
 const WITH_FALLBACK: u8 = 2;
+const WITH_ROTATION: u8 = 3;
 /// The longest record that is read: several times what the limits of the fields allow to be written.
 pub const MAX_RECORD_BYTES: usize = 128 * 1024;
 
@@ -179,6 +182,61 @@ enum VerifierV1 {
     Pbkdf2Sha256([u8; 16], u32, [u8; 32]),
 }
 
+/// What stands behind the fallback in schema version 3. Its field order is its format.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct RotationV3 {
+    predecessor: Option<[u8; 16]>,
+    superseded: Option<([u8; 16], i64)>,
+    hand_over: bool,
+    scheduled_at: Option<i64>,
+    offer: Option<([u8; 4], Vec<u8>)>,
+    unclaimed: bool,
+}
+
+impl From<&KeyRecord> for RotationV3 {
+    fn from(record: &KeyRecord) -> Self {
+        let Succession { predecessor_id, superseded, hand_over, scheduled_at } = record.key.succession;
+        Self {
+            predecessor: predecessor_id.map(|id| *id.as_bytes()),
+            superseded: superseded
+                .map(|Superseded { successor_id, at }| (*successor_id.as_bytes(), at.timestamp_millis())),
+            hand_over,
+            scheduled_at: scheduled_at.map(|at| at.timestamp_millis()),
+            offer: record.offer.as_ref().map(|offer| (offer.entry().as_bytes(), offer.as_bytes().to_vec())),
+            unclaimed: record.unclaimed,
+        }
+    }
+}
+
+impl RotationV3 {
+    fn is_none(&self) -> bool {
+        let none = Self {
+            predecessor: None,
+            superseded: None,
+            hand_over: false,
+            scheduled_at: None,
+            offer: None,
+            unclaimed: false,
+        };
+        *self == none
+    }
+
+    fn write_into(self, record: &mut KeyRecord) -> Result<(), DecodeError> {
+        let superseded = self.superseded.map(|(successor, at)| {
+            Ok(Superseded { successor_id: KeyId::from_bytes(successor), at: time("superseded_at", at)? })
+        });
+        record.key.succession = Succession {
+            predecessor_id: self.predecessor.map(KeyId::from_bytes),
+            superseded: superseded.transpose()?,
+            hand_over: self.hand_over,
+            scheduled_at: self.scheduled_at.map(|at| time("scheduled_at", at)).transpose()?,
+        };
+        record.offer = self.offer.map(|(entry, bytes)| Sealed::from_parts(EntryId::from_bytes(entry), bytes));
+        record.unclaimed = self.unclaimed;
+        Ok(())
+    }
+}
+
 impl KeyRecord {
     /// Writes the record in the oldest schema version that can hold it.
     ///
@@ -187,8 +245,12 @@ impl KeyRecord {
     pub fn encode(&self) -> Result<Vec<u8>, DecodeError> {
         let key = &self.key;
         let mut bytes = Vec::with_capacity(320);
-        let fallback = fallback_byte(key.limits.fallback);
-        bytes.push(if fallback.is_some() { WITH_FALLBACK } else { WITHOUT_FALLBACK });
+        let (fallback, rotation) = (key.limits.fallback, RotationV3::from(self));
+        bytes.push(match (fallback, rotation.is_none()) {
+            (Fallback::Deny, true) => WITHOUT_FALLBACK,
+            (_, true) => WITH_FALLBACK,
+            (_, false) => WITH_ROTATION,
+        });
         bytes.extend(key.revision.0.to_be_bytes());
         bytes.push(status_byte(key.status.status));
         bytes.extend(key.status.at.timestamp_millis().to_be_bytes());
@@ -199,10 +261,12 @@ impl KeyRecord {
         let organization = key.organization.as_str();
         bytes.push(u8::try_from(organization.len()).map_err(|_| DecodeError::Damaged("organization too long"))?);
         bytes.extend(organization.as_bytes());
-        let mut bytes =
-            postcard::to_extend(&BodyV1::from(self), bytes).map_err(|_| DecodeError::Damaged("cannot be encoded"))?;
-        bytes.extend(fallback);
-        Ok(bytes)
+        let unencodable = |_| DecodeError::Damaged("cannot be encoded");
+        let mut bytes = postcard::to_extend(&BodyV1::from(self), bytes).map_err(unencodable)?;
+        if fallback != Fallback::Deny || !rotation.is_none() {
+            bytes.push(fallback_byte(fallback));
+        }
+        if rotation.is_none() { Ok(bytes) } else { postcard::to_extend(&rotation, bytes).map_err(unencodable) }
     }
 
     /// Reads a record of any schema version written so far.
@@ -215,27 +279,43 @@ impl KeyRecord {
         let (body, rest) = postcard::take_from_bytes::<BodyV1>(header.body)
             .map_err(|_| DecodeError::Damaged("the body does not decode"))?;
         let mut record = body.into_record(&header)?;
-        record.key.limits.fallback = match (header.version, rest) {
-            (WITHOUT_FALLBACK, []) => Fallback::Deny,
-            (WITH_FALLBACK, [byte]) => read_fallback(*byte)?,
-            (WITH_FALLBACK, []) => return Err(DecodeError::Damaged("cut short")),
-            _ => return Err(DecodeError::Damaged("trailing bytes")),
+        let rest = match (header.version, rest) {
+            (WITHOUT_FALLBACK, rest) => rest,
+            // Each version has one form of what it can hold, and so none for what an older one holds.
+            (WITH_FALLBACK, [0, ..]) => return Err(DecodeError::Damaged("unknown fallback")),
+            (_, [byte, rest @ ..]) => {
+                record.key.limits.fallback = read_fallback(*byte)?;
+                rest
+            }
+            (_, []) => return Err(DecodeError::Damaged("cut short")),
         };
-        Ok(record)
+        let rest = if header.version < WITH_ROTATION {
+            rest
+        } else {
+            let (rotation, rest) = postcard::take_from_bytes::<RotationV3>(rest)
+                .map_err(|_| DecodeError::Damaged("the rotation does not decode"))?;
+            if rotation.is_none() {
+                return Err(DecodeError::Damaged("there is nothing in its rotation"));
+            }
+            rotation.write_into(&mut record)?;
+            rest
+        };
+        if rest.is_empty() { Ok(record) } else { Err(DecodeError::Damaged("trailing bytes")) }
     }
 }
 
-/// `None` is the default, for which version 1 has no byte.
-fn fallback_byte(fallback: Fallback) -> Option<u8> {
+/// 0 is the default, for which version 1 has no byte.
+fn fallback_byte(fallback: Fallback) -> u8 {
     match fallback {
-        Fallback::Deny => None,
-        Fallback::Open => Some(1),
-        Fallback::LocalShare => Some(2),
+        Fallback::Deny => 0,
+        Fallback::Open => 1,
+        Fallback::LocalShare => 2,
     }
 }
 
 fn read_fallback(byte: u8) -> Result<Fallback, DecodeError> {
     match byte {
+        0 => Ok(Fallback::Deny),
         1 => Ok(Fallback::Open),
         2 => Ok(Fallback::LocalShare),
         _ => Err(DecodeError::Damaged("unknown fallback")),
@@ -332,6 +412,7 @@ impl BodyV1 {
                 None => Lineage { root: id, generation: 0 },
                 Some((root, generation)) => Lineage { root: KeyId::from_bytes(root), generation },
             },
+            succession: Succession::default(),
             metadata: field("metadata", Metadata::from_json(&self.metadata))?,
         };
         let verifier = match self.verifier {
@@ -344,12 +425,8 @@ impl BodyV1 {
                 Verifier::Pbkdf2Sha256 { salt, iterations, output }
             }
         };
-        Ok(KeyRecord {
-            key,
-            verifier,
-            minted_under: EntryId::from_bytes(self.minted_under),
-            digested_under: EntryId::from_bytes(self.digested_under),
-        })
+        let (minted_under, digested_under) = (self.minted_under, self.digested_under);
+        Ok(KeyRecord::new(key, verifier, EntryId::from_bytes(minted_under), EntryId::from_bytes(digested_under)))
     }
 }
 

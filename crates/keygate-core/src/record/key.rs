@@ -1,5 +1,6 @@
 //! A key's fields.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -8,12 +9,14 @@ use serde::{Deserialize, Serialize};
 use super::metadata::Metadata;
 use super::shown;
 use super::status::{KeyState, KeyStatus, StatusChange};
+use super::succession::Succession;
 use super::tier::SecurityTier;
 use crate::key::KeyId;
+use crate::lifecycle::MAX_OVERLAP_DAYS;
 use crate::limits::Limits;
 use crate::names::{Description, Environment, KeyName, NameError, OrganizationId, PrincipalId, ProjectId, Tag, UserId};
 use crate::network::CidrSet;
-use crate::ring::EntryId;
+use crate::ring::{EntryId, Sealed};
 use crate::scope::ScopeSet;
 use crate::verifier::Verifier;
 
@@ -68,7 +71,7 @@ pub struct RotationSchedule {
     /// Whether the key's owner is told. True by default.
     #[serde(default = "yes")]
     pub notify_users: bool,
-    /// Days the old key stays valid, 0 to 365. 7 by default.
+    /// Days the old key stays valid, 0 to 365, below `interval_days`. 7 by default.
     #[serde(default = "seven")]
     pub overlap_days: u32,
 }
@@ -93,8 +96,11 @@ impl RotationSchedule {
         if self.warning_days >= self.interval_days {
             return Err(NameError::new("rotation warning_days", "must be below interval_days"));
         }
-        if self.overlap_days > 365 {
-            return Err(NameError::new("rotation overlap_days", "must be 0 to 365"));
+        if self.overlap_days > MAX_OVERLAP_DAYS {
+            return Err(NameError::new("rotation overlap_days", format!("must be 0 to {MAX_OVERLAP_DAYS}")));
+        }
+        if self.overlap_days >= self.interval_days {
+            return Err(NameError::new("rotation overlap_days", "must be below interval_days"));
         }
         Ok(())
     }
@@ -155,6 +161,9 @@ pub struct Key {
     pub security_tier: SecurityTier,
     /// Its place among rotated keys.
     pub lineage: Lineage,
+    /// Which key it replaces, and which replaces it.
+    #[serde(flatten)]
+    pub succession: Succession,
     /// The user's own fields.
     pub metadata: Metadata,
 }
@@ -177,9 +186,16 @@ impl Key {
         }
     }
 
-    /// Until when it counts against its owner's quota: `None` is for ever, a time in the past is not at all.
+    /// Until when it counts against its owner's quota: `None` is for ever, a time in the past is not at all. One that was
+    /// superseded counts no longer, so that rotating needs no room.
     #[must_use]
     pub fn counts_until(&self) -> Option<DateTime<Utc>> {
+        if self.succession.superseded.is_some() { Some(DateTime::UNIX_EPOCH) } else { self.usable_until() }
+    }
+
+    /// Until when it may be used, or be used again: `None` is for ever, a time in the past is not at all.
+    #[must_use]
+    pub fn usable_until(&self) -> Option<DateTime<Utc>> {
         match self.status.status {
             KeyStatus::Revoked => Some(DateTime::UNIX_EPOCH),
             KeyStatus::Active | KeyStatus::Inactive => self.expires_at,
@@ -198,12 +214,22 @@ pub struct KeyRecord {
     pub minted_under: EntryId,
     /// The ring entry the verifier is made under.
     pub digested_under: EntryId,
+    /// The text of its successor, sealed, for whoever holds this key to claim.
+    pub offer: Option<Sealed>,
+    /// It was offered to whoever holds its predecessor, and was not used yet.
+    pub unclaimed: bool,
 }
 
 impl KeyRecord {
-    /// Whether the record needs this ring entry to be checked.
+    /// A record of a key that has nothing to do with rotation yet.
     #[must_use]
-    pub fn names_entry(&self, entry: EntryId) -> bool {
-        self.minted_under == entry || self.digested_under == entry
+    pub fn new(key: Key, verifier: Verifier, minted_under: EntryId, digested_under: EntryId) -> Self {
+        Self { key, verifier, minted_under, digested_under, offer: None, unclaimed: false }
+    }
+
+    /// The ring entries it needs: to be checked, and to hand its successor over.
+    #[must_use]
+    pub fn ring_entries(&self) -> BTreeSet<EntryId> {
+        [self.minted_under, self.digested_under].into_iter().chain(self.offer.as_ref().map(Sealed::entry)).collect()
     }
 }

@@ -9,6 +9,7 @@ mod metadata;
 mod parent;
 mod shown;
 mod status;
+mod succession;
 mod tier;
 
 pub use encoding::{DecodeError, HeaderView, MAX_RECORD_BYTES, SCHEMA_VERSION};
@@ -16,4 +17,5 @@ pub use key::{Key, KeyRecord, Lineage, MAX_TAGS, Revision, RotationSchedule};
 pub use metadata::{MAX_METADATA_BYTES, Metadata};
 pub use parent::{OrganizationRecord, ParentStatus, Parents, ProjectRecord, Quota};
 pub use status::{KeyState, KeyStatus, StatusChange};
+pub use succession::{Succession, Superseded};
 pub use tier::SecurityTier;

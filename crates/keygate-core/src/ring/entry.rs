@@ -80,6 +80,7 @@ pub(crate) struct RingEntry {
     id: EntryId,
     tag: HmacSha256,
     digest: HmacSha256,
+    encryption: Zeroizing<[u8; 32]>,
 }
 
 impl RingEntry {
@@ -88,7 +89,9 @@ impl RingEntry {
         let hkdf = Hkdf::<Sha256>::new(Some(b"keygate/v1"), secret.expose());
         let mut id = [0; 4];
         expand(&hkdf, b"entry id", &mut id);
-        Self { id: EntryId(id), tag: keyed(&hkdf, b"tag"), digest: keyed(&hkdf, b"digest") }
+        let mut encryption = Zeroizing::new([0; 32]);
+        expand(&hkdf, b"encryption", &mut *encryption);
+        Self { id: EntryId(id), tag: keyed(&hkdf, b"tag"), digest: keyed(&hkdf, b"digest"), encryption }
     }
 
     pub(crate) fn id(&self) -> EntryId {
@@ -99,6 +102,11 @@ impl RingEntry {
     pub(crate) fn tag(&self, tagged: &[u8]) -> [u8; TAG_BYTES] {
         let whole = mac(&self.tag, tagged);
         std::array::from_fn(|i| whole[i])
+    }
+
+    /// What things are encrypted under.
+    pub(super) fn encryption_key(&self) -> &[u8; 32] {
+        &self.encryption
     }
 
     /// The keyed digest of a key's whole text, its tag included, so that one text and no other has it.

@@ -1,10 +1,11 @@
 //! The secret ring: the master secrets a deployment mints and checks keys under.
 //!
 //! One entry is current, others are retired: still good for checking, no longer used for minting. Each entry
-//! gives separate subkeys by HKDF-SHA-256 (RFC 5869), told apart by a label: one for the tag inside a key's text and
-//! one for the digest in its record. Neither is enough to forge the other.
+//! gives separate subkeys by HKDF-SHA-256 (RFC 5869), told apart by a label: one for the tag inside a key's text, one for
+//! the digest in its record, and one for what is kept encrypted. None is enough to forge the others.
 
 mod entry;
+mod seal;
 mod source;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use crate::key::PresentedKey;
 
 pub use entry::EntryId;
 pub(crate) use entry::RingEntry;
+pub use seal::{SealError, Sealed};
 pub use source::{MasterSecret, PASSPHRASE_ITERATIONS, SecretError};
 
 /// The most retired entries: a forged key costs one hash for each entry before it is refused.

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::memo::Memos;
 use super::{
-    Acknowledgement, CreateRefusal, Deployment, Depth, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
+    Acknowledgement, CreateRefusal, Deployment, Depth, Due, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
     StoreError, WriteRefusal, Written, check_memo,
 };
 use crate::anomaly::habits::HABITS_KEPT_DAYS;
@@ -19,6 +19,7 @@ use crate::anomaly::{self, FindingCursor, KeptFindings};
 use crate::clock::{Clock, SystemClock};
 use crate::coherence::{Change, Coherence, Lease, Read, Watcher, Watchers};
 use crate::key::KeyId;
+use crate::lifecycle;
 use crate::limiter::call::{Answer, Call};
 use crate::limiter::ledger::Ledger;
 use crate::limiter::policy::PoolId;
@@ -197,6 +198,18 @@ impl State {
         self.records.insert(*id, record);
     }
 
+    /// The record that another is to be put in the place of.
+    fn changeable(&mut self, next: &KeyRecord, expected: Revision) -> Result<&mut KeyRecord, WriteRefusal> {
+        let held = self.owned(&next.key.organization, next.key.id)?;
+        if held.key.status.status == KeyStatus::Revoked {
+            return Err(WriteRefusal::Revoked);
+        }
+        if held.key.revision != expected {
+            return Err(WriteRefusal::Conflict { found: held.key.revision });
+        }
+        Ok(held)
+    }
+
     /// The record, if it is this tenant's.
     fn owned(&mut self, organization: &OrganizationId, id: KeyId) -> Result<&mut KeyRecord, WriteRefusal> {
         self.records.get_mut(&id).filter(|record| record.key.organization == *organization).ok_or(WriteRefusal::Absent)
@@ -285,15 +298,30 @@ impl Store for MemoryStore {
 
     async fn replace(&self, record: &KeyRecord, expected: Revision) -> Result<Acknowledgement, WriteRefusal> {
         let mut state = self.state();
-        let held = state.owned(&record.key.organization, record.key.id)?;
-        if held.key.status.status == KeyStatus::Revoked {
-            return Err(WriteRefusal::Revoked);
-        }
-        if held.key.revision != expected {
-            return Err(WriteRefusal::Conflict { found: held.key.revision });
-        }
-        *held = record.clone();
+        *state.changeable(record, expected)? = record.clone();
         self.watchers.tell(&Change::Key(record.key.id));
+        Ok(Acknowledgement::default())
+    }
+
+    async fn succeed(
+        &self,
+        old: &KeyRecord,
+        expected: Revision,
+        new: &KeyRecord,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        if new.key.organization != old.key.organization {
+            return Err(StoreError::stray(new.key.id).into());
+        }
+        let mut state = self.state();
+        let taken = state.records.get(&new.key.id).map(|held| held.key.revision);
+        let held = state.changeable(old, expected)?;
+        if let Some(found) = taken {
+            return Err(WriteRefusal::Conflict { found });
+        }
+        *held = old.clone();
+        state.insert(new.clone());
+        self.watchers.tell(&Change::Key(old.key.id));
+        self.watchers.tell(&Change::Key(new.key.id));
         Ok(Acknowledgement::default())
     }
 
@@ -356,6 +384,21 @@ impl Store for MemoryStore {
         let records: Vec<_> = older.filter_map(|id| state.records.get(id).cloned()).take(limit).collect();
         let next = (records.len() == limit).then(|| records.last().map(|record| record.key.id)).flatten();
         Ok(RecordPage { records, next })
+    }
+
+    async fn due(&self, _: u16, until: Day, after: Option<Due>, limit: usize) -> Result<Vec<Due>, StoreError> {
+        let state = self.state();
+        let listed = |record: &KeyRecord| lifecycle::due(record).map(|at| Due { day: Day::of(at), id: record.key.id });
+        let all = state.records.values().filter_map(listed);
+        let mut listed: Vec<_> = all.filter(|due| due.day <= until && after.is_none_or(|after| *due > after)).collect();
+        listed.sort_unstable();
+        listed.truncate(limit);
+        Ok(listed)
+    }
+
+    /// What is listed is what the records say.
+    async fn not_due(&self, _: u16, _: Due, _: Option<Revision>) -> Result<(), StoreError> {
+        Ok(())
     }
 
     async fn quota_use(&self, organization: &OrganizationId, user: &UserId) -> Result<QuotaUse, StoreError> {

@@ -93,6 +93,15 @@ pub struct RecordPage {
     pub next: Option<KeyId>,
 }
 
+/// That something may be due to a key on a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Due {
+    /// The day.
+    pub day: Day,
+    /// The key.
+    pub id: KeyId,
+}
+
 /// How many keys count against the quotas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuotaUse {
@@ -172,6 +181,16 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// id, organization, user and status are the old one's (status changes go through [`set_status`](Self::set_status)).
     async fn replace(&self, record: &KeyRecord, expected: Revision) -> Result<Acknowledgement, WriteRefusal>;
 
+    /// Puts `old` in the place of the revision `expected` of it and creates `new`, its successor, in one step: both or
+    /// neither. What is said of [`replace`](Self::replace) is true of `old`. The successor is of the same organization, user
+    /// and bucket, and quotas never refuse it. Where there is a key of its id already, that is a conflict.
+    async fn succeed(
+        &self,
+        old: &KeyRecord,
+        expected: Revision,
+        new: &KeyRecord,
+    ) -> Result<Acknowledgement, WriteRefusal>;
+
     /// Sets the status whatever the revision. Setting the status a record already has changes nothing and answers
     /// with the record as it was; a revoked record accepts only that.
     async fn set_status(
@@ -191,6 +210,19 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Up to `limit` records, newest first, beginning after `after`. A page may be short and still have a next one.
     async fn list(&self, listing: &Listing, after: Option<KeyId>, limit: usize) -> Result<RecordPage, StoreError>;
+
+    /// In how many buckets keys are listed as [due](Self::due): one, unless a store says otherwise.
+    fn due_buckets(&self) -> u16 {
+        1
+    }
+
+    /// The keys of a bucket to which something [is due](crate::lifecycle::due) by the end of a day: by day and id, at most
+    /// `limit`, beginning after the place `after`. A key that is due is on the list of its day from the write of its record
+    /// on that made it so. One that is not due any more may still be on it, until somebody says [so](Self::not_due).
+    async fn due(&self, bucket: u16, until: Day, after: Option<Due>, limit: usize) -> Result<Vec<Due>, StoreError>;
+
+    /// Takes a key off the list of a day, unless its record is there with another revision than `seen`.
+    async fn not_due(&self, bucket: u16, listed: Due, seen: Option<Revision>) -> Result<(), StoreError>;
 
     /// How many keys count against the quotas now.
     async fn quota_use(&self, organization: &OrganizationId, user: &UserId) -> Result<QuotaUse, StoreError>;

@@ -16,7 +16,7 @@ use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Listing, MemoName, MemoryStore, QuotaUse, RecordPage, Store,
+    Acknowledgement, CreateRefusal, Deployment, Due, Listing, MemoName, MemoryStore, QuotaUse, RecordPage, Store,
     StoreError, WriteRefusal, Written,
 };
 use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
@@ -134,11 +134,15 @@ over_memory! {
         async fn create(&self, organization: &OrganizationId, quota: Quota, records: Vec<KeyRecord>)
             -> Result<Vec<Result<(), CreateRefusal>>, StoreError>;
         async fn replace(&self, record: &KeyRecord, expected: Revision) -> Result<Acknowledgement, WriteRefusal>;
+        async fn succeed(&self, old: &KeyRecord, expected: Revision, new: &KeyRecord)
+            -> Result<Acknowledgement, WriteRefusal>;
         async fn set_status(&self, organization: &OrganizationId, id: KeyId, change: &StatusChange)
             -> Result<Written, WriteRefusal>;
         async fn delete(&self, organization: &OrganizationId, id: KeyId, expected: Revision)
             -> Result<Acknowledgement, WriteRefusal>;
         async fn list(&self, listing: &Listing, after: Option<KeyId>, limit: usize) -> Result<RecordPage, StoreError>;
+        async fn due(&self, bucket: u16, until: Day, after: Option<Due>, limit: usize) -> Result<Vec<Due>, StoreError>;
+        async fn not_due(&self, bucket: u16, listed: Due, seen: Option<Revision>) -> Result<(), StoreError>;
         async fn quota_use(&self, organization: &OrganizationId, user: &UserId) -> Result<QuotaUse, StoreError>;
         async fn put_organization(&self, record: &OrganizationRecord, expected: Option<Revision>)
             -> Result<Acknowledgement, WriteRefusal>;

@@ -25,7 +25,7 @@ use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Listing, MemoName, MemoryStore, QuotaUse, RecordPage, Store,
+    Acknowledgement, CreateRefusal, Deployment, Due, Listing, MemoName, MemoryStore, QuotaUse, RecordPage, Store,
     StoreError, WriteRefusal, Written,
 };
 use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
@@ -380,6 +380,23 @@ impl Store for SimulatedStore {
 
     async fn replace(&self, record: &KeyRecord, expected: Revision) -> Result<Acknowledgement, WriteRefusal> {
         self.aside().await?.replace(record, expected).await
+    }
+
+    async fn succeed(
+        &self,
+        old: &KeyRecord,
+        expected: Revision,
+        new: &KeyRecord,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        self.aside().await?.succeed(old, expected, new).await
+    }
+
+    async fn due(&self, bucket: u16, until: Day, after: Option<Due>, limit: usize) -> Result<Vec<Due>, StoreError> {
+        self.aside().await?.due(bucket, until, after, limit).await
+    }
+
+    async fn not_due(&self, bucket: u16, listed: Due, seen: Option<Revision>) -> Result<(), StoreError> {
+        self.aside().await?.not_due(bucket, listed, seen).await
     }
 
     async fn set_status(

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use keygate_core::context::{Admission, Recording};
 use keygate_core::usage::outcome::Answered;
 
+use crate::deprecation::Deprecation;
 use crate::metrics;
 use crate::rate_limit::Fields;
 
-/// An admitted request on its way to its answer: what its response is to tell of limits, and how it is counted. Made by
+/// An admitted request on its way to its answer: what its response is to tell of limits and of its key, and how it is counted. Made by
 /// [`Gate::follow`](super::Gate::follow); an adapter keeps it with the future of the service within.
 ///
 /// Each is counted once, as what it was told last: dropped without a word, because the future it was kept with is dropped, the
@@ -35,6 +36,12 @@ impl Followed {
     pub fn fields(&mut self) -> Option<Fields> {
         let admission = self.recording.as_ref()?.admission();
         Fields::now(self.policy.take()?, admission)
+    }
+
+    /// What the response is to tell of the request's key, where that was replaced by another.
+    #[must_use]
+    pub fn deprecation(&self) -> Option<Deprecation> {
+        Deprecation::of(self.recording.as_ref()?.admission())
     }
 
     /// It was answered with this HTTP status.

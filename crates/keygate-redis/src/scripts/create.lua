@@ -1,7 +1,7 @@
 -- Writes a new record, if its reservation still holds.
 --
--- KEYS    1 the record  2 its fence
--- ARGV    1 the record's bytes  2 the reservation's nonce  3 its deadline
+-- KEYS    1 the record  2 its fence  3 and 4, where something is due to it: the list of the day, the days that have one
+-- ARGV    1 the record's bytes  2 the reservation's nonce  3 its deadline  4 and 5, likewise: id, the day
 -- returns { 'written', '' }, { 'exists', the bytes of the record there is }, { 'fenced', '' } or { 'late', '' }
 
 local held = redis.call('GET', KEYS[1])
@@ -20,4 +20,5 @@ if time[1] * 1000 + math.floor(time[2] / 1000) >= tonumber(ARGV[3]) then
   return { 'late', '' }
 end
 redis.call('SET', KEYS[1], ARGV[1])
+list_due(KEYS[3], KEYS[4], ARGV[4], ARGV[5])
 return { 'written', '' }

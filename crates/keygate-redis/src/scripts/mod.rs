@@ -16,9 +16,13 @@ macro_rules! script {
 
 // In the key's slot.
 script!(/// Writes a new record.
-    CREATE, "create.lua");
+    CREATE, "due.lua", "create.lua");
 script!(/// Puts a record in the place of an older revision.
-    REPLACE, "header.lua", "replace.lua");
+    REPLACE, "header.lua", "due.lua", "replace.lua");
+script!(/// Puts a record in the place of an older revision and writes its successor's.
+    SUCCEED, "header.lua", "due.lua", "succeed.lua");
+script!(/// Takes a key off the list of what is due on a day.
+    NOT_DUE, "header.lua", "not_due.lua");
 script!(/// Rewrites the status in a record's header.
     SET_STATUS, "header.lua", "set_status.lua");
 script!(/// Erases a record.

@@ -21,15 +21,15 @@ const OVERDUE: usize = 16;
 type Outcome = Result<(), CreateRefusal>;
 
 /// One key on its way.
-struct Candidate<'a> {
-    at: usize,
-    record: &'a KeyRecord,
-    pending: Pending,
+pub(super) struct Candidate<'a> {
+    pub(super) at: usize,
+    pub(super) record: &'a KeyRecord,
+    pub(super) pending: Pending,
 }
 
 /// What to do when a quota refuses some of a chunk.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Full {
+pub(super) enum Full {
     /// Take no place for any.
     TakeNothing,
     /// Take those there are.
@@ -37,17 +37,17 @@ enum Full {
 }
 
 /// What the organization's slot said to a candidate.
-enum Letter {
+pub(super) enum Letter {
     Reserved,
     Refused(CreateRefusal),
 }
 
 /// What the organization's slot said to a chunk.
-struct Reserved<'a> {
-    deadline: u64,
+pub(super) struct Reserved<'a> {
+    pub(super) deadline: u64,
     candidates: Vec<Candidate<'a>>,
     /// One for each candidate.
-    letters: Vec<Letter>,
+    pub(super) letters: Vec<Letter>,
     /// Pending changes of others whose deadline has passed.
     overdue: Vec<Vec<u8>>,
 }
@@ -119,7 +119,7 @@ impl RedisStore {
         Ok(())
     }
 
-    async fn reserve<'a>(
+    pub(super) async fn reserve<'a>(
         &self,
         organization: &OrganizationId,
         quota: Quota,
@@ -168,8 +168,11 @@ impl RedisStore {
             let id = pending.id;
             let blob =
                 record.encode().map_err(|error| StoreError::undecodable(format!("key {id} to create"), error))?;
-            let call = scripts::CREATE.call(vec![self.layout.record(id), self.layout.fence(id)]);
-            calls.push(call.arg(blob).arg(&nonce).arg(deadline));
+            let listed = self.listed(record);
+            let names = [vec![self.layout.record(id), self.layout.fence(id)], listed.names.clone()].concat();
+            let mut call = scripts::CREATE.call(names).arg(blob).arg(&nonce).arg(deadline);
+            listed.push(&mut call);
+            calls.push(call);
         }
         let answers = self.link.run_all(&calls).await;
         let mut failure = None;

@@ -14,6 +14,7 @@
 
 mod create;
 mod delete;
+mod due;
 mod lease;
 mod list;
 mod markers;
@@ -26,6 +27,7 @@ mod revoke;
 mod ring_usage;
 mod settle;
 mod status;
+mod succeed;
 #[cfg(test)]
 mod tests;
 mod unsettled;
@@ -39,7 +41,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use deadpool_redis::Pool;
 use keygate_core::coherence::{Coherence, Read, Watcher};
-use keygate_core::key::KeyId;
+use keygate_core::key::{BUCKETS, KeyId};
 use keygate_core::limiter::call::{Answer, Call};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::Limits;
@@ -47,7 +49,7 @@ use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Depth, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
+    Acknowledgement, CreateRefusal, Deployment, Depth, Due, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
     StoreError, WriteRefusal, Written,
 };
 use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
@@ -208,6 +210,15 @@ impl Store for RedisStore {
         self.replace_record(record, expected).await
     }
 
+    async fn succeed(
+        &self,
+        old: &KeyRecord,
+        expected: Revision,
+        new: &KeyRecord,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        self.succeed_record(old, expected, new).await
+    }
+
     async fn set_status(
         &self,
         organization: &OrganizationId,
@@ -228,6 +239,18 @@ impl Store for RedisStore {
 
     async fn list(&self, listing: &Listing, after: Option<KeyId>, limit: usize) -> Result<RecordPage, StoreError> {
         self.list_records(listing, after, limit).await
+    }
+
+    fn due_buckets(&self) -> u16 {
+        BUCKETS
+    }
+
+    async fn due(&self, bucket: u16, until: Day, after: Option<Due>, limit: usize) -> Result<Vec<Due>, StoreError> {
+        self.list_due(bucket, until, after, limit).await
+    }
+
+    async fn not_due(&self, _: u16, listed: Due, seen: Option<Revision>) -> Result<(), StoreError> {
+        self.unlist_due(listed, seen).await
     }
 
     async fn quota_use(&self, organization: &OrganizationId, user: &UserId) -> Result<QuotaUse, StoreError> {

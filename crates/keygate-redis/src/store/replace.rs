@@ -48,12 +48,14 @@ impl RedisStore {
     ) -> Result<(), WriteRefusal> {
         let id = record.key.id;
         let blob = record.encode().map_err(|error| StoreError::undecodable(format!("key {id} to write"), error))?;
-        let call = scripts::REPLACE
-            .call(vec![self.layout.record(id)])
+        let listed = self.listed(record);
+        let mut call = scripts::REPLACE
+            .call([vec![self.layout.record(id)], listed.names.clone()].concat())
             .arg(record.key.organization.as_str())
             .arg(&expected.0.to_be_bytes())
             .arg(blob)
             .arg(deadline.map(|deadline| deadline.to_string()).unwrap_or_default());
+        listed.push(&mut call);
         let reply = Reply::read(self.link.run(&call).await)?;
         if reply.word == "written" { Ok(()) } else { Err(reply.refusal(id)) }
     }

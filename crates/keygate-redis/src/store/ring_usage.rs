@@ -51,12 +51,11 @@ impl RedisStore {
                     .map_err(|error| StoreError::damaged("a record under a name that is not a key's", error))?;
                 let fresh: Vec<KeyId> = ids.into_iter().filter(|id| seen.insert(*id)).collect();
                 for record in self.read_records(&fresh).await?.into_iter().flatten() {
-                    if record.key.counts_until().is_some_and(|end| end <= now) {
+                    if record.key.usable_until().is_some_and(|end| end <= now) {
                         continue;
                     }
-                    *usage.entry(record.minted_under).or_insert(0) += 1;
-                    if record.digested_under != record.minted_under {
-                        *usage.entry(record.digested_under).or_insert(0) += 1;
+                    for entry in record.ring_entries() {
+                        *usage.entry(entry).or_insert(0) += 1;
                     }
                 }
                 cursor = next;

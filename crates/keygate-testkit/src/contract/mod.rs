@@ -25,6 +25,7 @@
 mod coherence;
 mod creation;
 mod deletion;
+mod due;
 mod ear;
 mod lease;
 mod listing;
@@ -33,6 +34,7 @@ mod model;
 mod parents;
 mod quota;
 mod status;
+mod succession;
 mod tenancy;
 mod update;
 mod usage;
@@ -50,6 +52,7 @@ use keygate_core::store::{CreateRefusal, Listing, Store, WriteRefusal};
 pub use coherence::*;
 pub use creation::*;
 pub use deletion::*;
+pub use due::*;
 pub use lease::*;
 pub use listing::*;
 pub use memo::*;
@@ -57,6 +60,7 @@ pub use model::*;
 pub use parents::*;
 pub use quota::*;
 pub use status::*;
+pub use succession::*;
 pub use tenancy::*;
 pub use update::*;
 pub use usage::*;
@@ -134,6 +138,13 @@ macro_rules! store_contract {
                 a_revoked_record_accepts_no_update_and_no_other_status,
                 revocation_wins_over_concurrent_updates,
                 an_absent_key_gets_no_status,
+                a_successor_stands_beside_its_predecessor,
+                a_successor_takes_its_predecessors_place_in_the_quotas,
+                of_concurrent_successors_one_is_made,
+                a_succession_that_is_refused_changes_nothing,
+                those_who_watch_are_told_of_a_succession,
+                what_is_due_is_listed_by_its_day,
+                what_is_not_due_any_more_is_taken_off_the_list,
                 deleting_needs_the_current_revision,
                 a_revoked_key_can_be_deleted,
                 a_deleted_key_is_in_no_list,

@@ -90,8 +90,9 @@ impl Run {
         match self.dice.below(20) {
             0..=5 => self.create(note).await,
             6..=10 => self.replace(note).await,
-            11..=14 => self.set_status(note).await,
-            15..=16 => self.delete(note).await,
+            11..=12 => self.succeed(note).await,
+            13..=15 => self.set_status(note).await,
+            16 => self.delete(note).await,
             _ => self.put_parents(note).await,
         }
         self.compare(note).await;
@@ -155,6 +156,22 @@ impl Run {
         };
         let answer = plain(self.model.replace(&next, expected).await);
         assert_eq!(plain(self.tested.replace(&next, expected).await), answer, "{note}: replace");
+    }
+
+    async fn succeed(&mut self, note: &str) {
+        let Some(record) = self.some_key().await else { return };
+        let expected = self.expected(record.key.revision);
+        let (mut old, mut new) = sample::succession(&record);
+        old.key.expires_at = *self.dice.choose(&[Some(sample::past()), Some(sample::far_future())]);
+        if self.dice.one_in(6) {
+            new.key.id = *self.dice.choose(&self.ids);
+            if new.key.id.bucket() != old.key.id.bucket() || new.key.id == old.key.id {
+                return;
+            }
+        }
+        let answer = plain(self.model.succeed(&old, expected, &new).await);
+        assert_eq!(plain(self.tested.succeed(&old, expected, &new).await), answer, "{note}: succeed");
+        self.ids.push(new.key.id);
     }
 
     async fn set_status(&mut self, note: &str) {

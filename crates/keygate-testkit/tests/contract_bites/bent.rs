@@ -19,8 +19,8 @@ use keygate_core::record::{
 };
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Listing, MAX_MEMO_BYTES, MemoName, MemoryStore, QuotaUse, RecordPage,
-    Store, StoreError, WriteRefusal, Written,
+    Acknowledgement, CreateRefusal, Deployment, Due, Listing, MAX_MEMO_BYTES, MemoName, MemoryStore, QuotaUse,
+    RecordPage, Store, StoreError, WriteRefusal, Written,
 };
 use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
 use keygate_core::usage::book::Account;
@@ -41,6 +41,9 @@ pub(crate) enum Bend {
     IgnoresRevisions,
     StampsRepeatedStatus,
     RevivesRevoked,
+    SucceedsInTwoSteps,
+    CountsTheSuperseded,
+    ListsAllAsDue,
     ForgetsTheCursor,
     ListsOldestFirst,
     ListsTheWholeOrganization,
@@ -120,6 +123,11 @@ pub(crate) fn bent(bend: Bend) -> Arc<dyn Store> {
         memos: Mutex::default(),
         calls: AtomicU64::new(0),
     })
+}
+
+/// Of a key, or of the one that it succeeds.
+fn old_id(record: &KeyRecord) -> KeyId {
+    record.key.succession.predecessor_id.unwrap_or(record.key.id)
 }
 
 /// The first half of a name.
@@ -253,6 +261,29 @@ impl Store for Bent {
         self.inner.replace(&record, expected).await
     }
 
+    async fn succeed(
+        &self,
+        old: &KeyRecord,
+        expected: Revision,
+        new: &KeyRecord,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        const ALL: Quota = Quota { per_organization: u64::MAX, per_user: u64::MAX };
+        if self.is(Bend::SucceedsInTwoSteps) {
+            self.inner.create(&new.key.organization, ALL, vec![new.clone()]).await?;
+            tokio::task::yield_now().await;
+            return self.inner.replace(old, expected).await;
+        }
+        let (mut old, mut new) = (old.clone(), new.clone());
+        for record in [&mut old, &mut new] {
+            record.key.organization = self.tenant(&record.key.organization, old_id(record)).await;
+        }
+        if self.is(Bend::CountsTheSuperseded) {
+            old.key.succession.superseded = None;
+        }
+        let expected = self.revision(expected, old.key.id).await;
+        self.inner.succeed(&old, expected, &new).await
+    }
+
     async fn set_status(
         &self,
         organization: &OrganizationId,
@@ -299,6 +330,16 @@ impl Store for Bent {
             page.records.reverse();
         }
         Ok(page)
+    }
+
+    async fn due(&self, bucket: u16, until: Day, after: Option<Due>, limit: usize) -> Result<Vec<Due>, StoreError> {
+        let after = after.filter(|_| !self.is(Bend::ForgetsTheCursor));
+        let until = if self.is(Bend::ListsAllAsDue) { Day(u32::MAX) } else { until };
+        self.inner.due(bucket, until, after, limit).await
+    }
+
+    async fn not_due(&self, bucket: u16, listed: Due, seen: Option<Revision>) -> Result<(), StoreError> {
+        self.inner.not_due(bucket, listed, seen).await
     }
 
     async fn quota_use(&self, organization: &OrganizationId, user: &UserId) -> Result<QuotaUse, StoreError> {

@@ -1,0 +1,318 @@
+//! Rotation: a key gets a successor, and ends when the two have overlapped.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::create::{check_strength, expose};
+use super::{ApiKeyManager, ManageError, events};
+use crate::actor::Actor;
+use crate::clock::to_millis;
+use crate::coherence::{Change, Watcher};
+use crate::context::Admission;
+use crate::key::{KeyId, KeyText};
+use crate::lifecycle::{DEFAULT_OVERLAP_DAYS, MAX_OVERLAP_DAYS, next_rotation, succeed};
+use crate::names::{NameError, Reason};
+use crate::record::{Key, KeyRecord, KeyState, KeyStatus, RotationSchedule, Superseded};
+use crate::ring::Sealed;
+use crate::store::{StoreError, WriteRefusal};
+
+/// How often a rotation is tried again after another change came in between.
+const ATTEMPTS: usize = 16;
+/// Why a predecessor is revoked that has no overlap.
+const WITHOUT_OVERLAP: &str = "rotated without an overlap";
+
+/// A key that was rotated. Its JSON form is that of the management API.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Rotation {
+    /// The key that was rotated.
+    pub old_key_id: KeyId,
+    /// Its successor.
+    pub new_key_id: KeyId,
+    /// The successor's text, to hand to its owner.
+    #[serde(rename = "key", serialize_with = "expose")]
+    pub text: KeyText,
+    /// Until when the old key is good.
+    pub overlap_expires_at: DateTime<Utc>,
+    /// What is kept of the successor.
+    pub successor: Key,
+}
+
+/// Where a key is in its rotation. Its JSON form is that of the management API.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RotationStatus {
+    /// The key.
+    pub key_id: KeyId,
+    /// How many rotations came before it.
+    pub generation: u32,
+    /// Its schedule, if it has one.
+    #[serde(flatten)]
+    pub schedule: Option<RotationSchedule>,
+    /// When it is due to be rotated.
+    pub next_rotation: Option<DateTime<Utc>>,
+    /// Whether whoever holds it may claim its successor with it.
+    pub hand_over: bool,
+    /// When it was last used; `None` also where its use is not counted. It may be some seconds behind.
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// The key that it was made to replace, if that is there still.
+    pub predecessor: Option<Overlapping>,
+    /// The key that was made to replace it, if it was.
+    pub successor: Option<Overlapping>,
+}
+
+/// The other key of a rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Overlapping {
+    /// The key.
+    pub key_id: KeyId,
+    /// What it is now.
+    pub state: KeyState,
+    /// When it ends, or has ended.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was last used. A predecessor that nobody uses any more can be
+    /// [ended](ApiKeyManager::finish_rotation) before its time.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+impl ApiKeyManager {
+    /// Makes a key's successor: the same in all but its text, its generation and its times. It lives as long as the key was to
+    /// live. The key itself is good for another `overlap`, at most 365 days, but no longer than it was; by default for that
+    /// of its schedule, or seven days. Without any, which is for a key that leaked, it is revoked at once.
+    ///
+    /// Each generation is rotated once, whoever asks. Dropping the future leaves it open whether this one was; so does a store
+    /// that fails in the middle. The successor's text is then lost, unless it is [handed over](Self::claim_successor); the
+    /// successor can be rotated in its turn.
+    ///
+    /// # Errors
+    /// [`Superseded`](ManageError::Superseded) when it was rotated already; [`NotActive`](ManageError::NotActive) when it is
+    /// deactivated or has ended, [`Revoked`](ManageError::Revoked) when it is revoked; when there is no such key within
+    /// the actor's reach, it can do what the actor may not grant, the overlap is out of range, or the store fails.
+    pub async fn rotate(&self, actor: &Actor, id: KeyId, overlap: Option<TimeDelta>) -> Result<Rotation, ManageError> {
+        self.rotate_to(actor, id, overlap, None).await
+    }
+
+    /// The same, to a successor whose id was chosen before.
+    pub(super) async fn rotate_to(
+        &self,
+        actor: &Actor,
+        id: KeyId,
+        overlap: Option<TimeDelta>,
+        successor: Option<KeyId>,
+    ) -> Result<Rotation, ManageError> {
+        check_overlap(overlap)?;
+        self.confirm_current().await?;
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            let found = self.visible(actor, id).await?;
+            let now = to_millis(self.inner.clock.now());
+            check_rotatable(&found.key, now)?;
+            check_strength(actor, &found.key)?;
+            let successor = successor.map_or_else(|| self.successor_id(&found.key, now), Ok)?;
+            let overlap = overlap.unwrap_or_else(|| overlap_of(&found.key));
+            let (old, new) = succeed(&found.key, successor, actor.principal(), now, overlap);
+            let (text, verifier, entry) = self.mint_text(successor, new.environment, found.verifier.scheme()).await?;
+            let offer = if new.succession.hand_over && overlap > TimeDelta::zero() {
+                Some(self.inner.ring.seal(&purpose(id, successor), text.expose().as_bytes())?)
+            } else {
+                None
+            };
+            let mut new = KeyRecord::new(new, verifier, entry, entry);
+            new.unclaimed = offer.is_some();
+            let old = KeyRecord { key: old, offer, ..found.clone() };
+            let written = self.inner.store.succeed(&old, found.key.revision, &new).await;
+            for id in [id, successor] {
+                self.inner.cache.changed(&Change::Key(id));
+            }
+            match written {
+                Ok(_) => {}
+                // Perhaps it has happened; to say so now is to lose nothing.
+                Err(WriteRefusal::Store(error)) => self.is_superseded_by(id, successor, error).await?,
+                Err(refusal @ WriteRefusal::Conflict { .. }) => {
+                    last = Some(refusal.into());
+                    continue;
+                }
+                Err(refusal) => return Err(refusal.into()),
+            }
+            events::rotated(actor, &old.key, &new.key);
+            if overlap <= TimeDelta::zero() {
+                self.end_without_overlap(actor, &old.key).await;
+            }
+            let overlap_expires_at = old.key.expires_at.unwrap_or(now);
+            return Ok(Rotation {
+                old_key_id: id,
+                new_key_id: successor,
+                text,
+                overlap_expires_at,
+                successor: new.key,
+            });
+        }
+        Err(last.unwrap_or(ManageError::NotFound))
+    }
+
+    /// Where a key is in its rotation, and who still uses what it replaces.
+    ///
+    /// # Errors
+    /// When there is no such key within the actor's reach, or the store fails.
+    pub async fn rotation(&self, actor: &Actor, id: KeyId) -> Result<RotationStatus, ManageError> {
+        let key = self.visible(actor, id).await?.key;
+        let (predecessor, successor) =
+            (key.succession.predecessor_id, key.succession.superseded.map(|superseded| superseded.successor_id));
+        let others: Vec<KeyId> = predecessor.into_iter().chain(successor).collect();
+        let asked: Vec<KeyId> = [id].into_iter().chain(others.iter().copied()).collect();
+        let mut last_used = self.inner.store.last_uses(&asked).await?.into_iter().map(|last| last.map(|last| last.at));
+        let last_used_at = last_used.next().flatten();
+        let now = self.inner.clock.now();
+        let mut overlapping = Vec::with_capacity(others.len());
+        for (other, last_used_at) in others.into_iter().zip(last_used) {
+            let record = self.inner.store.record(other).await?;
+            let record = record.filter(|record| record.key.organization == key.organization);
+            overlapping.push(record.map(|record| Overlapping {
+                key_id: other,
+                state: record.key.state(now),
+                expires_at: record.key.expires_at,
+                last_used_at,
+            }));
+        }
+        let mut overlapping = overlapping.into_iter();
+        Ok(RotationStatus {
+            key_id: id,
+            generation: key.lineage.generation,
+            schedule: key.rotation_schedule,
+            next_rotation: next_rotation(&key),
+            hand_over: key.succession.hand_over,
+            last_used_at,
+            predecessor: predecessor.and_then(|_| overlapping.next().flatten()),
+            successor: successor.and_then(|_| overlapping.next().flatten()),
+        })
+    }
+
+    /// Ends a superseded key before its overlap is over, as when nobody uses it any more. One that has ended stays as it is.
+    ///
+    /// # Errors
+    /// [`NotSuperseded`](ManageError::NotSuperseded) when it was not rotated; when there is no such key within the actor's
+    /// reach, it is revoked, or the store fails.
+    pub async fn finish_rotation(&self, actor: &Actor, id: KeyId) -> Result<Key, ManageError> {
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            let mut record = self.visible(actor, id).await?;
+            let now = to_millis(self.inner.clock.now());
+            match record.key.state(now) {
+                KeyState::Revoked => return Err(ManageError::Revoked),
+                _ if record.key.succession.superseded.is_none() => return Err(ManageError::NotSuperseded),
+                KeyState::Expired => return Ok(record.key),
+                KeyState::Active | KeyState::Inactive => {}
+            }
+            let found = record.key.revision;
+            record.key.expires_at = Some(now);
+            record.key.revision = found.next();
+            record.offer = None;
+            let replaced = self.inner.store.replace(&record, found).await;
+            self.inner.cache.changed(&Change::Key(id));
+            match replaced {
+                Ok(_) => {
+                    events::updated(actor, &record.key, &["expires_at"]);
+                    return Ok(record.key);
+                }
+                Err(conflict @ WriteRefusal::Conflict { .. }) => last = Some(conflict.into()),
+                Err(refusal) => return Err(refusal.into()),
+            }
+        }
+        Err(last.unwrap_or(ManageError::NotFound))
+    }
+
+    /// Hands the successor of a key to whoever holds the key and was let in with it. A lost answer can be asked for again,
+    /// until the successor is first used.
+    ///
+    /// # Errors
+    /// [`NotSuperseded`](ManageError::NotSuperseded) before the key is rotated; [`NotHandedOver`](ManageError::NotHandedOver)
+    /// when it was not to be handed over, or no longer is; [`SuccessorInUse`](ManageError::SuccessorInUse) when the
+    /// successor was used already, which is written to the log as a warning: whoever uses it and whoever asks may be two.
+    /// Also when the key has ended or is revoked since it was let in, or the store fails.
+    pub async fn claim_successor(&self, held: &Admission) -> Result<Rotation, ManageError> {
+        let store = &self.inner.store;
+        // As they are now, and not as they are kept.
+        let Some(old) = store.record(held.id).await? else { return Err(ManageError::NotFound) };
+        match old.key.state(self.inner.clock.now()) {
+            KeyState::Active => {}
+            KeyState::Revoked => return Err(ManageError::Revoked),
+            state @ (KeyState::Inactive | KeyState::Expired) => return Err(ManageError::NotActive { state }),
+        }
+        let Some(Superseded { successor_id, .. }) = old.key.succession.superseded else {
+            return Err(ManageError::NotSuperseded);
+        };
+        let new = store.record(successor_id).await?.filter(|new| new.key.status.status != KeyStatus::Revoked);
+        let Some(new) = new.filter(|_| old.key.succession.hand_over) else { return Err(ManageError::NotHandedOver) };
+        if !new.unclaimed {
+            events::claimed_in_use(&old.key, &new.key);
+            return Err(ManageError::SuccessorInUse);
+        }
+        let offer = old.offer.as_ref().ok_or(ManageError::NotHandedOver)?;
+        let text = self.open_offer(old.key.id, successor_id, offer)?;
+        events::claimed(&old.key, &new.key);
+        let overlap_expires_at = old.key.expires_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let (old_key_id, new_key_id) = (old.key.id, successor_id);
+        Ok(Rotation { old_key_id, new_key_id, text, overlap_expires_at, successor: new.key })
+    }
+
+    /// A fresh id in the bucket of the key's lineage, whose limits it shares.
+    pub(super) fn successor_id(&self, key: &Key, now: DateTime<Utc>) -> Result<KeyId, ManageError> {
+        Ok(KeyId::fresh(now, Some(key.lineage.root.bucket()))?)
+    }
+
+    fn open_offer(&self, old: KeyId, new: KeyId, offer: &Sealed) -> Result<KeyText, ManageError> {
+        let text = self.inner.ring.open(&purpose(old, new), offer)?;
+        let text = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+        let unreadable = || StoreError::damaged(format!("the text of key {new}"), "it is not the text of a key");
+        text.ok_or_else(|| unreadable().into())
+    }
+
+    /// Whether a succession of which no answer came has happened; if not, or that is not known either, the failure.
+    async fn is_superseded_by(&self, id: KeyId, successor: KeyId, error: StoreError) -> Result<(), ManageError> {
+        let now = self.inner.store.record(id).await.ok().flatten();
+        let by = now.and_then(|record| record.key.succession.superseded).map(|superseded| superseded.successor_id);
+        if by == Some(successor) { Ok(()) } else { Err(error.into()) }
+    }
+
+    /// A key that leaked is revoked, because a revocation reaches who is cut off and outlives a failover. It has ended
+    /// already, so that this may fail.
+    async fn end_without_overlap(&self, actor: &Actor, old: &Key) {
+        let reason = Reason::new(WITHOUT_OVERLAP).ok();
+        if let Err(error) = self.set_status(actor, old, KeyStatus::Revoked, reason).await {
+            tracing::error!(key_id = %old.id, %error, "a rotated key has ended, but could not be revoked as well");
+        }
+    }
+}
+
+fn check_overlap(overlap: Option<TimeDelta>) -> Result<(), NameError> {
+    let most = TimeDelta::days(MAX_OVERLAP_DAYS.into());
+    if overlap.is_some_and(|overlap| overlap < TimeDelta::zero() || overlap > most) {
+        return Err(NameError::new("overlap", format!("must be 0 to {MAX_OVERLAP_DAYS} days")));
+    }
+    Ok(())
+}
+
+/// How long a key is good beside its successor when nobody says otherwise.
+fn overlap_of(key: &Key) -> TimeDelta {
+    let days = key.rotation_schedule.map_or(DEFAULT_OVERLAP_DAYS, |schedule| schedule.overlap_days);
+    TimeDelta::days(days.into())
+}
+
+fn check_rotatable(key: &Key, now: DateTime<Utc>) -> Result<(), ManageError> {
+    if key.status.status == KeyStatus::Revoked {
+        return Err(ManageError::Revoked);
+    }
+    if let Some(Superseded { successor_id, .. }) = key.succession.superseded {
+        return Err(ManageError::Superseded { successor_id });
+    }
+    match key.state(now) {
+        KeyState::Active => Ok(()),
+        state => Err(ManageError::NotActive { state }),
+    }
+}
+
+/// What a successor's text is sealed for.
+fn purpose(old: KeyId, new: KeyId) -> Vec<u8> {
+    [&b"keygate/v1 successor"[..], old.as_bytes(), new.as_bytes()].concat()
+}

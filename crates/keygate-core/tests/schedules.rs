@@ -1,0 +1,278 @@
+//! What is done to keys by themselves: each once, by whoever comes to it, and nobody is locked out.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use keygate_core::context::RequestContext;
+use keygate_core::denial::DenialReason;
+use keygate_core::key::{KeyId, KeyText};
+use keygate_core::lifecycle::next_rotation;
+use keygate_core::limits::Limits;
+use keygate_core::manager::{ApiKeyManager, Expiry, KeyUpdate, NewKey, ScheduleRun};
+use keygate_core::record::{KeyState, RotationSchedule};
+use keygate_core::store::{Listing, MemoryStore, Store};
+use keygate_testkit::HeldClock;
+use support::fateful_store::{Fate, FatefulStore};
+use support::yielding_store::YieldingStore;
+use support::{GivenUpAfter, Instance, manager_over, new_key_with, operator, org, ring, the_operator};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn days(days: i64) -> TimeDelta {
+    TimeDelta::days(days)
+}
+
+fn schedule(auto_rotate: bool) -> RotationSchedule {
+    RotationSchedule { interval_days: 30, warning_days: 1, auto_rotate, notify_users: true, overlap_days: 7 }
+}
+
+/// A key that rotates by itself each 30 days, and hands its successor over.
+fn rotating_with(more: impl FnOnce(&mut NewKey)) -> NewKey {
+    new_key_with(|new| {
+        new.rotation_schedule = Some(schedule(true));
+        new.hand_over = true;
+        new.limits = Some(Limits::UNLIMITED);
+        new.expiry = Expiry::In(days(90));
+        more(new);
+    })
+}
+
+fn rotating() -> NewKey {
+    rotating_with(|_| {})
+}
+
+async fn run(instance: &Instance) -> ScheduleRun {
+    instance.manager.run_schedules(&the_operator()).await.unwrap()
+}
+
+/// What a run has done, as (rotated, waiting, withdrawn, failed).
+fn counts(run: ScheduleRun) -> (u64, u64, u64, u64) {
+    (run.rotated, run.waiting, run.withdrawn, run.failed)
+}
+
+#[tokio::test]
+async fn a_key_is_rotated_when_it_is_due_and_not_before() {
+    let instance = Instance::new();
+    let created = instance.create(rotating()).await;
+    instance.create(rotating_with(|new| new.rotation_schedule = Some(schedule(false)))).await;
+    instance.create(rotating_with(|new| new.rotation_schedule = None)).await;
+    instance.clock.advance(DAY * 30 - Duration::from_millis(1));
+    assert_eq!(counts(run(&instance).await), (0, 0, 0, 0));
+    assert_eq!(instance.record(created.key.id).await.key, created.key);
+    instance.clock.advance(Duration::from_millis(1));
+    assert_eq!(counts(run(&instance).await), (1, 0, 0, 0));
+    assert_eq!(counts(run(&instance).await), (0, 0, 0, 0));
+    let old = instance.record(created.key.id).await;
+    let new = instance.record(old.key.succession.superseded.unwrap().successor_id).await;
+    assert_eq!(old.key.expires_at, Some(created.key.created_at + days(37)));
+    assert_eq!(next_rotation(&new.key), Some(created.key.created_at + days(60)));
+    assert!(old.offer.is_some() && new.unclaimed);
+    assert_eq!(new.key.created_by.as_str(), "operator");
+}
+
+/// A short life is rotated before it ends, and not after it.
+#[tokio::test]
+async fn a_key_that_ends_before_its_interval_is_rotated_in_time() {
+    let instance = Instance::new();
+    let created = instance.create(rotating_with(|new| new.expiry = Expiry::In(days(20)))).await;
+    instance.clock.advance(DAY * 13);
+    assert_eq!(run(&instance).await.rotated, 1);
+    let admission = instance.validate(created.text.expose()).await.unwrap();
+    let claimed = instance.manager.claim_successor(&admission).await.unwrap();
+    assert_eq!(claimed.successor.expires_at.unwrap() - claimed.successor.created_at, days(20));
+    // One that nobody came to in time has ended, and no successor of it is made.
+    let late = instance.create(rotating_with(|new| new.expiry = Expiry::In(days(20)))).await;
+    instance.clock.advance(DAY * 20);
+    run(&instance).await;
+    assert_eq!(instance.record(late.key.id).await.key, late.key);
+}
+
+#[tokio::test]
+async fn a_rotation_waits_while_its_text_has_no_way_to_its_owner() {
+    let instance = Instance::new();
+    let created = instance.create(rotating_with(|new| new.hand_over = false)).await;
+    instance.clock.advance(DAY * 31);
+    assert_eq!(counts(run(&instance).await), (0, 1, 0, 0));
+    instance.validate(created.text.expose()).await.unwrap();
+    let status = instance.manager.rotation(&operator(), created.key.id).await.unwrap();
+    assert!(status.next_rotation.unwrap() < instance.clock.now(), "it shows that it is overdue");
+    let mut update = KeyUpdate::new();
+    update.hand_over = Some(true);
+    instance.manager.update(&operator(), created.key.id, &update, None).await.unwrap();
+    assert_eq!(counts(run(&instance).await), (1, 0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_deactivated_key_is_rotated_when_it_is_active_again() {
+    let instance = Instance::new();
+    let created = instance.create(rotating()).await;
+    instance.manager.deactivate(&operator(), created.key.id, None).await.unwrap();
+    instance.clock.advance(DAY * 31);
+    assert_eq!(counts(run(&instance).await), (0, 1, 0, 0));
+    instance.manager.activate(&operator(), created.key.id, None).await.unwrap();
+    assert_eq!(counts(run(&instance).await), (1, 0, 0, 0));
+    // A revoked one never is.
+    let revoked = instance.create(rotating()).await;
+    instance.manager.revoke(&operator(), revoked.key.id, None).await.unwrap();
+    instance.clock.advance(DAY * 31);
+    run(&instance).await;
+    assert_eq!(instance.record(revoked.key.id).await.key.succession.superseded, None);
+}
+
+#[tokio::test]
+async fn what_nobody_claimed_is_withdrawn_when_the_overlap_is_over() {
+    let instance = Instance::new();
+    let created = instance.create(rotating()).await;
+    instance.clock.advance(DAY * 30);
+    run(&instance).await;
+    instance.clock.advance(DAY * 7 - Duration::from_millis(1));
+    assert_eq!(counts(run(&instance).await), (0, 0, 0, 0));
+    assert!(instance.record(created.key.id).await.offer.is_some());
+    instance.clock.advance(Duration::from_millis(1));
+    assert_eq!(counts(run(&instance).await), (0, 0, 1, 0));
+    assert_eq!(instance.record(created.key.id).await.offer, None);
+    assert_eq!(instance.refusal(created.text.expose()).await, DenialReason::KeyExpired);
+}
+
+/// A clock that is set back makes nothing due twice.
+#[tokio::test]
+async fn a_clock_that_steps_rotates_nothing_twice() {
+    let instance = Instance::new();
+    let created = instance.create(rotating()).await;
+    instance.clock.advance(DAY * 30);
+    run(&instance).await;
+    instance.clock.step_back(DAY * 30);
+    assert_eq!(counts(run(&instance).await), (0, 0, 0, 0));
+    instance.clock.advance(DAY * 30);
+    assert_eq!(counts(run(&instance).await), (0, 0, 0, 0));
+    instance.validate(created.text.expose()).await.unwrap();
+}
+
+/// What fails at one key is told, stops none of the others, and is done by the next run.
+#[tokio::test]
+async fn a_failure_at_one_key_stops_none_of_the_others() {
+    let instance = Instance::new();
+    let mut ids: Vec<KeyId> = Vec::new();
+    for _ in 0..5 {
+        ids.push(instance.create(rotating()).await.key.id);
+    }
+    instance.clock.advance(DAY * 30);
+    let failing = format!("succeed KeyRecord {{ key: Key {{ id: {:?}", ids[2]);
+    let store = FatefulStore::new(instance.memory.clone(), move |call| {
+        if call.starts_with(&failing) { Fate::Failed } else { Fate::Answered }
+    });
+    let manager = manager_over(Arc::new(store), ring(&[1]), &instance.clock);
+    let done = manager.run_schedules(&the_operator()).await.unwrap();
+    assert_eq!(counts(done), (4, 0, 0, 1));
+    assert_eq!(counts(run(&instance).await), (1, 0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_scheduler_runs_by_itself_and_stops_when_it_is_told() {
+    let instance = Instance::new();
+    let created = instance.create(rotating()).await;
+    instance.clock.advance(DAY * 30);
+    let others: Vec<_> = (0..3).map(|_| instance.beside(ring(&[1]))).collect();
+    let schedulers: Vec<_> = others.iter().map(|other| other.manager.start_scheduler()).collect();
+    instance.store.reset_calls();
+    let rotated = async {
+        while instance.record(created.key.id).await.key.succession.superseded.is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), rotated).await.unwrap();
+    for scheduler in schedulers {
+        scheduler.stop().await;
+    }
+    // One of them has claimed this minute, and the others have read no list.
+    let read = others.iter().filter(|other| other.store.calls().due > 0).count();
+    assert_eq!(read, 1);
+}
+
+/// One generation of one line.
+type Generation = (KeyId, u32);
+
+/// What is wrong with the keys there are: two of one generation, or one that is overdue.
+async fn check_lines(memory: &MemoryStore, clock: &HeldClock) -> usize {
+    let listing = Listing::Organization(org("acme"));
+    let (mut after, mut seen) = (None, BTreeMap::<Generation, KeyId>::new());
+    loop {
+        let page = memory.list(&listing, after, 1_000).await.unwrap();
+        for key in page.records.into_iter().map(|record| record.key) {
+            let generation = (key.lineage.root, key.lineage.generation);
+            assert_eq!(seen.insert(generation, key.id), None, "two keys of generation {generation:?}");
+            let overdue = next_rotation(&key).is_some_and(|due| due + days(1) < clock.now());
+            assert!(!overdue || key.state(clock.now()) != KeyState::Active, "{} is overdue", key.id);
+        }
+        after = page.next;
+        if after.is_none() {
+            return seen.len();
+        }
+    }
+}
+
+/// A year of a thousand keys, each day with five workers at once that stop wherever they are, of which the last goes to its
+/// end. Every rotation is done once, and no holder of a key is without one that works.
+#[tokio::test]
+async fn a_year_of_rotations_by_workers_that_crash_locks_nobody_out() {
+    const KEYS: usize = 1_000;
+    const DAYS: u32 = 365;
+
+    let clock = HeldClock::new();
+    let memory = MemoryStore::with_clock(clock.clone());
+    let front = manager_over(Arc::new(memory.clone()), ring(&[1]), &clock);
+    let worker = |_| manager_over(Arc::new(YieldingStore(memory.clone())), ring(&[1]), &clock);
+    let workers: Vec<ApiKeyManager> = (0..5).map(worker).collect();
+    let asked: Vec<NewKey> = (0..KEYS)
+        .map(|place| {
+            rotating_with(|new| {
+                let interval_days = 20 + (place % 40) as u32;
+                new.rotation_schedule = Some(RotationSchedule { interval_days, ..schedule(true) });
+            })
+        })
+        .collect();
+    let created = front.create_many(&operator(), asked).await;
+    let mut held: Vec<KeyText> = created.into_iter().map(|created| created.unwrap().text).collect();
+    let mut dice = 0x2545_f491_4f6c_dd1d_u64;
+    let mut throw = |sides: u64| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        dice % sides
+    };
+
+    for day in 0..DAYS {
+        clock.advance(DAY);
+        let mut running = Vec::new();
+        for worker in &workers[..4] {
+            let (worker, polls) = (worker.clone(), throw(400) as usize);
+            let run = async move { worker.run_schedules(&the_operator()).await };
+            running.push(tokio::spawn(GivenUpAfter::polls(polls, run)));
+        }
+        for running in running {
+            drop(running.await.unwrap());
+        }
+        workers[4].run_schedules(&the_operator()).await.unwrap();
+        for (place, text) in held.iter_mut().enumerate() {
+            // A holder comes every third day, and claims when told that there is something to claim.
+            if (day as usize + place) % 3 != 0 {
+                continue;
+            }
+            let validated = front.validate(text.expose(), &RequestContext::new()).await;
+            let admission = validated.unwrap_or_else(|denial| panic!("day {day}, key {place}: {denial}"));
+            if admission.superseded().is_some() {
+                *text = front.claim_successor(&admission).await.unwrap().text;
+                front.validate(text.expose(), &RequestContext::new()).await.unwrap();
+            }
+        }
+    }
+    let keys = check_lines(&memory, &clock).await;
+    // Intervals of 20 to 59 days come to 6 to 18 rotations.
+    assert!((KEYS * 9..KEYS * 13).contains(&keys), "{keys} keys");
+}

@@ -15,7 +15,7 @@ use keygate_core::denial::DenialReason;
 use keygate_core::key::KeyId;
 use keygate_core::lifecycle::next_rotation;
 use keygate_core::limits::Limits;
-use keygate_core::manager::{Expiry, KeyUpdate, ManageError, NewKey, Rotation};
+use keygate_core::manager::{Expiry, IdempotencyKey, KeyUpdate, ManageError, NewKey, RotatedOnce, Rotation};
 use keygate_core::names::{Description, Environment, KeyName, ProjectId, Tag};
 use keygate_core::network::{Cidr, CidrSet};
 use keygate_core::record::{Key, KeyState, KeyStatus, Lineage, Metadata, Quota, RotationSchedule, SecurityTier};
@@ -279,6 +279,30 @@ async fn a_rotation_whose_answer_was_lost_is_found_out() {
             }
         }
     }
+}
+
+/// Whoever repeats a request is told that it was done, and whoever comes with another that it was done by somebody else.
+#[tokio::test]
+async fn a_rotation_under_an_idempotency_key_is_done_once_for_all_its_repetitions() {
+    let instance = Instance::new();
+    let key = instance.create(new_key()).await.key;
+    let id = key.id;
+    let (one, other) = (IdempotencyKey::new("one").unwrap(), IdempotencyKey::new("other").unwrap());
+    let once = async |key: &IdempotencyKey, overlap| instance.manager.rotate_once(&operator(), id, overlap, key).await;
+    let RotatedOnce::Now(rotation) = once(&one, None).await.unwrap() else { panic!("it was done before") };
+    for _ in 0..2 {
+        let RotatedOnce::Before { old, successor } = once(&one, None).await.unwrap() else {
+            panic!("it was done again")
+        };
+        assert_eq!((old.id, successor), (key.id, rotation.successor.clone()));
+    }
+    let refused = once(&one, Some(days(1))).await.unwrap_err();
+    assert!(matches!(refused, ManageError::IdempotencyMismatch), "{refused}");
+    let refused = once(&other, None).await.unwrap_err();
+    assert!(matches!(refused, ManageError::Superseded { .. }), "{refused}");
+    instance.manager.revoke(&operator(), rotation.new_key_id, None).await.unwrap();
+    instance.manager.delete(&operator(), rotation.new_key_id, None).await.unwrap();
+    assert!(matches!(once(&one, None).await, Err(ManageError::NotFound)));
 }
 
 // Handing over.

@@ -183,7 +183,9 @@ pub fn expiring(record: &KeyRecord, end: Option<DateTime<Utc>>) -> KeyRecord {
 #[must_use]
 pub fn succession(record: &KeyRecord) -> (KeyRecord, KeyRecord) {
     let (mut old, mut new) = (record.clone(), record.clone());
-    new.key.id = KeyId::fresh(now(), Some(record.key.id.bucket())).expect("a key id");
+    // Newer than its predecessor, as lists have it, also where both are made in one millisecond.
+    new.key.created_at = now().max(record.key.created_at) + TimeDelta::milliseconds(1);
+    new.key.id = KeyId::fresh(new.key.created_at, Some(record.key.id.bucket())).expect("a key id");
     new.key.revision = Revision::FIRST;
     new.key.lineage.generation += 1;
     new.key.status = status(KeyStatus::Active);

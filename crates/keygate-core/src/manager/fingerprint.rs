@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{Expiry, NewKey, OrganizationUpdate};
+use crate::key::KeyId;
 use crate::limits::Limits;
 use crate::names::{Description, Environment, KeyName, NameError, OrganizationId, ProjectId, Tag, UserId};
 use crate::network::CidrSet;
@@ -153,6 +154,19 @@ pub(super) fn of_key(new: &NewKey) -> Result<Fingerprint, NameError> {
     digest(&KeyAsked::of(new))
 }
 
+#[derive(Serialize)]
+struct RotationAsked {
+    key: KeyId,
+    /// In milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overlap: Option<i64>,
+}
+
+/// Of a key that is to be rotated.
+pub(super) fn of_rotation(key: KeyId, overlap: Option<TimeDelta>) -> Result<Fingerprint, NameError> {
+    digest(&RotationAsked { key, overlap: overlap.map(|overlap| overlap.num_milliseconds()) })
+}
+
 /// Of what an organization is to be.
 pub(super) fn of_organization(
     organization: &OrganizationId,
@@ -188,8 +202,6 @@ impl Serialize for Sorted<'_> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-
-    use chrono::TimeDelta;
 
     use super::*;
     use crate::network::Cidr;

@@ -60,7 +60,7 @@ pub use error::ManageError;
 pub use examine::examine_deployment;
 pub use list::{Cursor, KeyFilter, KeyPage, MAX_PAGE};
 pub use manage::Revocation;
-pub use once::{CreatedOnce, IdempotencyKey, OrganizationOnce};
+pub use once::{CreatedOnce, IdempotencyKey, OrganizationOnce, RotatedOnce};
 pub use parents::OrganizationUpdate;
 pub use ready::StoreState;
 pub(crate) use repair::repair_all;

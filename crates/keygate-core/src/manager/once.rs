@@ -23,7 +23,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::fingerprint::{self, Fingerprint};
-use super::{ApiKeyManager, CreatedKey, ManageError, NewKey, OrganizationUpdate, events};
+use super::{ApiKeyManager, CreatedKey, ManageError, NewKey, OrganizationUpdate, Rotation, events};
 use crate::actor::{Actor, Operator};
 use crate::clock::to_millis;
 use crate::coherence::{Change, Watcher};
@@ -76,6 +76,22 @@ pub enum CreatedOnce {
     /// A call before it did, or one at the same moment. This is the key as it is now, which may have been changed or
     /// revoked since. Its text was in the answer to that call; if that was lost, it is lost.
     Before(Key),
+}
+
+/// What came of rotating a key once.
+#[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // it is made once a call, and taken apart at once
+pub enum RotatedOnce {
+    /// This call did it.
+    Now(Rotation),
+    /// A call before it did, or one at the same moment. The successor's text was in the answer to that call; if that was lost,
+    /// it is lost, unless it is [handed over](ApiKeyManager::claim_successor).
+    Before {
+        /// The key that was rotated, as it is now.
+        old: Key,
+        /// Its successor, as it is now.
+        successor: Key,
+    },
 }
 
 /// What came of setting an organization up once.
@@ -175,6 +191,43 @@ impl ApiKeyManager {
             Ok(created) => self.unless_erased(actor, created).await.map(CreatedOnce::Now),
             Err(ManageError::Refused(CreateRefusal::Exists)) => {
                 self.made(actor, id).await?.map(CreatedOnce::Before).ok_or(ManageError::NotFound)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Rotates a key, once for all calls with the same request, actor and idempotency key within 24 hours, and tells a repetition
+    /// from a rotation by somebody else: of the calls with the same idempotency key one is answered with the successor's
+    /// text, and the others are shown what came of it.
+    ///
+    /// # Errors
+    /// As [`rotate`](Self::rotate); [`IdempotencyMismatch`](ManageError::IdempotencyMismatch) when the idempotency key was used
+    /// for another request; [`NotFound`](ManageError::NotFound) when the successor was made and has been erased since.
+    pub async fn rotate_once(
+        &self,
+        actor: &Actor,
+        id: KeyId,
+        overlap: Option<TimeDelta>,
+        key: &IdempotencyKey,
+    ) -> Result<RotatedOnce, ManageError> {
+        let found = self.visible(actor, id).await?.key;
+        let now = to_millis(self.inner.clock.now());
+        let name = claim_name("rotation", actor, &found.organization, key);
+        if self.inner.store.recall(&name).await?.is_none() {
+            Self::check_rotation(actor, &found, overlap, now)?;
+        }
+        let claim = Claim {
+            fingerprint: fingerprint::of_rotation(id, overlap)?,
+            chosen: *self.successor_id(&found, now)?.as_bytes(),
+        };
+        let chosen = self.claim(&name, &claim).await?.unwrap_or(claim.chosen);
+        let successor = KeyId::from_bytes(chosen);
+        match self.rotate_to(actor, id, overlap, Some(successor)).await {
+            Ok(rotation) => Ok(RotatedOnce::Now(rotation)),
+            Err(ManageError::Superseded { successor_id }) if successor_id == successor => {
+                let successor = self.made(actor, successor).await?.ok_or(ManageError::NotFound)?;
+                let old = self.visible(actor, id).await?.key;
+                Ok(RotatedOnce::Before { old, successor })
             }
             Err(error) => Err(error),
         }

@@ -101,14 +101,12 @@ impl ApiKeyManager {
         overlap: Option<TimeDelta>,
         successor: Option<KeyId>,
     ) -> Result<Rotation, ManageError> {
-        check_overlap(overlap)?;
         self.confirm_current().await?;
         let mut last = None;
         for _ in 0..ATTEMPTS {
             let found = self.visible(actor, id).await?;
             let now = to_millis(self.inner.clock.now());
-            check_rotatable(&found.key, now)?;
-            check_strength(actor, &found.key)?;
+            Self::check_rotation(actor, &found.key, overlap, now)?;
             let successor = successor.map_or_else(|| self.successor_id(&found.key, now), Ok)?;
             let overlap = overlap.unwrap_or_else(|| overlap_of(&found.key));
             let (old, new) = succeed(&found.key, successor, actor.principal(), now, overlap);
@@ -254,6 +252,18 @@ impl ApiKeyManager {
         let overlap_expires_at = old.key.expires_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
         let (old_key_id, new_key_id) = (old.key.id, successor_id);
         Ok(Rotation { old_key_id, new_key_id, text, overlap_expires_at, successor: new.key })
+    }
+
+    /// Refuses a rotation that the key, its actor or the overlap does not allow.
+    pub(super) fn check_rotation(
+        actor: &Actor,
+        key: &Key,
+        overlap: Option<TimeDelta>,
+        now: DateTime<Utc>,
+    ) -> Result<(), ManageError> {
+        check_overlap(overlap)?;
+        check_rotatable(key, now)?;
+        check_strength(actor, key)
     }
 
     /// A fresh id in the bucket of the key's lineage, whose limits it shares.

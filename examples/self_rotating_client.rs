@@ -17,6 +17,7 @@ use keygate::manager::{ApiKeyManager, NewKey};
 use keygate::ring::{MasterSecret, SecretRing};
 use keygate::store::MemoryStore;
 use keygate::tower::{ApiKey, ApiKeyLayer};
+use reqwest::header::HeaderValue;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -24,7 +25,8 @@ use tokio::sync::{Mutex, RwLock};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// A key in a file, which replaces itself when it is rotated. For keys that may hand their successors over (`hand_over`).
+/// A key in a file, which replaces itself when it is rotated. For keys that may hand their successors over (`hand_over`), each
+/// with one holder: once a successor is used it is handed to nobody else.
 pub struct RotatingKey {
     client: Client,
     /// Where successors are claimed: `https://keys.example.org/v1/self/successor`.
@@ -39,7 +41,7 @@ impl RotatingKey {
     /// The key that is in `file`, whose successors are claimed at this address.
     pub fn open(client: Client, successor: impl Into<String>, file: impl Into<PathBuf>) -> io::Result<Self> {
         let file = file.into();
-        let key = std::fs::read_to_string(&file)?.trim_end().into();
+        let key = read(&file)?;
         Ok(Self { client, successor: successor.into(), file, key: RwLock::new(key), claiming: Mutex::new(()) })
     }
 
@@ -47,7 +49,9 @@ impl RotatingKey {
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, reqwest::Error> {
         let key = self.key.read().await.clone();
         let response = request.header("X-API-Key", &*key).send().await?;
-        if response.headers().contains_key("deprecation") {
+        // A route may be deprecated too; a key's successor is named by its id.
+        let names_successor = |link: &HeaderValue| link.as_bytes().starts_with(b"<urn:uuid:");
+        if response.headers().get_all("link").iter().any(names_successor) {
             // What goes wrong is tried again with the next answer: until its sunset the old key is good.
             if let Err(error) = self.claim(&key).await {
                 eprintln!("the successor of the key could not be claimed yet: {error}");
@@ -59,7 +63,10 @@ impl RotatingKey {
     /// Claims the successor of `old`, unless somebody has meanwhile.
     async fn claim(&self, old: &str) -> Result<(), Failure> {
         let _one_at_a_time = self.claiming.lock().await;
-        if *self.key.read().await.as_ref() != *old {
+        // Another process that uses the same file may have been quicker.
+        let held = read(&self.file)?;
+        if *held != *old {
+            *self.key.write().await = held;
             return Ok(());
         }
         let answer = self.client.post(&self.successor).header("X-API-Key", old).send().await?;
@@ -75,6 +82,11 @@ impl RotatingKey {
         *self.key.write().await = new.into();
         Ok(())
     }
+}
+
+/// The key that is in a file.
+fn read(file: &Path) -> io::Result<Arc<str>> {
+    Ok(std::fs::read_to_string(file)?.trim_end().into())
 }
 
 /// Puts a key in the place of the one in a file: all of it or nothing, and for nobody else to read.

@@ -123,6 +123,8 @@ fn keys(world: &World) -> Vec<Case> {
         case("a key where another environment is asked for", Gate::Staging, with(&world.key), Err(EnvironmentMismatch)),
         case("a key of the environment asked for", Gate::Staging, with(&world.staging), Ok("ada")),
         case("a key of the high tier", Gate::Plain, with(&world.high_tier), Ok("ada")),
+        case("a key that was rotated", Gate::Plain, with(&world.rotated), Ok("ada")),
+        case("its successor", Gate::Plain, with(&world.successor.text), Ok("ada")),
     ]
 }
 
@@ -268,6 +270,35 @@ async fn every_adapter_charges_alike_and_tells_the_same_of_limits() {
 #[actix_web::test]
 async fn every_adapter_counts_alike() {
     usage::compare().await;
+}
+
+#[actix_web::test]
+async fn every_adapter_tells_the_same_of_a_key_that_was_rotated() {
+    for capacity in [0, 1_000] {
+        let world = World::new(capacity).await;
+        let link = format!("<urn:uuid:{}>; rel=\"successor-version\"", world.successor.id);
+        let told = [Some("@1767232800"), Some("Thu, 08 Jan 2026 02:00:00 GMT"), Some(&*link)];
+        let nothing = [None; 3];
+        for (what, gate, key, expected) in [
+            ("a key that was rotated", Gate::Plain, &world.rotated, told),
+            ("once more", Gate::Plain, &world.rotated, told),
+            ("one that a requirement within refuses", Gate::ScopeWithin, &world.rotated, told),
+            ("one that the layer refuses", Gate::Scope, &world.rotated, nothing),
+            ("its successor", Gate::Plain, &world.successor.text, nothing),
+            ("a key that was not", Gate::Plain, &world.key, nothing),
+        ] {
+            let request = with(key);
+            let axum = ask_axum(world.manager(gate), gate, &request).await;
+            let actix = ask_actix(world.manager(gate), gate, &request).await;
+            assert_eq!(axum, actix, "{what}");
+            let tonic = ask_tonic(world.manager(gate), gate, &request).await;
+            let metadata = tonic.map_or_else(|status| status.metadata().clone(), |(_, metadata)| metadata);
+            let fields = ["deprecation", "sunset", "link"];
+            assert_eq!(fields.map(|name| axum.header(name)), expected, "{what}");
+            let of_tonic = fields.map(|name| metadata.get(name).map(|value| value.to_str().unwrap()));
+            assert_eq!(of_tonic, expected, "{what}");
+        }
+    }
 }
 
 /// Puts every case to all three, and gives the reasons that were met.

@@ -40,6 +40,15 @@ pub(crate) struct World {
     pub(crate) unscoped: String,
     pub(crate) permitted_only: String,
     pub(crate) writer: String,
+    /// Rotated at 02:00 on the first of January 2026, with an overlap of a week.
+    pub(crate) rotated: String,
+    pub(crate) successor: CreatedSuccessor,
+}
+
+/// The key that a rotation made.
+pub(crate) struct CreatedSuccessor {
+    pub(crate) id: KeyId,
+    pub(crate) text: String,
 }
 
 fn operator() -> Operator {
@@ -101,6 +110,9 @@ impl World {
         let not_yet_valid = text(&manager, |new| new.not_before = Some(start + TimeDelta::days(10))).await;
         clock.advance(Duration::from_secs(2 * 3600));
 
+        let rotated = make(&manager, |_| {}).await;
+        let rotation = manager.rotate(&actor(), rotated.key.id, None).await.unwrap();
+
         let networks = CidrSet::new([Cidr::new("203.0.113.0/24").unwrap()]).unwrap();
         Self {
             key: text(&manager, |_| {}).await,
@@ -126,6 +138,8 @@ impl World {
                 new.permissions = scopes(&["admin:**"]);
             })
             .await,
+            rotated: rotated.text.expose().to_owned(),
+            successor: CreatedSuccessor { id: rotation.new_key_id, text: rotation.text.expose().to_owned() },
             never_opened: {
                 let broken = FaultyStore::new(MemoryStore::new());
                 broken.fail();

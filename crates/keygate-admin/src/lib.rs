@@ -15,7 +15,9 @@
 //! Everything under `/v1` needs a key, which keygate's own layer checks: an operator's, of the organization `system`, or a
 //! tenant's, which reaches its own organization alone. Which calls a key may make is a matter of its permissions
 //! ([`ManagementPermission`](keygate_core::actor::ManagementPermission)), what it may hand out of its `grantable` patterns.
-//! Calls, fields and answers are described by the document at `/openapi.json`.
+//! Calls, fields and answers are described by the document at `/openapi.json`. Keys are rotated by their schedules where
+//! somebody runs these, as `keygate serve` does: see
+//! [`ApiKeyManager::start_scheduler`](keygate_core::manager::ApiKeyManager::start_scheduler).
 //!
 //! | room | answers |
 //! |---|---|

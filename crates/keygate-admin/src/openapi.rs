@@ -24,7 +24,9 @@ const GUARDED: &str = "/v1/";
                        JSON, times are those of RFC 3339 in UTC. Fields that are not described here are refused. What \
                        is not done is answered with a problem (RFC 9457), whose `reason` is a stable word.\n\n\
                        A call takes 1 of the limits of its key. Answers to a key that has limits tell of them in \
-                       `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers).",
+                       `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers). Answers to a key that was \
+                       rotated say since when in `Deprecation` (RFC 9745), when it ends in `Sunset` (RFC 8594), and which \
+                       key replaces it in `Link`, with the relation `successor-version`.",
     ),
     tags(
         (name = "organizations", description = "Tenants: their status and their quotas."),

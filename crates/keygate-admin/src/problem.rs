@@ -79,6 +79,12 @@ impl From<ManageError> for Problem {
             ManageError::Reserved => (StatusCode::CONFLICT, "Reserved"),
             ManageError::Conflict { .. } => (StatusCode::CONFLICT, "Changed meanwhile"),
             ManageError::Revoked => (StatusCode::CONFLICT, "The key is revoked"),
+            ManageError::NotActive { .. } => (StatusCode::CONFLICT, "The key is not active"),
+            ManageError::Superseded { .. } => (StatusCode::CONFLICT, "Rotated already"),
+            ManageError::StillOverlapping => (StatusCode::CONFLICT, "Still overlapping"),
+            ManageError::NotSuperseded => (StatusCode::CONFLICT, "Not rotated"),
+            ManageError::NotHandedOver => (StatusCode::CONFLICT, "Not handed over"),
+            ManageError::SuccessorInUse => (StatusCode::CONFLICT, "The successor is in use"),
             ManageError::InUse => (StatusCode::CONFLICT, "The key is in use"),
             ManageError::IdempotencyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key reused"),
             ManageError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Busy"),
@@ -102,6 +108,7 @@ fn named_as_sent(error: &NameError) -> String {
         Some(("limit", limit)) => format!("limits.{limit}: {error}"),
         Some(("rotation", part)) => format!("rotation.{part}: {error}"),
         _ if error.field() == "expiry" => format!("expires_at: {error}"),
+        _ if error.field() == "overlap" => format!("overlap_days: {error}"),
         _ => error.to_string(),
     }
 }

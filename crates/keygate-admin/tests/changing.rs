@@ -27,7 +27,7 @@ fn assert_refused(answer: &Answer, status: u16, reason: &str) {
 #[tokio::test]
 async fn every_field_that_may_change_does() {
     let api = Api::with(MemoryStore::new(), HeldClock::new()).await;
-    let id = made(&api, json!({"rotation": {"interval_days": 30}, "expires_in_days": 5})).await;
+    let id = made(&api, json!({"rotation": {"interval_days": 30}, "expires_in_days": 20})).await;
     let before = api.call(&api.operator, &format!("GET /v1/keys/{id}"), None).await.record();
     let change = json!({
         "name": "other",
@@ -40,6 +40,7 @@ async fn every_field_that_may_change_does() {
         "expires_in_days": 10,
         "metadata": {"a": {"b": 1}},
         "rotation": null,
+        "hand_over": true,
     });
     let changed = api.call(&api.operator, &format!("PATCH /v1/keys/{id}"), Some(change.clone())).await;
     assert_eq!((changed.status.as_u16(), changed.header("etag")), (200, "\"2\""), "{changed:?}");
@@ -65,6 +66,7 @@ async fn every_field_that_may_change_does() {
             json!({"interval_days": 9, "warning_days": 7, "auto_rotate": false, "notify_users": true, "overlap_days": 7}),
         ),
         (json!({"metadata": {}}), "metadata", json!({})),
+        (json!({"hand_over": false}), "hand_over", json!(false)),
     ] {
         let changed = api.call(&api.operator, &format!("PATCH /v1/keys/{id}"), Some(change)).await;
         assert_eq!(changed.body[field], value, "{changed:?}");
@@ -239,6 +241,12 @@ fn calls(id: &str) -> Vec<(String, Option<Value>)> {
         (format!("POST /v1/keys/{id}/revoke"), None),
         (format!("POST /v1/keys/{id}/revoke?wait=false"), Some(json!({"reason": "x"}))),
         (format!("DELETE /v1/keys/{id}"), None),
+        (format!("POST /v1/keys/{id}/rotate"), None),
+        (format!("POST /v1/keys/{id}/rotate"), Some(json!({"overlap_days": 0}))),
+        (format!("GET /v1/keys/{id}/rotation"), None),
+        (format!("PUT /v1/keys/{id}/rotation"), Some(json!({"interval_days": 30}))),
+        (format!("DELETE /v1/keys/{id}/rotation"), None),
+        (format!("POST /v1/keys/{id}/rotation/finish"), None),
     ]
 }
 

@@ -62,10 +62,10 @@ async fn the_document_is_whole() {
         let body = &operation["requestBody"];
         assert_eq!((has("413"), has("415")), (body.is_object(), body.is_object()), "{id}");
         if body.is_object() {
-            let optional = ["deactivateKey", "activateKey", "revokeKey"].contains(&id);
+            let optional = ["deactivateKey", "activateKey", "revokeKey", "rotateKey"].contains(&id);
             assert_eq!(body["required"].as_bool().unwrap_or_default(), !optional, "{id}");
         }
-        assert!(["get", "post", "patch", "delete"].contains(&method));
+        assert!(["get", "post", "put", "patch", "delete"].contains(&method));
     }
     check_references(&documented, document);
 }
@@ -108,6 +108,9 @@ async fn a_key_has_exactly_the_fields_that_are_described() {
         "LimitLeft",
         "Rotation",
         "Lineage",
+        "Superseded",
+        "RotatedKey",
+        "OverlappingKey",
         "KeyPage",
         "Revocation",
         "BulkOutcome",
@@ -131,11 +134,18 @@ async fn a_key_has_exactly_the_fields_that_are_described() {
         assert!(said.remove(some), "{some}");
     }
     assert_eq!(said, texts(&schemas["UsageReport"]["required"]));
+    // A schedule is said where there is one.
+    let mut said = names(&schemas["RotationStatus"]["properties"]);
+    for some in names(&schemas["Rotation"]["properties"]) {
+        assert!(said.remove(some), "{some}");
+    }
+    assert_eq!(said, texts(&schemas["RotationStatus"]["required"]));
     for name in [
         "NewKey",
         "KeyChange",
         "NewLimits",
         "NewRotation",
+        "RotateKey",
         "StatusChange",
         "Bulk",
         "BulkConfig",
@@ -155,6 +165,7 @@ async fn every_call_answers_as_is_described() {
         "user_id": "ada", "project_id": "web", "name": "n", "description": "d", "permissions": ["keys:read"],
         "grantable": ["a:**"], "allowed_ips": ["192.0.2.0/24", "2001:db8::1"], "not_before": "2020-01-01T00:00:00Z",
         "tags": ["a=b"], "metadata": {"a": null}, "rotation": {"interval_days": 30}, "expires_at": null,
+        "hand_over": true,
     });
     let made = api.make(&api.operator, "acme", full.clone()).await;
     let (id, text) = (made["key_id"].as_str().unwrap(), made["key"].as_str().unwrap());
@@ -201,14 +212,28 @@ async fn every_call_answers_as_is_described() {
         ("showKey", format!("GET {one}"), None, 200),
         ("showKey", format!("GET /v1/keys/{ABSENT}"), None, 404),
         ("updateKey", format!("PATCH {one}"), Some(json!({"name": "other"})), 200),
+        ("showRotation", format!("GET {one}/rotation"), None, 200),
+        ("showRotation", format!("GET /v1/keys/{ABSENT}/rotation"), None, 404),
+        ("scheduleRotation", format!("PUT {one}/rotation"), Some(json!({"interval_days": 60})), 200),
+        ("unscheduleRotation", format!("DELETE {one}/rotation"), None, 204),
+        ("showRotation", format!("GET {one}/rotation"), None, 200),
+        ("finishRotation", format!("POST {one}/rotation/finish"), None, 409),
+        ("claimSuccessor", "POST /v1/self/successor".into(), None, 409),
         ("deactivateKey", format!("POST {one}/deactivate"), Some(json!({"reason": "r"})), 200),
+        ("rotateKey", format!("POST {one}/rotate"), None, 409),
         ("activateKey", format!("POST {one}/activate"), None, 200),
+        ("rotateKey", format!("POST {one}/rotate"), Some(json!({"overlap_days": 1})), 200),
+        ("rotateKey", format!("POST {one}/rotate"), Some(json!({"overlap_days": 1})), 409),
+        ("showRotation", format!("GET {one}/rotation"), None, 200),
+        ("showKey", format!("GET {one}"), None, 200),
         ("deleteKey", format!("DELETE {one}"), None, 409),
         ("revokeKey", format!("POST {one}/revoke"), Some(json!({"reason": "r"})), 200),
         ("showKey", format!("GET {one}"), None, 200),
         ("deactivateKey", format!("POST {one}/deactivate"), None, 409),
         ("activateKey", format!("POST {one}/activate"), None, 409),
         ("updateKey", format!("PATCH {one}"), Some(json!({"name": "x"})), 409),
+        ("scheduleRotation", format!("PUT {one}/rotation"), Some(json!({"interval_days": 61})), 409),
+        ("finishRotation", format!("POST {one}/rotation/finish"), None, 409),
         ("deleteKey", format!("DELETE {one}"), None, 204),
         ("deleteKey", format!("DELETE {one}"), None, 404),
     ];
@@ -217,7 +242,9 @@ async fn every_call_answers_as_is_described() {
         assert_eq!(answer.status, *status, "{call} {answer:?}");
         documented.check(operation, &answer);
         documented.check(operation, &api.call("", call, body.clone()).await);
-        if !["showSelf", "authorize"].contains(operation) {
+        if operation == &"claimSuccessor" {
+            assert_eq!(api.call(&stranger, call, None).await.status, 409);
+        } else if !["showSelf", "authorize"].contains(operation) {
             let refused = api.call(&stranger, call, body.clone()).await;
             assert_eq!(refused.status, 403, "{call} {refused:?}");
             documented.check(operation, &refused);
@@ -230,19 +257,36 @@ async fn every_call_answers_as_is_described() {
         }
     }
     let replay = [("Idempotency-Key", "one")];
+    let again = api.make(&api.operator, "acme", json!({"user_id": "bob"})).await["key_id"].as_str().unwrap().to_owned();
     for (operation, call, body) in [
         ("createKey", format!("POST {keys}"), json!({"user_id": "ada"})),
         ("createOrganization", "POST /v1/organizations".to_owned(), json!({"organization_id": "newer"})),
+        ("rotateKey", format!("POST /v1/keys/{again}/rotate"), json!({"overlap_days": 3})),
     ] {
         for _ in 0..2 {
             documented.check(operation, &api.send(&api.operator, &call, &replay, Some(body.clone())).await);
         }
+    }
+    let (handing, held) = {
+        let made = api.make(&api.operator, "acme", json!({"user_id": "bob", "hand_over": true})).await;
+        (made["key_id"].as_str().unwrap().to_owned(), made["key"].as_str().unwrap().to_owned())
+    };
+    for (operation, key, call) in [
+        ("rotateKey", &api.operator, format!("POST /v1/keys/{handing}/rotate")),
+        ("claimSuccessor", &held, "POST /v1/self/successor".to_owned()),
+        ("finishRotation", &api.operator, format!("POST /v1/keys/{handing}/rotation/finish")),
+    ] {
+        let answer = api.call(key, &call, None).await;
+        assert_eq!(answer.status, 200, "{call} {answer:?}");
+        documented.check(operation, &answer);
     }
     let stale = [("If-Match", "\"77\"")];
     let id = api.make(&api.operator, "acme", json!({"user_id": "bob"})).await["key_id"].as_str().unwrap().to_owned();
     for (operation, call, body) in [
         ("updateKey", format!("PATCH /v1/keys/{id}"), Some(json!({"name": "x"}))),
         ("deleteKey", format!("DELETE /v1/keys/{id}"), None),
+        ("scheduleRotation", format!("PUT /v1/keys/{id}/rotation"), Some(json!({"interval_days": 30}))),
+        ("unscheduleRotation", format!("DELETE /v1/keys/{id}/rotation"), None),
         ("updateOrganization", "PATCH /v1/organizations/acme".to_owned(), Some(json!({}))),
     ] {
         let answer = api.send(&api.operator, &call, &stale, body).await;

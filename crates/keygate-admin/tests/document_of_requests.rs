@@ -71,6 +71,7 @@ async fn a_body_goes_where_the_document_says_that_it_does() {
             vec![json!({"interval_days": 3650})],
             vec![json!({}), json!({"interval_days": 3651}), json!([30])],
         ),
+        ("hand_over", vec![json!(true), json!(false), json!(null)], vec![json!("yes"), json!(1)]),
         ("grantable", vec![json!(null)], vec![json!(["é"])]),
         ("sensitive", vec![], vec![json!({}), json!(null)]),
     ];

@@ -39,6 +39,7 @@ fn full() -> Value {
         "metadata": {"ticket": 7, "nested": {"a": [null, true]}},
         "security_tier": "high",
         "rotation": {"interval_days": 30, "warning_days": 3, "auto_rotate": true, "notify_users": false, "overlap_days": 2},
+        "hand_over": true,
     })
 }
 
@@ -64,6 +65,9 @@ async fn every_field_that_is_asked_for_is_kept_and_shown() {
         ("status_reason", json!(null)),
         ("revision", json!(1)),
         ("lineage", json!({"root": id, "generation": 0})),
+        ("predecessor_id", json!(null)),
+        ("superseded", json!(null)),
+        ("scheduled_at", json!(null)),
     ] {
         assert_eq!(made.body[field], value, "{field}");
     }
@@ -105,6 +109,7 @@ async fn what_is_not_said_has_its_default_and_null_is_not_said() {
             ("metadata", json!({})),
             ("security_tier", json!("standard")),
             ("rotation", json!(null)),
+            ("hand_over", json!(false)),
         ] {
             assert_eq!(key[field], value, "{field}");
         }

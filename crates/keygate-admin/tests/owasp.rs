@@ -55,7 +55,17 @@ async fn api3_nobody_sets_or_sees_fields_that_are_not_theirs() {
     let api = Api::new().await;
     let tenant = api.tenant("acme", &["keys:read", "keys:write"], &["default"]).await;
     let (_, id) = key_of(&api, "acme").await;
-    let fields = ["organization_id", "user_id", "key_id", "status", "revision", "created_by", "lineage", "verifier"];
+    let fields = [
+        "organization_id",
+        "user_id",
+        "key_id",
+        "status",
+        "revision",
+        "created_by",
+        "lineage",
+        "superseded",
+        "verifier",
+    ];
     for field in fields {
         let refused = api.call(&tenant, &format!("PATCH /v1/keys/{id}"), Some(json!({field: "other"}))).await;
         assert_eq!((refused.status.as_u16(), refused.reason()), (422, "invalid_field"), "{field}");

@@ -131,6 +131,11 @@ fn wrong_keys() -> Vec<(Value, &'static str)> {
         (json!({"rotation": {"interval_days": 7}}), "rotation.warning_days"),
         (json!({"rotation": {"interval_days": 30, "overlap_days": 366}}), "rotation.overlap_days"),
         (json!({"rotation": {"interval_days": 30, "hours": 1}}), "hours"),
+        (
+            json!({"rotation": {"interval_days": 365, "overlap_days": 90}, "expires_in_days": 90}),
+            "rotation.overlap_days",
+        ),
+        (json!({"hand_over": "yes"}), "hand_over"),
     ]
 }
 
@@ -172,15 +177,36 @@ async fn a_field_that_cannot_be_is_named_at_a_change() {
         let word = own.into_iter().find(|field| fields.get(field).is_some()).unwrap_or(word);
         assert_problem(&refused, 422, "invalid_field", word);
     }
-    let fixed =
-        ["key_id", "organization_id", "user_id", "created_at", "created_by", "status", "revision", "lineage", "key"];
+    let fixed = [
+        "key_id",
+        "organization_id",
+        "user_id",
+        "created_at",
+        "created_by",
+        "status",
+        "revision",
+        "lineage",
+        "predecessor_id",
+        "superseded",
+        "scheduled_at",
+        "key",
+    ];
     for field in fixed.into_iter().chain(own) {
         let refused = api.call(&api.operator, &change, Some(json!({field: "acme"}))).await;
         assert_problem(&refused, 422, "invalid_field", field);
     }
-    for field in
-        ["name", "description", "tags", "permissions", "scopes", "limits", "allowed_ips", "expires_in_days", "metadata"]
-    {
+    for field in [
+        "name",
+        "description",
+        "tags",
+        "permissions",
+        "scopes",
+        "limits",
+        "allowed_ips",
+        "expires_in_days",
+        "metadata",
+        "hand_over",
+    ] {
         let refused = api.call(&api.operator, &change, Some(json!({field: null}))).await;
         assert_problem(&refused, 422, "invalid_field", field);
     }
@@ -232,6 +258,11 @@ async fn an_id_in_the_path_that_cannot_be_is_named_and_not_repeated() {
         "DELETE /v1/keys/{}",
         "POST /v1/keys/{}/revoke",
         "POST /v1/keys/{}/activate",
+        "POST /v1/keys/{}/rotate",
+        "GET /v1/keys/{}/rotation",
+        "PUT /v1/keys/{}/rotation",
+        "DELETE /v1/keys/{}/rotation",
+        "POST /v1/keys/{}/rotation/finish",
     ];
     for call in calls {
         for id in [

@@ -1,4 +1,4 @@
-//! The `keygate` command: makes, shows, stops and checks API keys, on the store they are kept in or through a server; and
+//! The `keygate` command: makes, shows, stops, rotates and checks API keys, on the store they are kept in or through a server; and
 //! that server.
 
 mod args;
@@ -14,6 +14,7 @@ mod organizations;
 mod output;
 mod pasted;
 mod ring;
+mod rotation;
 mod secret_line;
 mod serve;
 mod usage;
@@ -64,6 +65,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     let outcome = runtime.block_on(async {
         match &cli.command {
             Command::Keys(command) => keys::run(command, &cli.settings).await,
+            Command::Rotation(command) => rotation::run(command, &cli.settings).await,
             Command::Usage(args) => usage::run(args, &cli.settings).await,
             Command::Organizations(command) => organizations::run(command, &cli.settings).await,
             Command::Ring(command) => ring::run(command, &cli.settings).await,

@@ -6,6 +6,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -23,7 +24,8 @@ use keygate_core::store::Store;
 use proptest::prelude::*;
 use serde_json::json;
 use support::fateful_store::{Fate, FatefulStore};
-use support::{Instance, manager_over, new_key, new_key_with, operator, ring, scopes, tenant};
+use support::yielding_store::YieldingStore;
+use support::{GivenUpAfter, Instance, manager_over, new_key, new_key_with, operator, ring, scopes, tenant};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -216,8 +218,24 @@ async fn rotating_needs_no_room_and_makes_none() {
         assert_eq!(rotation.successor.lineage.generation, generation);
         let refused = instance.manager.create(&operator(), new_key()).await.unwrap_err();
         assert!(matches!(refused, ManageError::Refused(_)), "{refused}");
+        instance.manager.finish_rotation(&operator(), key).await.unwrap();
         key = rotation.new_key_id;
     }
+}
+
+/// What was superseded counts against no quota, and so there are not many of it that are good.
+#[tokio::test]
+async fn three_keys_of_a_line_are_good_at_once_and_no_fourth() {
+    let instance = Instance::new();
+    let first = instance.create(new_key()).await.key.id;
+    let second = rotated(&instance, first).await.new_key_id;
+    let third = rotated(&instance, second).await.new_key_id;
+    assert!(matches!(refused(&instance, third).await, ManageError::StillOverlapping));
+    instance.manager.revoke(&operator(), first, None).await.unwrap();
+    let fourth = rotated(&instance, third).await.new_key_id;
+    assert!(matches!(refused(&instance, fourth).await, ManageError::StillOverlapping));
+    instance.clock.advance(DAY * 7);
+    rotated(&instance, fourth).await;
 }
 
 #[tokio::test]
@@ -252,6 +270,19 @@ async fn nobody_rotates_what_they_may_not_grant_or_see() {
     ] {
         assert!(matches!(refused, Err(ManageError::NotFound)), "{refused:?}");
     }
+    // Nor have they it renewed by itself, or hand over what comes after it.
+    let mut update = KeyUpdate::new();
+    update.rotation_schedule = Some(Some(schedule(30, 7)));
+    assert!(matches!(
+        instance.manager.update(&weak, key.id, &update, None).await,
+        Err(ManageError::NotGrantable { .. })
+    ));
+    update = KeyUpdate::new();
+    update.hand_over = Some(true);
+    assert!(matches!(
+        instance.manager.update(&weak, key.id, &update, None).await,
+        Err(ManageError::NotGrantable { .. })
+    ));
     let rotation = instance.manager.rotate(&tenant(&organization, &["files:*"]), key.id, None).await.unwrap();
     assert_eq!(rotation.successor.created_by.as_str(), format!("admin-of-{organization}"));
 }
@@ -305,6 +336,39 @@ async fn a_rotation_under_an_idempotency_key_is_done_once_for_all_its_repetition
     assert!(matches!(once(&one, None).await, Err(ManageError::NotFound)));
 }
 
+/// Of repetitions at the same moment, whatever is lost of them, whoever is answered with a text has one that works.
+#[tokio::test]
+async fn no_repetition_is_answered_with_a_text_that_is_no_key() {
+    for fates in 0_u32..64 {
+        let instance = Instance::new();
+        let id = instance.create(new_key()).await.key.id;
+        let met = AtomicU32::new(0);
+        let judge = move |call: &str| {
+            if !call.starts_with("succeed ") {
+                return Fate::Answered;
+            }
+            [Fate::Answered, Fate::Lost, Fate::Failed, Fate::Lost]
+                [(fates >> (2 * met.fetch_add(1, Ordering::Relaxed).min(2)) & 3) as usize]
+        };
+        let store = Arc::new(FatefulStore::new(instance.memory.clone(), judge));
+        let manager = manager_over(store, ring(&[1]), &instance.clock);
+        let (operator, key) = (operator(), IdempotencyKey::new("one").unwrap());
+        let once = || manager.rotate_once(&operator, id, None, &key);
+        let answers = futures_util::future::join_all([once(), once(), once()]).await;
+        let texts: Vec<_> = answers
+            .into_iter()
+            .filter_map(|answer| match answer {
+                Ok(RotatedOnce::Now(rotation)) => Some(rotation.text),
+                _ => None,
+            })
+            .collect();
+        assert!(texts.len() <= 1, "fates {fates}: {} answers have a text", texts.len());
+        for text in texts {
+            instance.validate(text.expose()).await.unwrap();
+        }
+    }
+}
+
 // Handing over.
 
 #[tokio::test]
@@ -336,7 +400,22 @@ async fn a_successor_is_claimed_with_the_old_key_until_it_is_used() {
     assert_eq!(instance.store.calls().total(), 0);
 }
 
-/// Another instance, which has the successor in its memory, does not use it unseen.
+/// A successor that is stopped or has ended is no key to change to.
+#[tokio::test]
+async fn what_is_handed_over_is_a_key_that_works() {
+    let instance = Instance::new();
+    let created = instance.create(handing()).await;
+    let first = instance.manager.rotate(&operator(), created.key.id, Some(days(30))).await.unwrap();
+    instance.manager.deactivate(&operator(), first.new_key_id, None).await.unwrap();
+    assert!(matches!(claim(&instance, created.text.expose()).await, Err(ManageError::NotHandedOver)));
+    instance.manager.activate(&operator(), first.new_key_id, None).await.unwrap();
+    claim(&instance, created.text.expose()).await.unwrap();
+    rotated(&instance, first.new_key_id).await;
+    instance.clock.advance(DAY * 7);
+    assert!(matches!(claim(&instance, created.text.expose()).await, Err(ManageError::NotHandedOver)));
+}
+
+/// Another instance, which reads the same store, does not use it unseen.
 #[tokio::test]
 async fn a_use_anywhere_ends_the_claims_everywhere() {
     let instance = Instance::new();
@@ -357,13 +436,47 @@ async fn while_the_use_cannot_be_written_it_is_tried_again_and_nobody_is_refused
     assert!(instance.manager.validate(rotation.text.expose(), &other).await.is_err());
     claim(&instance, created.text.expose()).await.unwrap();
 
-    let before = instance.record(rotation.new_key_id).await;
-    let mut changed = before.clone();
-    changed.key.revision = before.key.revision.next();
-    // Somebody else's change comes in between: the write is refused, and the request is decided anew.
-    instance.memory.replace(&changed, before.key.revision).await.unwrap();
-    instance.validate(rotation.text.expose()).await.unwrap();
+    // A store that does not write: requests go on, and the next one after a second tries again.
+    let failing = Arc::new(AtomicBool::new(true));
+    let judge = {
+        let failing = Arc::clone(&failing);
+        move |call: &str| {
+            let fails = call.starts_with("replace ") && failing.load(Ordering::Relaxed);
+            if fails { Fate::Failed } else { Fate::Answered }
+        }
+    };
+    let store = FatefulStore::new(instance.memory.clone(), judge);
+    let manager = manager_over(Arc::new(store), ring(&[1]), &instance.clock);
+    let context = RequestContext::new();
+    for _ in 0..3 {
+        manager.validate(rotation.text.expose(), &context).await.unwrap();
+        assert!(instance.record(rotation.new_key_id).await.unclaimed);
+    }
+    failing.store(false, Ordering::Relaxed);
+    instance.clock.advance(Duration::from_secs(1));
+    manager.validate(rotation.text.expose(), &context).await.unwrap();
     assert!(!instance.record(rotation.new_key_id).await.unclaimed);
+    assert!(matches!(claim(&instance, created.text.expose()).await, Err(ManageError::SuccessorInUse)));
+}
+
+/// Wherever the first request is given up, the use is written, or the next request writes it.
+#[tokio::test]
+async fn a_first_use_that_is_given_up_is_written_by_the_next() {
+    for polls in 0..60 {
+        let instance = Instance::new();
+        let created = instance.create(handing()).await;
+        let rotation = rotated(&instance, created.key.id).await;
+        let store = Arc::new(YieldingStore(instance.memory.clone()));
+        let manager = manager_over(store, ring(&[1]), &instance.clock);
+        manager.open().await.unwrap();
+        let (first, text) = (manager.clone(), rotation.text.clone());
+        let validate = async move { first.validate(text.expose(), &RequestContext::new()).await.map(drop) };
+        let answered = GivenUpAfter::polls(polls, validate).await;
+        if answered.is_none() {
+            manager.validate(rotation.text.expose(), &RequestContext::new()).await.unwrap();
+        }
+        assert!(!instance.record(rotation.new_key_id).await.unclaimed, "given up after {polls} polls");
+    }
 }
 
 #[tokio::test]
@@ -522,7 +635,7 @@ async fn a_schedule_that_cannot_be_followed_is_refused_by_the_name_of_its_field(
             new.expiry = Expiry::In(days(life));
         })
     };
-    for bad in [short(7, 7, 90), short(5, 30, 90), short(90, 30, 30), short(90, 30, 7)] {
+    for bad in [short(7, 7, 90), short(5, 30, 90), short(90, 30, 30), short(90, 30, 7), short(30, 0, 90)] {
         let refused = instance.manager.create(&operator(), bad).await.unwrap_err();
         assert!(
             matches!(&refused, ManageError::Invalid(field) if field.field() == "rotation overlap_days"),
@@ -550,6 +663,14 @@ async fn a_schedule_counts_from_when_it_was_set() {
     let set = key.succession.scheduled_at.unwrap();
     assert_eq!(set - key.created_at, days(100));
     assert_eq!(next_rotation(&key), Some(set + days(30)));
+    // What else is changed of it postpones nothing; another interval counts anew.
+    instance.clock.advance(DAY);
+    update.rotation_schedule = Some(Some(RotationSchedule { notify_users: false, ..schedule(30, 7) }));
+    let told = instance.manager.update(&operator(), key.id, &update, None).await.unwrap();
+    assert_eq!(told.succession.scheduled_at, Some(set));
+    update.rotation_schedule = Some(Some(schedule(31, 7)));
+    let key = instance.manager.update(&operator(), key.id, &update, None).await.unwrap();
+    assert_eq!(key.succession.scheduled_at, Some(set + days(1)));
     // The same once more changes nothing; taking it away does.
     instance.clock.advance(DAY);
     assert_eq!(instance.manager.update(&operator(), key.id, &update, None).await.unwrap(), key);
@@ -576,7 +697,7 @@ proptest! {
         key.created_at = at(made);
         key.expires_at = life.map(|life| at(made) + days(life));
         key.rotation_schedule = Some(schedule(interval, overlap));
-        let follows = overlap < interval && life.is_none_or(|life| life > i64::from(overlap));
+        let follows = (1..interval).contains(&overlap) && life.is_none_or(|life| life > i64::from(overlap));
         prop_assume!(follows);
         let due = next_rotation(&key).unwrap();
         prop_assert!(due > key.created_at);

@@ -14,8 +14,9 @@ use keygate_core::denial::DenialReason;
 use keygate_core::key::{KeyId, KeyText};
 use keygate_core::lifecycle::next_rotation;
 use keygate_core::limits::Limits;
-use keygate_core::manager::{ApiKeyManager, Expiry, KeyUpdate, NewKey, ScheduleRun};
-use keygate_core::record::{KeyState, RotationSchedule};
+use keygate_core::manager::{ApiKeyManager, Expiry, KeyUpdate, NewKey, OrganizationUpdate, ScheduleRun};
+use keygate_core::names::ProjectId;
+use keygate_core::record::{KeyState, ParentStatus, RotationSchedule};
 use keygate_core::store::{Listing, MemoryStore, Store};
 use keygate_testkit::HeldClock;
 use support::fateful_store::{Fate, FatefulStore};
@@ -138,6 +139,70 @@ async fn what_nobody_claimed_is_withdrawn_when_the_overlap_is_over() {
     assert_eq!(counts(run(&instance).await), (0, 0, 1, 0));
     assert_eq!(instance.record(created.key.id).await.offer, None);
     assert_eq!(instance.refusal(created.text.expose()).await, DenialReason::KeyExpired);
+}
+
+/// A successor is claimed by a request that is let in with the old key: as long as none is, a rotation would lock its holder
+/// out.
+#[tokio::test]
+async fn a_rotation_waits_while_nobody_could_claim_it() {
+    let instance = Instance::new();
+    let late = instance.create(rotating_with(|new| new.not_before = Some(instance.clock.now() + days(60)))).await;
+    let suspended = instance.create(rotating_with(|new| new.organization = org("globex"))).await;
+    let project: ProjectId = "website".parse().unwrap();
+    let stopped = instance.create(rotating_with(|new| new.project = Some(project.clone()))).await;
+    let suspend = |status| {
+        let mut update = OrganizationUpdate::default();
+        update.status = Some(status);
+        update
+    };
+    let (operator, manager) = (the_operator(), &instance.manager);
+    let set = async |status| {
+        manager.update_organization(&operator, &org("globex"), &suspend(status), None).await.unwrap();
+        manager.set_project_status(&support::operator(), &org("acme"), &project, status).await.unwrap();
+    };
+    set(ParentStatus::Suspended).await;
+    instance.clock.advance(DAY * 31);
+    assert_eq!(counts(run(&instance).await), (0, 3, 0, 0));
+    set(ParentStatus::Active).await;
+    assert_eq!(counts(run(&instance).await), (2, 1, 0, 0));
+    for waited in [&suspended, &stopped] {
+        let admission = instance.validate(waited.text.expose()).await.unwrap();
+        instance.manager.claim_successor(&admission).await.unwrap();
+    }
+    instance.clock.advance(DAY * 30);
+    assert_eq!(run(&instance).await.rotated, 1);
+    instance.validate(late.text.expose()).await.unwrap();
+}
+
+/// What was made and never used is not made again: nobody holds it who could claim the next.
+#[tokio::test]
+async fn a_successor_that_nobody_used_is_not_rotated_again() {
+    let instance = Instance::new();
+    let created = instance.create(rotating()).await;
+    instance.clock.advance(DAY * 30);
+    run(&instance).await;
+    let successor = instance.record(created.key.id).await.key.succession.superseded.unwrap().successor_id;
+    instance.clock.advance(DAY * 30);
+    assert_eq!(counts(run(&instance).await), (0, 1, 1, 0));
+    assert_eq!(instance.record(successor).await.key.succession.superseded, None);
+}
+
+/// A key that was stopped and then ended is over, and so is what it offered.
+#[tokio::test]
+async fn what_a_stopped_key_offered_is_withdrawn_and_it_waits_for_nothing() {
+    let instance = Instance::new();
+    let offering = instance.create(rotating()).await;
+    let ending = instance.create(rotating()).await;
+    instance.manager.rotate(&operator(), offering.key.id, None).await.unwrap();
+    for id in [offering.key.id, ending.key.id] {
+        instance.manager.deactivate(&operator(), id, None).await.unwrap();
+    }
+    instance.clock.advance(DAY * 90);
+    let done = run(&instance).await;
+    assert_eq!((done.withdrawn, done.rotated, done.failed), (1, 0, 0));
+    assert_eq!(instance.record(offering.key.id).await.offer, None);
+    // Nothing of what is over is listed for ever, but for the successor, which has a holder to come.
+    assert_eq!(run(&instance).await.withdrawn, 0);
 }
 
 /// A clock that is set back makes nothing due twice.

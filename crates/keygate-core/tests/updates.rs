@@ -57,6 +57,8 @@ async fn an_update_changes_what_it_names_and_nothing_else() {
     expected.limits = Limits::UNLIMITED;
     expected.expires_at = None;
     expected.tags = update.tags.clone().unwrap();
+    // From when the schedule counts.
+    expected.succession.scheduled_at = Some(instance.clock.now());
     expected.allowed_ips = update.allowed_ips.clone().unwrap();
     expected.rotation_schedule = Some(schedule);
     expected.metadata = update.metadata.clone().unwrap();

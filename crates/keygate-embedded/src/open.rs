@@ -5,11 +5,13 @@ use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableHandle};
+use keygate_core::record::KeyRecord;
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableHandle};
 
 use crate::error::{OpenError, panicked};
 use crate::holder;
-use crate::tables::{FORMAT, FORMAT_WORD, META, create_all};
+use crate::records::due_day;
+use crate::tables::{DUE, FORMAT, FORMAT_WORD, META, RECORDS, create_all};
 
 /// Pages held in memory: about half of it is read cache. The operating system's page cache stands behind it, so more
 /// would mostly hold the same pages twice.
@@ -76,6 +78,8 @@ fn check_format(path: &Path, database: &Database) -> Result<(), OpenError> {
     let held = meta.get(FORMAT_WORD).map_err(|error| broken(error.into()))?.ok_or_else(not_a_store)?;
     let format = std::str::from_utf8(held.value()).ok().and_then(|text| text.parse().ok());
     match format {
+        // A file of before there was such a list has it made.
+        Some(FORMAT) if !tables.iter().any(|table| table.name() == DUE.name()) => list_due(database).map_err(broken),
         Some(FORMAT) => Ok(()),
         Some(found) if found > FORMAT => Err(OpenError::Newer { path: path.into(), found, known: FORMAT }),
         _ => Err(damaged(path, "its format version is not a number that was ever used".into())),
@@ -86,6 +90,23 @@ fn set_up(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     create_all(&transaction)?;
     transaction.open_table(META)?.insert(FORMAT_WORD, FORMAT.to_string().as_bytes())?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Lists the keys to which something is due. A record that cannot be read is told of where it is used.
+fn list_due(database: &Database) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let (records, mut due) = (transaction.open_table(RECORDS)?, transaction.open_table(DUE)?);
+        for entry in records.iter()? {
+            let (id, bytes) = entry?;
+            let record = KeyRecord::decode(bytes.value()).ok();
+            if let Some(day) = record.as_ref().and_then(due_day) {
+                due.insert((day, id.value()), ())?;
+            }
+        }
+    }
     transaction.commit()?;
     Ok(())
 }

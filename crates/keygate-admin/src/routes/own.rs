@@ -3,6 +3,7 @@
 use axum::Json as JsonAnswer;
 use axum::extract::State as StateOf;
 use keygate_core::actor::ManagementPermission;
+use keygate_core::manager::Rotation;
 use keygate_core::record::{Key, KeyState};
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
@@ -12,10 +13,10 @@ use crate::admin::State;
 use crate::caller::Caller;
 use crate::left::{Left, left_of};
 use crate::problem::Problem;
-use crate::schema::OwnKeyShape;
+use crate::schema::{OwnKeyShape, RotatedKeyShape};
 
 pub(super) fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::new().routes(routes!(show))
+    OpenApiRouter::new().routes(routes!(show)).routes(routes!(claim))
 }
 
 #[derive(Debug, Serialize)]
@@ -46,4 +47,23 @@ async fn show(StateOf(state): StateOf<State>, caller: Caller) -> Result<JsonAnsw
         .collect();
     // A key in another state is not let in.
     Ok(JsonAnswer(OwnKey { key, state: KeyState::Active, management, limits_left }))
+}
+
+/// Claim the successor of the key this call is made with
+///
+/// For whoever holds a key that was rotated, while that is still good: it hands over the new key. Any key may ask that has
+/// `hand_over`, which is off unless its keepers turned it on. A lost answer can be asked for again until the new key is
+/// used for the first time. A claim after that is refused, and is written to the log as a warning, because whoever uses the
+/// new key and whoever asks may be two. A rotation without an overlap hands nothing over.
+#[utoipa::path(
+    post, path = "/v1/self/successor", tag = "self", operation_id = "claimSuccessor",
+    responses(
+        (status = 200, description = "The new key.", body = RotatedKeyShape),
+        (status = 409, description = "The key was not rotated (`no_successor`), its successor is not handed over \
+            (`successor_not_handed_over`) or is in use already (`successor_in_use`); or the key was stopped or has ended \
+            at this very moment (`key_not_active`, `key_revoked`)."),
+    ),
+)]
+async fn claim(StateOf(state): StateOf<State>, caller: Caller) -> Result<JsonAnswer<Rotation>, Problem> {
+    Ok(JsonAnswer(state.manager().claim_successor(&caller.admission).await?))
 }

@@ -75,6 +75,17 @@ pub(crate) struct KeyShape {
     security_tier: SecurityTierShape,
     /// Its place among rotated keys.
     lineage: LineageShape,
+    /// The key that it was made to replace; null is none.
+    #[schema(required)]
+    predecessor_id: Option<KeyIdShape>,
+    /// The key that was made to replace it; null is none. Both are good until it ends.
+    #[schema(required)]
+    superseded: Option<SupersededShape>,
+    /// Whether whoever holds it may claim its successor with it.
+    hand_over: bool,
+    /// From when its schedule's interval counts; null is from when it was made.
+    #[schema(required)]
+    scheduled_at: Option<DateTime<Utc>>,
     /// Your own fields.
     #[schema(value_type = Object)]
     metadata: (),
@@ -168,4 +179,14 @@ pub(crate) struct LineageShape {
     root: KeyIdShape,
     /// 0 for the first key, one more for each rotation.
     generation: u32,
+}
+
+/// By which key one was replaced.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Superseded)]
+pub(crate) struct SupersededShape {
+    /// The key that was made to replace it.
+    successor_id: KeyIdShape,
+    /// When that was.
+    at: DateTime<Utc>,
 }

@@ -6,6 +6,7 @@ mod answers;
 mod key;
 mod limits;
 mod organization;
+mod rotation;
 mod usage;
 mod values;
 
@@ -15,6 +16,7 @@ pub(crate) use answers::{
 pub(crate) use key::{KeyShape, KeyStateShape, NewRotationShape, SecurityTierShape};
 pub(crate) use limits::{BoundShape, FallbackShape, LevelShape, LimitsShape};
 pub(crate) use organization::ParentStatusShape;
+pub(crate) use rotation::{RotatedKeyShape, RotationStatusShape};
 pub(crate) use usage::{GranularityShape, UsageReportShape};
 pub(crate) use values::{
     EnvironmentShape, KeyIdShape, NetworkShape, OrganizationIdShape, ProjectIdShape, ScopeShape, TagShape, UserIdShape,

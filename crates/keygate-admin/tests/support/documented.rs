@@ -74,8 +74,8 @@ impl Documented {
         assert!(!described.is_null(), "{id} does not say that it answers {answer:?}");
         let described = self.resolved(described);
         let headers = described["headers"].as_object().cloned().unwrap_or_else(Map::new);
-        // Of a repetition, and of a key with limits, alone.
-        let some = ["Idempotent-Replayed", "RateLimit", "RateLimit-Policy"];
+        // Of a repetition, of a key with limits, and of one that was rotated, alone.
+        let some = ["Idempotent-Replayed", "RateLimit", "RateLimit-Policy", "Deprecation", "Sunset", "Link"];
         for name in headers.keys().filter(|name| !some.contains(&name.as_str())) {
             assert_ne!(answer.header(name), "", "{id} {status} has no {name}");
         }

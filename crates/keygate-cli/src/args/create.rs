@@ -90,6 +90,9 @@ pub(crate) struct CreateArgs {
     /// How carefully it is kept: high stores it under a slow hash
     #[arg(long, default_value = "standard", value_parser = tiers())]
     tier: SecurityTier,
+    /// Let whoever holds it claim its successor with it, once it was rotated
+    #[arg(long)]
+    hand_over: bool,
     /// Fields of your own, as a JSON object; no place for secrets
     #[arg(long, value_name = "JSON", value_parser = metadata)]
     metadata: Option<Metadata>,
@@ -127,6 +130,7 @@ impl CreateArgs {
         new.tags.clone_from(&self.tag);
         new.allowed_ips = CidrSet::new(self.allow_ip.iter().copied()).map_err(Failure::usage)?;
         new.security_tier = self.tier;
+        new.hand_over = self.hand_over;
         new.metadata = self.metadata.clone().unwrap_or_default();
         Ok(new)
     }

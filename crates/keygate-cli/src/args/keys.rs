@@ -8,6 +8,7 @@ use keygate::names::{OrganizationId, ProjectId, Reason, Tag, UserId};
 use keygate::record::KeyState;
 
 use super::create::CreateArgs;
+use super::rotation::RotateArgs;
 use super::values::{KeyIdParser, cursor, key_states, life, organization};
 use super::verify::VerifyArgs;
 
@@ -42,6 +43,12 @@ pub(crate) enum KeysCommand {
     ///
     /// A revoked key is never usable again. It asks first on a terminal, unless --yes is given; a script is not asked.
     Revoke(FinalArgs),
+    /// Make a key's successor, and let the two overlap
+    ///
+    /// The new key is in all else what the old one is; they share their limits. Each key is rotated once: it is the new one
+    /// that is rotated next. Without an overlap, which is for a key that leaked, it asks first on a terminal, unless --yes is
+    /// given; a script is not asked.
+    Rotate(RotateArgs),
     /// Check whether a key may be used
     ///
     /// It runs every check that a request's key goes through, says what is left of its limits, and takes nothing of them

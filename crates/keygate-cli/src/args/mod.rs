@@ -5,6 +5,7 @@ mod doctor;
 mod keys;
 mod limits;
 mod organizations;
+mod rotation;
 mod serve;
 mod settings;
 mod usage;
@@ -18,6 +19,7 @@ pub(crate) use create::CreateArgs;
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use keys::{DeleteArgs, FinalArgs, KeysCommand, ListArgs, StatusArgs};
 pub(crate) use organizations::OrganizationsCommand;
+pub(crate) use rotation::{RotateArgs, RotationCommand, ScheduleArgs};
 pub(crate) use serve::ServeArgs;
 pub(crate) use settings::SettingArgs;
 pub(crate) use usage::UsageArgs;
@@ -82,11 +84,17 @@ pub(crate) enum Command {
     /// Serve the management API over HTTP, until it is told to end (SIGTERM, Ctrl-C)
     ///
     /// The first start on a store makes the operator's key, and shows it on a terminal or writes it to a file. Once it
-    /// listens, standard output has one line, which says where.
+    /// listens, standard output has one line, which says where. As long as it runs, keys are rotated whose schedules say so.
     Serve(ServeArgs),
-    /// Make, show, stop, check and delete keys
+    /// Make, show, stop, rotate, check and delete keys
     #[command(subcommand, arg_required_else_help = true)]
     Keys(KeysCommand),
+    /// Say when keys are to be rotated, and show how far that has come
+    ///
+    /// A rotation makes a key's successor: a new key that is in all else the same. Both are good through an overlap, at whose
+    /// end the old one ends by itself.
+    #[command(subcommand, arg_required_else_help = true)]
+    Rotation(RotationCommand),
     /// Show what a key, or an organization's keys, were used for
     ///
     /// Every request counts that was decided over with a key, let in or not: how many there were, what became of them, for

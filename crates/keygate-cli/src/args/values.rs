@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use keygate::key::KeyId;
+use keygate::lifecycle::MAX_OVERLAP_DAYS;
 use keygate::manager::{Cursor, Expiry, MAX_EXPIRY_DAYS};
 use keygate::names::{NameError, OrganizationId};
 use keygate::record::{KeyState, Metadata, SecurityTier};
@@ -67,6 +68,23 @@ pub(crate) fn life(text: &str) -> Result<TimeDelta, String> {
     let allowed = Duration::from_secs(1)..=Duration::from_secs(u64::from(MAX_EXPIRY_DAYS) * 86_400);
     let life = humantime::parse_duration(text).ok().filter(|life| allowed.contains(life)).ok_or_else(problem)?;
     TimeDelta::from_std(life).map_err(|_| problem())
+}
+
+/// Reads a time of whole days: `7d`, `2weeks`, `0d`.
+pub(crate) fn days(text: &str) -> Result<u32, &'static str> {
+    const DAY: u64 = 86_400;
+    let problem = "must be a time of whole days, such as 7d";
+    let time = humantime::parse_duration(text).map_err(|_| problem)?;
+    if time.subsec_nanos() != 0 || time.as_secs() % DAY != 0 {
+        return Err(problem);
+    }
+    u32::try_from(time.as_secs() / DAY).map_err(|_| problem)
+}
+
+/// Reads for how long two keys overlap.
+pub(crate) fn overlap(text: &str) -> Result<u32, String> {
+    let problem = || format!("must be a time of whole days, such as 7d, from 0d to {MAX_OVERLAP_DAYS}d");
+    days(text).ok().filter(|days| *days <= MAX_OVERLAP_DAYS).ok_or_else(problem)
 }
 
 /// Reads how long a key lives: a time from now, or `never`.
@@ -135,6 +153,17 @@ mod tests {
         assert_eq!(whole_days(TimeDelta::seconds(1)), 1);
         assert_eq!(whole_days(TimeDelta::days(30)), 30);
         assert_eq!(whole_days(TimeDelta::days(30) + TimeDelta::seconds(1)), 31);
+    }
+
+    #[test]
+    fn an_overlap_is_of_whole_days_and_no_longer_than_a_year() {
+        for (text, expected) in [("7d", 7), ("0d", 0), ("2weeks", 14), ("48h", 2), ("365d", 365)] {
+            assert_eq!(overlap(text), Ok(expected), "{text}");
+        }
+        for bad in ["", "7", "12h", "1d 1s", "1d 1ms", "-1d", "1y", "366d", "99999999999999d"] {
+            assert!(overlap(bad).is_err(), "{bad}");
+        }
+        assert_eq!(days("3650d"), Ok(3650));
     }
 
     #[test]

@@ -17,9 +17,12 @@ mod store;
 mod verdict;
 
 use keygate::key::KeyId;
-use keygate::manager::{CreatedKey, Cursor, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation};
+use keygate::manager::{
+    CreatedKey, Cursor, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation, Rotation, RotationStatus,
+    ScheduleRun,
+};
 use keygate::names::{OrganizationId, Reason};
-use keygate::record::{Key, OrganizationRecord, SecurityTier};
+use keygate::record::{Key, OrganizationRecord, RotationSchedule, SecurityTier};
 use keygate::usage::report::{UsageQuery, UsageReport};
 use keygate::usage::subject::Subject;
 
@@ -161,6 +164,62 @@ impl Desk {
         match self {
             Self::Store(desk) => desk.delete(id).await,
             Self::Server(desk) => desk.delete(id).await,
+        }
+    }
+
+    /// Makes a key's successor, to overlap with it for so many days.
+    pub(crate) async fn rotate(&self, id: KeyId, overlap_days: Option<u32>) -> Result<Rotation, NotDone> {
+        match self {
+            Self::Store(desk) => desk.rotate(id, overlap_days).await,
+            Self::Server(desk) => desk.rotate(id, overlap_days).await,
+        }
+    }
+
+    /// Shows where a key is in its rotation.
+    pub(crate) async fn rotation(&self, id: KeyId) -> Result<RotationStatus, NotDone> {
+        match self {
+            Self::Store(desk) => desk.rotation(id).await,
+            Self::Server(desk) => desk.rotation(id).await,
+        }
+    }
+
+    /// Sets when a key is to be rotated, and whether its holder may claim its successor if that is to change.
+    pub(crate) async fn set_rotation(
+        &self,
+        id: KeyId,
+        schedule: RotationSchedule,
+        hand_over: Option<bool>,
+    ) -> Result<RotationStatus, NotDone> {
+        match self {
+            Self::Store(desk) => desk.set_rotation(id, schedule, hand_over).await,
+            Self::Server(desk) => desk.set_rotation(id, schedule, hand_over).await,
+        }
+    }
+
+    /// Takes away when a key is to be rotated.
+    pub(crate) async fn clear_rotation(&self, id: KeyId) -> Result<(), NotDone> {
+        match self {
+            Self::Store(desk) => desk.clear_rotation(id).await,
+            Self::Server(desk) => desk.clear_rotation(id).await,
+        }
+    }
+
+    /// Ends a rotated key before its overlap is over.
+    pub(crate) async fn finish_rotation(&self, id: KeyId) -> Result<Key, NotDone> {
+        match self {
+            Self::Store(desk) => desk.finish_rotation(id).await,
+            Self::Server(desk) => desk.finish_rotation(id).await,
+        }
+    }
+
+    /// Does all that is due by a schedule.
+    pub(crate) async fn run_schedules(&self) -> Result<ScheduleRun, NotDone> {
+        match self {
+            Self::Store(desk) => desk.run_schedules().await,
+            Self::Server(_) => Err(NotDone::new(
+                "the server runs the schedules of its keys by itself, each minute: this command is for a store that no \
+                 server is on",
+            )),
         }
     }
 

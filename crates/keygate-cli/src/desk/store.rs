@@ -1,11 +1,15 @@
 //! On a store that this process has open.
 
+use chrono::TimeDelta;
 use keygate::context::Admission;
 use keygate::denial::Denial;
 use keygate::key::{KeyId, PresentedKey};
-use keygate::manager::{CreatedKey, Cursor, Explanation, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation};
+use keygate::manager::{
+    CreatedKey, Cursor, Explanation, KeyFilter, KeyPage, KeyUpdate, NewKey, OrganizationUpdate, Revocation, Rotation,
+    RotationStatus, ScheduleRun,
+};
 use keygate::names::{OrganizationId, Reason};
-use keygate::record::{Key, OrganizationRecord, SecurityTier};
+use keygate::record::{Key, OrganizationRecord, RotationSchedule, SecurityTier};
 use keygate::usage::report::{UsageQuery, UsageReport};
 use keygate::usage::subject::Subject;
 
@@ -72,6 +76,43 @@ impl StoreDesk {
 
     pub(super) async fn delete(&self, id: KeyId) -> Result<(), NotDone> {
         Ok(self.manager.delete(&self.actor(), id, None).await?)
+    }
+
+    pub(super) async fn rotate(&self, id: KeyId, overlap_days: Option<u32>) -> Result<Rotation, NotDone> {
+        let overlap = overlap_days.map(|days| TimeDelta::days(days.into()));
+        Ok(self.manager.rotate(&self.actor(), id, overlap).await?)
+    }
+
+    pub(super) async fn rotation(&self, id: KeyId) -> Result<RotationStatus, NotDone> {
+        Ok(self.manager.rotation(&self.actor(), id).await?)
+    }
+
+    pub(super) async fn set_rotation(
+        &self,
+        id: KeyId,
+        schedule: RotationSchedule,
+        hand_over: Option<bool>,
+    ) -> Result<RotationStatus, NotDone> {
+        let mut update = KeyUpdate::new();
+        update.rotation_schedule = Some(Some(schedule));
+        update.hand_over = hand_over;
+        self.manager.update(&self.actor(), id, &update, None).await?;
+        self.rotation(id).await
+    }
+
+    pub(super) async fn clear_rotation(&self, id: KeyId) -> Result<(), NotDone> {
+        let mut update = KeyUpdate::new();
+        update.rotation_schedule = Some(None);
+        self.manager.update(&self.actor(), id, &update, None).await?;
+        Ok(())
+    }
+
+    pub(super) async fn finish_rotation(&self, id: KeyId) -> Result<Key, NotDone> {
+        Ok(self.manager.finish_rotation(&self.actor(), id).await?)
+    }
+
+    pub(super) async fn run_schedules(&self) -> Result<ScheduleRun, NotDone> {
+        Ok(self.manager.run_schedules(&self.operator).await?)
     }
 
     pub(super) async fn verify(&self, text: &str, question: &Question) -> Result<Verdict, NotDone> {

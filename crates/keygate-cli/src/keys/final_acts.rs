@@ -43,7 +43,7 @@ pub(crate) async fn delete(args: &DeleteArgs, settings: &SettingArgs) -> Result<
 }
 
 /// Asks the person at the terminal. A script, which stops keys in the night, has nobody to ask.
-async fn ask(desk: &Desk, id: KeyId, yes: bool, what: &str) -> Result<(), Failure> {
+pub(super) async fn ask(desk: &Desk, id: KeyId, yes: bool, what: &str) -> Result<(), Failure> {
     if yes || !can_ask() {
         return Ok(());
     }

@@ -6,6 +6,7 @@ mod destination;
 mod final_acts;
 mod list;
 mod presented;
+mod rotate;
 mod status;
 mod verify;
 
@@ -24,6 +25,7 @@ pub(crate) async fn run(command: &KeysCommand, settings: &SettingArgs) -> Result
         KeysCommand::Deactivate(args) => status::deactivate(args, settings).await,
         KeysCommand::Activate { key } => status::activate(key.id, settings).await,
         KeysCommand::Revoke(args) => final_acts::revoke(args, settings).await,
+        KeysCommand::Rotate(args) => rotate::run(args, settings).await,
         KeysCommand::Verify(args) => verify::run(args, settings).await,
         KeysCommand::Delete(args) => final_acts::delete(args, settings).await,
     }

@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use comfy_table::{Cell, ColumnConstraint};
+use keygate::lifecycle::next_rotation;
 use keygate::record::Key;
 
 use super::limit_lines::limit_lines;
 use super::table::{Stream, bare, render, state};
 use super::time::moment;
-use super::words::{limits, list, safe};
+use super::words::{CLAIMABLE, limits, list, safe, schedule};
 use crate::desk::LimitLeft;
 
 /// The lines of a key, and of what is left of its limits, as far as that is known.
@@ -53,6 +54,21 @@ pub(crate) fn key_lines(key: &Key, left: &[LimitLeft], now: DateTime<Utc>, strea
         row("not before", Cell::new(moment(begin, now)));
     }
     row("expires", Cell::new(key.expires_at.map_or_else(|| "never".to_owned(), |end| moment(end, now))));
+    if let Some(own) = &key.rotation_schedule {
+        row("rotation", Cell::new(schedule(own)));
+    }
+    if let Some(next) = next_rotation(key) {
+        row("next rotation", Cell::new(moment(next, now)));
+    }
+    if key.succession.hand_over {
+        row("hand-over", Cell::new(CLAIMABLE));
+    }
+    if let Some(predecessor) = key.succession.predecessor_id {
+        row("predecessor", Cell::new(predecessor));
+    }
+    if let Some(superseded) = key.succession.superseded {
+        row("successor", Cell::new(format!("{}, since {}", superseded.successor_id, moment(superseded.at, now))));
+    }
     if !key.metadata.is_empty() {
         // JSON text may hold such characters unescaped.
         let metadata = serde_json::to_string(&key.metadata).unwrap_or_default();

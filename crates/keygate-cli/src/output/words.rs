@@ -4,6 +4,10 @@ use std::borrow::Cow;
 use std::fmt::Display;
 
 use keygate::limits::Limits;
+use keygate::record::RotationSchedule;
+
+/// What is said of a key that is handed over.
+pub(crate) const CLAIMABLE: &str = "whoever holds the key may claim its successor with it";
 
 /// A text somebody chose, with whatever a terminal might obey written out.
 pub(crate) fn safe(text: &str) -> Cow<'_, str> {
@@ -40,6 +44,17 @@ pub(crate) fn limits(limits: &Limits) -> String {
     format!("{words}; {} while the store is not reached", limits.fallback.as_str().replace('_', " "))
 }
 
+/// `every 90 days, by itself; a warning 7 days before, an overlap of 7 days`.
+pub(crate) fn schedule(schedule: &RotationSchedule) -> String {
+    let days = |count: u32| if count == 1 { "1 day".to_owned() } else { format!("{count} days") };
+    let RotationSchedule { interval_days, warning_days, auto_rotate, notify_users, overlap_days } = *schedule;
+    let interval = if interval_days == 1 { "day".to_owned() } else { days(interval_days) };
+    let by = if auto_rotate { "by itself" } else { "by hand" };
+    let untold = if notify_users { "" } else { "; its owner is not told" };
+    let (warning, overlap) = (days(warning_days), days(overlap_days));
+    format!("every {interval}, {by}; a warning {warning} before, an overlap of {overlap}{untold}")
+}
+
 #[cfg(test)]
 mod tests {
     use keygate::limits::Fallback;
@@ -58,5 +73,26 @@ mod tests {
         assert_eq!(limits(&Limits::UNLIMITED), "none");
         let open = Limits { per_day: Some(5), fallback: Fallback::LocalShare, ..Limits::UNLIMITED };
         assert_eq!(limits(&open), "5 a day; local share while the store is not reached");
+    }
+
+    #[test]
+    fn a_schedule_reads_as_words() {
+        let by_hand = RotationSchedule {
+            interval_days: 90,
+            warning_days: 7,
+            auto_rotate: false,
+            notify_users: true,
+            overlap_days: 1,
+        };
+        assert_eq!(schedule(&by_hand), "every 90 days, by hand; a warning 7 days before, an overlap of 1 day");
+        let daily = RotationSchedule {
+            interval_days: 1,
+            warning_days: 0,
+            auto_rotate: true,
+            notify_users: false,
+            overlap_days: 0,
+        };
+        let words = "every day, by itself; a warning 0 days before, an overlap of 0 days; its owner is not told";
+        assert_eq!(schedule(&daily), words);
     }
 }

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use self::listen::{Listening, Place, Serving};
 use self::operator_key::{Destination, Maker, Making, Trouble};
-use self::shutdown::{Drain, Signals};
+use self::shutdown::{Drain, Held, Signals};
 use crate::args::{ServeArgs, SettingArgs};
 use crate::failure::{Failure, warn};
 use crate::open::{blame, open_to_serve, read_settings_of_server};
@@ -50,13 +50,16 @@ pub(crate) async fn run(args: &ServeArgs, flags: &SettingArgs) -> Result<(), Fai
     let mut key = make_key(maker, opened.unavailable.is_none()).await?;
 
     let manager = opened.manager;
+    // Where the store does not answer yet it is asked again each minute.
+    let scheduler = manager.start_scheduler();
     let admin = Admin::new(manager.clone()).trusted_proxies(settings.trusted_proxies).location(locations);
     let (ending, handle) = (admin.ending(), Handle::new());
     let (mut serving, listening) = taken.serve(admin.router(), handle.clone())?;
     announce(&listening, flags.json);
     let outcome = watch(&listening, &mut serving, &mut key, &mut signals).await;
     let key = key.map(Making::stop);
-    shutdown::end(&ending, drain, &handle, &mut serving, &manager, &mut signals).await;
+    let held = Held { manager, scheduler };
+    shutdown::end(&ending, drain, &handle, &mut serving, held, &mut signals).await;
     let made = match key {
         Some(key) => key.done().await,
         None => Ok(()),

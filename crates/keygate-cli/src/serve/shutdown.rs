@@ -1,5 +1,5 @@
-//! How the server ends: first it says so, then it takes nothing new, then it finishes what it has begun, and then it gives
-//! back what it holds of limits.
+//! How the server ends: first it says so and runs no more schedules, then it takes nothing new, then it finishes what it has
+//! begun, and then it gives back what it holds of limits.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum_server::Handle;
 use keygate::admin::Ending;
-use keygate::manager::ApiKeyManager;
+use keygate::manager::{ApiKeyManager, Scheduler};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::listen::Serving;
@@ -108,16 +108,26 @@ impl Signals {
     }
 }
 
+/// What goes on beside requests.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) manager: ApiKeyManager,
+    pub(super) scheduler: Scheduler,
+}
+
 /// Ends the server. Told so again meanwhile, it ends at once.
 pub(super) async fn end(
     ending: &Ending,
     drain: Drain,
     handle: &Handle<SocketAddr>,
     serving: &mut Serving,
-    manager: &ApiKeyManager,
+    held: Held,
     signals: &mut Signals,
 ) {
     ending.begin();
+    let Held { manager, scheduler } = held;
+    // From now on, and not once the others have ended: a key that is rotated is something new.
+    let stopped = tokio::spawn(scheduler.stop());
     tracing::info!("told to end: finishing what was begun");
     let gently = async {
         sleep(drain.0).await;
@@ -125,15 +135,24 @@ pub(super) async fn end(
         handle.graceful_shutdown(Some(GRACE));
         let _ = (&mut *serving).await;
         let end = end.max(Instant::now() + LEAVE);
-        if timeout_at(end, manager.leave()).await.is_err() {
+        let (stopped, left) = tokio::join!(timeout_at(end, stopped), timeout_at(end, manager.leave()));
+        if stopped.is_err() {
+            tracing::warn!("what is due to a key was being done and may be done or not; the next run sees which");
+        }
+        if left.is_err() {
             tracing::warn!("what was held of limits was not given back, and runs out by itself");
         }
     };
-    tokio::select! {
-        () = gently => {}
-        () = signals.end_at_once() => handle.shutdown(),
-    }
-    match handle.connection_count() {
+    let cut = tokio::select! {
+        () = gently => handle.connection_count(),
+        () = signals.end_at_once() => {
+            // Before they are cut, which others do meanwhile.
+            let cut = handle.connection_count();
+            handle.shutdown();
+            cut
+        }
+    };
+    match cut {
         0 => tracing::info!("ended"),
         cut => tracing::warn!(cut, "ended with connections that were cut"),
     }

@@ -4,7 +4,8 @@ use std::process::Stdio;
 
 use crate::support::Home;
 
-const KEYS: [&str; 8] = ["create", "list", "show", "deactivate", "activate", "revoke", "verify", "delete"];
+const KEYS: [&str; 9] = ["create", "list", "show", "deactivate", "activate", "revoke", "rotate", "verify", "delete"];
+const ROTATION: [&str; 5] = ["set", "show", "clear", "finish", "run"];
 const ORGANIZATIONS: [&str; 5] = ["create", "show", "update", "suspend", "resume"];
 
 #[test]
@@ -15,6 +16,7 @@ fn help_lists_every_command_and_promises_no_other() {
         "serve",
         "keys",
         "organizations",
+        "rotation",
         "ring",
         "doctor",
         "completions",
@@ -27,25 +29,33 @@ fn help_lists_every_command_and_promises_no_other() {
     }
     let keys = home.run(&["keys", "--help"]).done().stdout;
     let organizations = home.run(&["organizations", "--help"]).done().stdout;
-    for (group, its_help, commands) in
-        [("keys", &keys, &KEYS[..]), ("organizations", &organizations, &ORGANIZATIONS[..])]
-    {
+    let rotation = home.run(&["rotation", "--help"]).done().stdout;
+    for (group, its_help, commands) in [
+        ("keys", &keys, &KEYS[..]),
+        ("organizations", &organizations, &ORGANIZATIONS[..]),
+        ("rotation", &rotation, &ROTATION[..]),
+    ] {
         for command in commands {
             assert!(its_help.contains(&format!("\n  {command} ")), "{command} is not in {its_help}");
             let own = home.run(&[group, command, "--help"]).done().stdout;
             assert!(own.contains("Examples:") && own.contains("--json") && own.contains("--store"), "{own}");
         }
     }
-    for word in ["usage KEY", "audit", "rotate", "import"] {
+    for word in ["usage KEY", "audit", "import"] {
         assert!(!help.contains(word) && !keys.contains(word), "{word}");
     }
-    assert!([help, keys, organizations].iter().flat_map(|help| help.lines()).all(|line| line.chars().count() <= 100));
+    assert!(
+        [help, keys, organizations, rotation]
+            .iter()
+            .flat_map(|help| help.lines())
+            .all(|line| line.chars().count() <= 100)
+    );
 }
 
 #[test]
 fn no_command_at_all_shows_the_help_and_is_wrong_usage() {
     let home = Home::new();
-    for args in [&[][..], &["keys"], &["organizations"], &["ring"]] {
+    for args in [&[][..], &["keys"], &["organizations"], &["rotation"], &["ring"]] {
         let run = home.run(args).wrong_usage("Usage: keygate");
         assert!(run.stderr.contains("Commands:"));
     }
@@ -55,7 +65,7 @@ fn no_command_at_all_shows_the_help_and_is_wrong_usage() {
 #[test]
 fn what_is_not_there_is_wrong_usage() {
     let home = Home::new();
-    home.run(&["keys", "rotate"]).wrong_usage("rotate");
+    home.run(&["keys", "import"]).wrong_usage("import");
     home.run(&["keys", "show", crate::support::NO_KEY, "--scope", "a"]).wrong_usage("--scope");
     home.run(&["keys", "list"]).wrong_usage("--org");
     home.run(&["--secret", "x", "ring", "show"]).wrong_usage("--secret");

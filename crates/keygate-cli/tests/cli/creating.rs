@@ -55,7 +55,7 @@ fn every_flag_is_in_the_document() {
         "for Ada",
         "60 a minute, 5000 a month, bursts of 5; local share while the store is not reached",
         "60 of 60 left this minute, until ",
-        "5000 of 5000 left this month, until 20",
+        "5000 of 5000 left this month, until ",
         "5 of 5 left at once\n",
         "192.0.2.0/24",
         "team=reports",

@@ -10,6 +10,7 @@ mod listing;
 mod on_redis;
 mod organizations;
 mod pasting;
+mod rotating;
 mod server;
 mod serving;
 mod settings;

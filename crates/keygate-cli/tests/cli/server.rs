@@ -14,7 +14,8 @@ use axum_server::tls_rustls::RustlsConfig;
 use chrono::Utc;
 use keygate::actor::{Actor, Operator};
 use keygate::embedded::EmbeddedStore;
-use keygate::manager::{ApiKeyManager, NewKey};
+use keygate::manager::{ApiKeyManager, Expiry, NewKey};
+use keygate::record::RotationSchedule;
 use keygate::ring::{MasterSecret, SecretRing};
 use keygate::scope::ScopeSet;
 use keygate::store::{MemoryStore, Store};
@@ -23,6 +24,7 @@ use keygate::usage::counts::Counts;
 use keygate::usage::outcome::{Answered, Outcome};
 use keygate::usage::period::{Hour, Month};
 use keygate::usage::subject::Subject;
+use keygate_testkit::HeldClock;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::support::{Home, SECRET};
@@ -203,6 +205,32 @@ impl Deployment {
     pub(crate) fn home(&self, url: &str) -> Home {
         Home::new().with("KEYGATE_SERVER", url).with("KEYGATE_ADMIN_KEY", &self.operator)
     }
+}
+
+/// Makes a store in this file, under [`SECRET`], with a key of acme's that was due to be rotated by itself long ago: its id
+/// and its text.
+pub(crate) fn overdue(path: &Path, hand_over: bool) -> (String, String) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), SECRET).unwrap();
+    let ring = SecretRing::new(&MasterSecret::from_file(file.path()).unwrap());
+    let store = EmbeddedStore::open(path).unwrap();
+    // Since the first of January 2026.
+    let manager = ApiKeyManager::builder(store, ring).clock(HeldClock::new()).build().unwrap();
+    let mut new = NewKey::new("acme".parse().unwrap(), "bob".parse().unwrap());
+    new.expiry = Expiry::Never;
+    new.hand_over = hand_over;
+    new.rotation_schedule = Some(RotationSchedule {
+        interval_days: 30,
+        warning_days: 7,
+        auto_rotate: true,
+        notify_users: true,
+        overlap_days: 7,
+    });
+    let created = Builder::new_current_thread().build().unwrap().block_on(async {
+        manager.open().await.unwrap();
+        manager.create(&boss(), new).await.unwrap()
+    });
+    (created.key.id.to_string(), created.text.expose().to_owned())
 }
 
 fn boss() -> Actor {

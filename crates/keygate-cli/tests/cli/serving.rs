@@ -15,6 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 
+use crate::server::overdue;
 use crate::support::{Home, Run, SECRET};
 
 /// A loaded machine is slow.
@@ -803,6 +804,23 @@ async fn servers_tell_each_other_of_changes() {
     assert_eq!(other.call("GET /v1/self", key, None).status, 401);
     one.end();
     other.end();
+}
+
+/// The new key, whose text nobody else has seen, is its holder's to claim.
+#[test]
+fn a_key_that_is_due_is_rotated_by_the_server_itself() {
+    let home = Home::new().with("KEYGATE_SECRET", SECRET);
+    let (id, old) = overdue(&home.path("keygate.redb"), true);
+    let (id, old) = (&*id, &*old);
+    let server = Server::start(&home, &[]);
+    wait_until("a successor", || server.call("POST /v1/self/successor", old, None).status == 200);
+    let claim = server.call("POST /v1/self/successor", old, None).json();
+    assert_eq!(claim["successor"]["created_by"], "scheduler");
+    let new = claim["key"].as_str().unwrap();
+    assert_eq!(server.call("GET /v1/self", new, None).json()["predecessor_id"], id);
+    let refused = server.call("POST /v1/self/successor", old, None);
+    assert_eq!((refused.status, &refused.json()["reason"]), (409, &json!("successor_in_use")));
+    server.end();
 }
 
 /// What a server was granted and did not use is there for others as soon as it has ended, and not when it has run out.

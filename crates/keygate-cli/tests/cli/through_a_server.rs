@@ -25,7 +25,8 @@ struct Unlike {
 impl Unlike {
     /// Remembers what a document brought, by the order in which it came.
     fn learn(&mut self, document: &Value) {
-        let (text, id) = (document["key"].as_str(), document["key_id"].as_str());
+        let id = document["key_id"].as_str().or(document["new_key_id"].as_str());
+        let text = document["key"].as_str();
         if let (Some(text), Some(id)) = (text, id) {
             self.texts.push(text.to_owned());
             self.ids.push(id.to_owned());
@@ -62,13 +63,13 @@ impl Unlike {
                     if let Some(wait) = fields.get_mut("retry_after").filter(|wait| wait.is_u64()) {
                         *wait = json!("SECONDS");
                     }
+                    fields.values_mut().for_each(made_by_somebody);
                 }
                 _ => {}
             }
         }
         let mut document: Value = serde_json::from_str(&self.alike(text)).unwrap_or(Value::Null);
         made_by_somebody(&mut document);
-        document.as_object_mut().and_then(|fields| fields.get_mut("keys")).map(made_by_somebody);
         document
     }
 }
@@ -222,6 +223,47 @@ fn every_command_answers_as_on_the_store() {
         "organizations resume globex --json",
         "organizations suspend system --json",
         "organizations suspend nobody",
+        "keys create --org acme --user rita --expires-in 60d --hand-over --json",
+        "keys create --org acme --user rita --expires-in 3d --json",
+        "rotation show #9",
+        "rotation show #9 --json",
+        "rotation set #9 --every 90d --json",
+        "rotation set #9 --every 10d --warning 1d --overlap 2d --auto --no-notify --json",
+        "rotation set #9 --every 10d --warning 1d --overlap 2d --auto --no-hand-over --json",
+        "rotation set #9 --every 10d --warning 1d --overlap 2d --auto --hand-over",
+        "rotation set #10 --every 90d --overlap 3d --json",
+        "keys show #9 --json",
+        "rotation clear #10 --json",
+        "rotation finish #9 --json",
+        "rotation clear #0",
+        "keys rotate #9 --json",
+        "keys rotate #9 --overlap 0d --json",
+        "keys rotate #9",
+        "rotation show #9 --json",
+        "rotation show #9",
+        "rotation show #11 --json",
+        "rotation show #11",
+        "rotation set #9 --every 10d --warning 1d --hand-over --json",
+        "keys show #9 --json",
+        "keys show #11 --json",
+        "<9 keys verify --json",
+        "<11 keys verify --json",
+        "rotation finish #9 --json",
+        "rotation finish #9 --json",
+        "<9 keys verify --json",
+        "keys rotate #9 --json",
+        "keys rotate #11 --overlap 0d --json",
+        "<11 keys verify --json",
+        "rotation finish #11 --json",
+        "rotation clear #12",
+        "rotation clear #12 --json",
+        "keys deactivate #12 --json",
+        "keys rotate #12 --json",
+        "keys rotate #0 --json",
+        "rotation show #0 --json",
+        "rotation set #0 --every 90d --json",
+        "rotation clear #0 --json",
+        "rotation finish #0 --json",
         "keys create --org acme --user many --count 20 --output keys --json",
         "keys create --org acme --user many --count 1 --output keys --json",
     ];
@@ -258,6 +300,8 @@ fn the_same_key_reads_the_same_to_the_byte() {
     let home = deployment.home(&server.url());
     let key = home.create(&["--user", "bob", "--metadata", r#"{"z":1.5,"a":[0.1,1e300,18446744073709551615]}"#]);
     home.create(&["--user", "ada", "--tier", "high", "--expires-in", "never", "--tag", "a=b"]);
+    home.run(&["rotation", "set", key["key_id"].as_str().unwrap(), "--every", "30d", "--hand-over"]).done();
+    home.run(&["keys", "rotate", key["key_id"].as_str().unwrap()]).done();
     home.run(&["keys", "deactivate", key["key_id"].as_str().unwrap(), "--reason", "“odd”"]).done();
     deployment.count("acme", key["key_id"].as_str().unwrap(), 12_345);
     home.run(&["organizations", "create", "acme", "--max-keys", "7", "--limit", "day=1000", "--fallback", "open"])
@@ -265,6 +309,8 @@ fn the_same_key_reads_the_same_to_the_byte() {
     let reading = [
         &["keys", "show", key["key_id"].as_str().unwrap(), "--json"][..],
         &["keys", "show", key["key_id"].as_str().unwrap()],
+        &["rotation", "show", key["key_id"].as_str().unwrap(), "--json"],
+        &["rotation", "show", key["key_id"].as_str().unwrap()],
         &["keys", "list", "--org", "acme", "--json"],
         &["keys", "list", "--org", "acme", "--limit", "1", "--json"],
         &["keys", "list", "--org", "acme"],

@@ -31,13 +31,15 @@ fn life(key: &Key) -> Option<TimeDelta> {
     key.expires_at.map(|end| end.signed_duration_since(key.created_at))
 }
 
-/// Refuses a schedule that a key of this life cannot follow: it would be due again as soon as it was done.
+/// Refuses a schedule that a key of this life cannot follow: its successor, which lives as long, would be due again within a
+/// day.
 pub(crate) fn check_schedule(key: &Key) -> Result<(), NameError> {
     let (Some(RotationSchedule { overlap_days, .. }), Some(life)) = (key.rotation_schedule, life(key)) else {
         return Ok(());
     };
-    if life <= TimeDelta::days(overlap_days.into()) {
-        return Err(NameError::new("rotation overlap_days", "must be below the days from the key's making to its end"));
+    if life < TimeDelta::days(overlap_days.into()) + TimeDelta::days(1) {
+        let problem = "must be at least a day below the time from the key's making to its end";
+        return Err(NameError::new("rotation overlap_days", problem));
     }
     Ok(())
 }

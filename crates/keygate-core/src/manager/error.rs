@@ -63,6 +63,11 @@ pub enum ManageError {
         /// The key that replaces it.
         successor_id: KeyId,
     },
+    /// Two earlier keys of its line are good still.
+    #[error(
+        "two earlier keys of its line are good still: end one of them before its overlap is over, or wait for that"
+    )]
+    StillOverlapping,
     /// The key was not rotated, and has no successor.
     #[error("the key was not rotated: it has no successor")]
     NotSuperseded,
@@ -126,6 +131,7 @@ impl ManageError {
             Self::Revoked => "key_revoked",
             Self::NotActive { .. } => "key_not_active",
             Self::Superseded { .. } => "key_superseded",
+            Self::StillOverlapping => "still_overlapping",
             Self::NotSuperseded => "no_successor",
             Self::NotHandedOver => "successor_not_handed_over",
             Self::SuccessorInUse => "successor_in_use",

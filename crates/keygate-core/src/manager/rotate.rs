@@ -18,6 +18,8 @@ use crate::store::{StoreError, WriteRefusal};
 
 /// How often a rotation is tried again after another change came in between.
 const ATTEMPTS: usize = 16;
+/// How many keys of a line may be good beside the one that is rotated.
+const OVERLAPPING: usize = 2;
 /// Why a predecessor is revoked that has no overlap.
 const WITHOUT_OVERLAP: &str = "rotated without an overlap";
 
@@ -87,7 +89,8 @@ impl ApiKeyManager {
     ///
     /// # Errors
     /// [`Superseded`](ManageError::Superseded) when it was rotated already; [`NotActive`](ManageError::NotActive) when it is
-    /// deactivated or has ended, [`Revoked`](ManageError::Revoked) when it is revoked; when there is no such key within
+    /// deactivated or has ended, [`Revoked`](ManageError::Revoked) when it is revoked,
+    /// [`StillOverlapping`](ManageError::StillOverlapping) when two earlier keys of its line are good still; when there is no such key within
     /// the actor's reach, it can do what the actor may not grant, the overlap is out of range, or the store fails.
     pub async fn rotate(&self, actor: &Actor, id: KeyId, overlap: Option<TimeDelta>) -> Result<Rotation, ManageError> {
         self.rotate_to(actor, id, overlap, None).await
@@ -107,6 +110,7 @@ impl ApiKeyManager {
             let found = self.visible(actor, id).await?;
             let now = to_millis(self.inner.clock.now());
             Self::check_rotation(actor, &found.key, overlap, now)?;
+            self.check_overlapping(&found.key, now).await?;
             let successor = successor.map_or_else(|| self.successor_id(&found.key, now), Ok)?;
             let overlap = overlap.unwrap_or_else(|| overlap_of(&found.key));
             let (old, new) = succeed(&found.key, successor, actor.principal(), now, overlap);
@@ -125,8 +129,8 @@ impl ApiKeyManager {
             }
             match written {
                 Ok(_) => {}
-                // Perhaps it has happened; to say so now is to lose nothing.
-                Err(WriteRefusal::Store(error)) => self.is_superseded_by(id, successor, error).await?,
+                // Perhaps it has happened, and the answer was lost on the way; then the text is good.
+                Err(WriteRefusal::Store(_) | WriteRefusal::Conflict { .. }) if self.is_stored(&new).await => {}
                 Err(refusal @ WriteRefusal::Conflict { .. }) => {
                     last = Some(refusal.into());
                     continue;
@@ -231,7 +235,7 @@ impl ApiKeyManager {
     pub async fn claim_successor(&self, held: &Admission) -> Result<Rotation, ManageError> {
         let store = &self.inner.store;
         // As they are now, and not as they are kept.
-        let Some(old) = store.record(held.id).await? else { return Err(ManageError::NotFound) };
+        let Some(old) = store.record(held.id).await? else { return Err(ManageError::Revoked) };
         match old.key.state(self.inner.clock.now()) {
             KeyState::Active => {}
             KeyState::Revoked => return Err(ManageError::Revoked),
@@ -240,7 +244,8 @@ impl ApiKeyManager {
         let Some(Superseded { successor_id, .. }) = old.key.succession.superseded else {
             return Err(ManageError::NotSuperseded);
         };
-        let new = store.record(successor_id).await?.filter(|new| new.key.status.status != KeyStatus::Revoked);
+        let now = self.inner.clock.now();
+        let new = store.record(successor_id).await?.filter(|new| new.key.state(now) == KeyState::Active);
         let Some(new) = new.filter(|_| old.key.succession.hand_over) else { return Err(ManageError::NotHandedOver) };
         if !new.unclaimed {
             events::claimed_in_use(&old.key, &new.key);
@@ -278,11 +283,25 @@ impl ApiKeyManager {
         text.ok_or_else(|| unreadable().into())
     }
 
-    /// Whether a succession of which no answer came has happened; if not, or that is not known either, the failure.
-    async fn is_superseded_by(&self, id: KeyId, successor: KeyId, error: StoreError) -> Result<(), ManageError> {
-        let now = self.inner.store.record(id).await.ok().flatten();
-        let by = now.and_then(|record| record.key.succession.superseded).map(|superseded| superseded.successor_id);
-        if by == Some(successor) { Ok(()) } else { Err(error.into()) }
+    /// Whether it is this very successor that the store has: one of the same id may have another text, of another call.
+    async fn is_stored(&self, new: &KeyRecord) -> bool {
+        let held = self.inner.store.record(new.key.id).await;
+        matches!(held, Ok(Some(held)) if held.verifier == new.verifier)
+    }
+
+    /// Refuses a third key of a line that is good at once: superseded keys count against no quota, and must not be without
+    /// number.
+    async fn check_overlapping(&self, key: &Key, now: DateTime<Utc>) -> Result<(), ManageError> {
+        let mut earlier = key.succession.predecessor_id;
+        for _ in 0..OVERLAPPING {
+            let Some(id) = earlier else { return Ok(()) };
+            let record = self.inner.store.record(id).await?;
+            let Some(record) = record.filter(|record| record.key.usable_until().is_none_or(|end| end > now)) else {
+                return Ok(());
+            };
+            earlier = record.key.succession.predecessor_id;
+        }
+        Err(ManageError::StillOverlapping)
     }
 
     /// A key that leaked is revoked, because a revocation reaches who is cut off and outlives a failover. It has ended

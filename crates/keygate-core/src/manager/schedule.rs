@@ -8,6 +8,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use moka::sync::Cache as MokaCache;
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ use crate::coherence::{Change, Watcher};
 use crate::key::KeyId;
 use crate::lifecycle::{check_schedule, due, next_rotation};
 use crate::names::PrincipalId;
-use crate::record::{KeyRecord, KeyState};
+use crate::record::{KeyRecord, KeyStatus, ParentStatus};
 use crate::store::{Due, MemoName, StoreError, WriteRefusal};
 use crate::usage::period::Day;
 
@@ -37,6 +38,8 @@ const IN_FLIGHT: usize = 16;
 const PAGE: usize = 256;
 /// How long a key is left alone that is due later on its day, or for which something is waited.
 const LOOK_AGAIN: Duration = Duration::from_secs(10 * 60);
+/// After how long it is said again that a key waits.
+const SAY_AGAIN: Duration = Duration::from_secs(24 * 60 * 60);
 /// For how many keys that is remembered.
 const REMEMBERED: u64 = 100_000;
 
@@ -53,6 +56,9 @@ pub struct ScheduleRun {
     pub withdrawn: u64,
     /// Keys at which it failed, to be tried again by the next run. Each is told in the log.
     pub failed: u64,
+    /// Lists that it could not read.
+    #[serde(default)]
+    pub unread: u64,
 }
 
 impl ScheduleRun {
@@ -62,6 +68,7 @@ impl ScheduleRun {
             waiting: self.waiting + other.waiting,
             withdrawn: self.withdrawn + other.withdrawn,
             failed: self.failed + other.failed,
+            unread: self.unread + other.unread,
         }
     }
 }
@@ -78,13 +85,16 @@ enum Step {
     NotDue,
 }
 
-/// Which keys are not to be looked at again yet.
-#[derive(Clone)]
-pub(super) struct LookedAt(MokaCache<KeyId, ()>);
+/// Which keys are not to be looked at again yet, and of which it was said that they wait.
+struct LookedAt {
+    keys: MokaCache<KeyId, ()>,
+    waiting: MokaCache<KeyId, ()>,
+}
 
 impl LookedAt {
-    pub(super) fn new() -> Self {
-        Self(MokaCache::builder().max_capacity(REMEMBERED).time_to_live(LOOK_AGAIN).build())
+    fn new() -> Self {
+        let remembering = |time| MokaCache::builder().max_capacity(REMEMBERED).time_to_live(time).build();
+        Self { keys: remembering(LOOK_AGAIN), waiting: remembering(SAY_AGAIN) }
     }
 }
 
@@ -146,6 +156,8 @@ impl ApiKeyManager {
                 _ = stopped.wait_for(|stopped| *stopped) => return,
             }
             let run = async {
+                // First, so that an instance that could do nothing leaves the minute to the others.
+                self.confirm_current().await?;
                 if self.claim_minute().await? {
                     self.run(&actor, &looked_at, &stopped).await.map(Some)
                 } else {
@@ -154,7 +166,7 @@ impl ApiKeyManager {
             };
             match run.await {
                 Ok(Some(run)) if run != ScheduleRun::default() => {
-                    let ScheduleRun { rotated, waiting, withdrawn, failed } = run;
+                    let ScheduleRun { rotated, waiting, withdrawn, failed, unread: _ } = run;
                     tracing::info!(target: "keygate::schedule", rotated, waiting, withdrawn, failed, "schedules were run");
                 }
                 Ok(_) => {}
@@ -186,15 +198,25 @@ impl ApiKeyManager {
         let buckets = stream::iter(0..self.inner.store.due_buckets());
         let mut runs =
             buckets.map(|bucket| self.run_bucket(actor, bucket, looked_at, stopped)).buffer_unordered(IN_FLIGHT);
-        let (mut all, mut failure) = (ScheduleRun::default(), None);
+        let (mut all, mut is_any_read, mut failure) = (ScheduleRun::default(), false, None);
         while let Some(run) = runs.next().await {
             match run {
-                Ok(run) => all = all.plus(run),
+                Ok(run) => (all, is_any_read) = (all.plus(run), true),
                 // The other lists may be in another part of the store.
-                Err(error) => failure = Some(error),
+                Err(error) => {
+                    all.unread += 1;
+                    failure = Some(error);
+                }
             }
         }
-        failure.map_or(Ok(all), |error| Err(error.into()))
+        match failure {
+            Some(error) if !is_any_read => Err(error.into()),
+            Some(error) => {
+                tracing::warn!(target: "keygate::schedule", lists = all.unread, %error, "lists of what is due were not read");
+                Ok(all)
+            }
+            None => Ok(all),
+        }
     }
 
     async fn run_bucket(
@@ -215,7 +237,7 @@ impl ApiKeyManager {
                 if *stopped.borrow() {
                     return Ok(run);
                 }
-                if looked_at.0.contains_key(&listed.id) {
+                if looked_at.keys.contains_key(&listed.id) {
                     continue;
                 }
                 self.step(actor, bucket, listed, looked_at, &mut run).await;
@@ -247,11 +269,15 @@ impl ApiKeyManager {
             Ok(Step::Withdrawn) => run.withdrawn += 1,
             Ok(Step::Waiting(why)) => {
                 run.waiting += 1;
-                looked_at.0.insert(key_id, ());
-                tracing::warn!(target: "keygate::schedule", %key_id, why, "a key is due to be rotated, and waits");
+                looked_at.keys.insert(key_id, ());
+                if !looked_at.waiting.contains_key(&key_id) {
+                    looked_at.waiting.insert(key_id, ());
+                    tracing::warn!(target: "keygate::schedule", %key_id, why, "a key is due to be rotated, and waits");
+                }
             }
-            Ok(Step::Later) => looked_at.0.insert(key_id, ()),
+            Ok(Step::Later) => looked_at.keys.insert(key_id, ()),
             Ok(Step::NotDue) => {
+                looked_at.keys.insert(key_id, ());
                 // What stays on the list is looked at again.
                 if let Err(error) = self.inner.store.not_due(bucket, listed, seen).await {
                     tracing::debug!(target: "keygate::schedule", %key_id, %error, "a key stays on a list");
@@ -278,29 +304,46 @@ impl ApiKeyManager {
             Some(at) if Day::of(at) == listed => return Ok(Step::Later),
             _ => return Ok(Step::NotDue),
         }
-        let state = key.state(now);
-        if record.offer.is_some() && !matches!(state, KeyState::Active | KeyState::Inactive) {
-            return self.withdraw(record).await;
+        // Whatever makes an ended key usable again lists it again.
+        if key.is_expired(now) {
+            return if record.offer.is_some() { self.withdraw(record).await } else { Ok(Step::NotDue) };
         }
         if next_rotation(key).is_none_or(|at| at > now) {
             return Ok(Step::NotDue);
         }
-        match state {
-            // Whatever makes it usable again lists it again.
-            KeyState::Revoked | KeyState::Expired => return Ok(Step::NotDue),
-            KeyState::Inactive => return Ok(Step::Waiting("it is deactivated")),
-            KeyState::Active => {}
+        if let Some(why) = self.waits(record, now).await? {
+            return Ok(Step::Waiting(why));
         }
-        if !key.succession.hand_over {
-            return Ok(Step::Waiting(
-                "nobody would be handed its new text: turn its hand-over on, or rotate it by hand",
-            ));
+        match self.rotate(actor, key.id, None).await {
+            Ok(_) => Ok(Step::Rotated),
+            Err(ManageError::StillOverlapping) => Ok(Step::Waiting("two earlier keys of its line are good still")),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Why a key that is due is not rotated yet: nobody could claim its successor before it ends, or nobody needs one.
+    async fn waits(&self, record: &KeyRecord, now: DateTime<Utc>) -> Result<Option<&'static str>, ManageError> {
+        let key = &record.key;
+        if key.status.status != KeyStatus::Active {
+            return Ok(Some("it is deactivated"));
+        }
+        if key.not_before.is_some_and(|begin| now < begin) {
+            return Ok(Some("it has not begun"));
+        }
+        if !key.succession.hand_over || key.rotation_schedule.is_some_and(|schedule| schedule.overlap_days == 0) {
+            return Ok(Some("nobody would be handed its new text: turn its hand-over on, or rotate it by hand"));
+        }
+        if record.unclaimed {
+            return Ok(Some("it was made by a rotation, and was not used since"));
         }
         if check_schedule(key).is_err() {
-            return Ok(Step::Waiting("its overlap is longer than its life"));
+            return Ok(Some("its overlap is longer than its life"));
         }
-        self.rotate(actor, key.id, None).await?;
-        Ok(Step::Rotated)
+        let parents = self.inner.store.parents(&key.organization, key.project.as_ref()).await?;
+        let of_organization = parents.organization.map(|organization| organization.status);
+        let of_project = parents.project.map(|project| project.status);
+        let is_suspended = [of_organization, of_project].contains(&Some(ParentStatus::Suspended));
+        Ok(is_suspended.then_some("its organization or its project is suspended"))
     }
 
     /// Takes an offer that is over out of the record. A revoked record is not written any more, and what it offers not handed
@@ -312,9 +355,26 @@ impl ApiKeyManager {
         let replaced = self.inner.store.replace(&next, record.key.revision).await;
         self.inner.cache.changed(&Change::Key(record.key.id));
         match replaced {
-            Ok(_) => Ok(Step::Withdrawn),
+            Ok(_) => {
+                self.warn_of_unused(record).await;
+                Ok(Step::Withdrawn)
+            }
             Err(WriteRefusal::Revoked) => Ok(Step::NotDue),
             Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// Says so when a key has ended whose holder has no other.
+    async fn warn_of_unused(&self, record: &KeyRecord) {
+        let Some(superseded) = record.key.succession.superseded else { return };
+        let successor_id = superseded.successor_id;
+        if matches!(self.inner.store.record(successor_id).await, Ok(Some(successor)) if successor.unclaimed) {
+            tracing::warn!(
+                target: "keygate::schedule",
+                key_id = %record.key.id,
+                %successor_id,
+                "a rotated key has ended, and its successor was never used: its holder may have no key that works"
+            );
         }
     }
 }

@@ -64,7 +64,10 @@ impl KeyUpdate {
         let gains = |held: &ScopeSet, asked: &Option<ScopeSet>| {
             asked.as_ref().is_some_and(|asked| held.first_uncovered(asked).is_some())
         };
+        let renews = self.rotation_schedule.flatten().is_some_and(|schedule| schedule.auto_rotate);
         self.expiry.is_some()
+            || renews
+            || self.hand_over == Some(true)
             || self.limits.is_some()
             || self.allowed_ips.is_some()
             || gains(&key.permissions, &self.permissions)
@@ -74,6 +77,7 @@ impl KeyUpdate {
     /// Applies the update, and names the fields it has changed.
     fn apply(&self, key: &mut Key, now: DateTime<Utc>) -> Result<Vec<&'static str>, NameError> {
         let mut changed = Vec::new();
+        let interval = key.rotation_schedule.map(|schedule| schedule.interval_days);
         macro_rules! set {
             ($field:ident) => {
                 if let Some(value) = &self.$field
@@ -93,7 +97,8 @@ impl KeyUpdate {
         set!(allowed_ips);
         set!(rotation_schedule);
         set!(metadata);
-        if changed.contains(&"rotation_schedule") {
+        // Another interval counts from now on; whatever else is changed of a schedule postpones nothing.
+        if key.rotation_schedule.map(|schedule| schedule.interval_days) != interval {
             key.succession.scheduled_at = key.rotation_schedule.map(|_| now);
         }
         if let Some(hand_over) = self.hand_over.filter(|asked| *asked != key.succession.hand_over) {

@@ -25,6 +25,8 @@ use crate::verifier::{Scheme, Verifier};
 /// How long a key whose use could not be written down is left alone: a store that reads but does not write must not cost a
 /// write, and perhaps a slow verifier, at every request.
 const WRITE_AGAIN: TimeDelta = TimeDelta::seconds(60);
+/// The same of the first use of a key that was handed over, which ends the claims of whoever holds its predecessor.
+const FIRST_USE_AGAIN: TimeDelta = TimeDelta::seconds(1);
 
 /// How often a key that changes while it is checked is checked again.
 const ATTEMPTS: usize = 16;
@@ -404,9 +406,15 @@ impl Inner {
     /// Whether this use is to be written down: the record was made under an older ring entry, or the key was handed over and
     /// not used yet; and it has not been tried lately.
     fn is_to_write(&self, entry: &Entry) -> bool {
-        let lately = |at| (TimeDelta::zero()..WRITE_AGAIN).contains(&(self.clock.now() - at));
-        let is_to_write = entry.is_unclaimed() || entry.digested_under() != self.ring.current_id();
-        is_to_write && !self.writes.get(&entry.key().id).is_some_and(lately)
+        let again = if entry.is_unclaimed() {
+            FIRST_USE_AGAIN
+        } else if entry.digested_under() != self.ring.current_id() {
+            WRITE_AGAIN
+        } else {
+            return false;
+        };
+        let lately = |at| (TimeDelta::zero()..again).contains(&(self.clock.now() - at));
+        !self.writes.get(&entry.key().id).is_some_and(lately)
     }
 
     /// Moves a record made under an older ring entry to the current one, and writes down that the key is in use. A failure
@@ -414,8 +422,14 @@ impl Inner {
     /// the write itself it does not, where the store tells of changes.
     async fn write_use(&self, entry: &Entry, parents: &HeldParents, presented: &PresentedKey<'_>, asked: Tick) -> bool {
         let record = entry.record();
-        self.writes.insert(record.key.id, self.clock.now());
+        // A first use is written before the key is believed from memory, unless the store does not write at all.
+        if !record.unclaimed {
+            self.writes.insert(record.key.id, self.clock.now());
+        }
         let written = self.write_used(record, presented).await;
+        if record.unclaimed && matches!(&written, Err(error) if error.is_trouble()) {
+            self.writes.insert(record.key.id, self.clock.now());
+        }
         let tick = self.clock.tick();
         // The store's refusal may come before its word of what it refuses for.
         let refused =

@@ -71,7 +71,7 @@ pub struct RotationSchedule {
     /// Whether the key's owner is told. True by default.
     #[serde(default = "yes")]
     pub notify_users: bool,
-    /// Days the old key stays valid, 0 to 365, below `interval_days`. 7 by default.
+    /// Days the old key stays valid, 0 to 365, below `interval_days`; at least 1 with `auto_rotate`. 7 by default.
     #[serde(default = "seven")]
     pub overlap_days: u32,
 }
@@ -101,6 +101,10 @@ impl RotationSchedule {
         }
         if self.overlap_days >= self.interval_days {
             return Err(NameError::new("rotation overlap_days", "must be below interval_days"));
+        }
+        if self.auto_rotate && self.overlap_days == 0 {
+            // Without an overlap nobody could claim what it makes.
+            return Err(NameError::new("rotation overlap_days", "must be at least 1 where auto_rotate is set"));
         }
         Ok(())
     }

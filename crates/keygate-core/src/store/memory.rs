@@ -498,8 +498,9 @@ impl Store for MemoryStore {
         let state = self.state();
         let now = self.clock.now();
         let mut usage = BTreeMap::new();
-        for record in state.records.values().filter(|record| counts(&record.key, now)) {
-            for entry in BTreeSet::from([record.minted_under, record.digested_under]) {
+        let is_usable = |record: &&KeyRecord| record.key.usable_until().is_none_or(|end| end > now);
+        for record in state.records.values().filter(is_usable) {
+            for entry in record.ring_entries() {
                 *usage.entry(entry).or_insert(0) += 1;
             }
         }

@@ -13,7 +13,7 @@ if refusal then
   return refusal
 end
 -- The very same bytes are this same change, run again after an answer was lost.
-if held == ARGV[3] then
+if held == ARGV[3] and redis.call('GET', KEYS[2]) == ARGV[4] then
   return { 'written', '' }
 end
 if header.status == REVOKED then

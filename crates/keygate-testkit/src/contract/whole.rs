@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keygate_core::record::KeyStatus;
-use keygate_core::ring::EntryId;
+use keygate_core::ring::{EntryId, Sealed};
 use keygate_core::store::{Deployment, Store};
 
 use super::created;
@@ -77,4 +77,13 @@ pub async fn ring_usage_counts_usable_keys_per_entry(store: Arc<dyn Store>) {
     assert_eq!(usage_of(&*store, [old, new]).await, [1, 2]);
     store.delete(&organization, records[2].key.id, records[2].key.revision).await.unwrap();
     assert_eq!(usage_of(&*store, [old, new]).await, [1, 1]);
+
+    // One that was superseded may still be used, and what it offers needs an entry of its own.
+    let record = created(&*store, sample::record(&organization, &user)).await;
+    let (mut superseded, mut successor) = sample::succession(&record);
+    (superseded.minted_under, superseded.digested_under) = (old, old);
+    superseded.offer = Some(Sealed::from_parts(new, vec![1]));
+    (successor.minted_under, successor.digested_under) = (new, new);
+    store.succeed(&superseded, record.key.revision, &successor).await.unwrap();
+    assert_eq!(usage_of(&*store, [old, new]).await, [2, 3]);
 }

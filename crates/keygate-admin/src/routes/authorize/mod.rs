@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use keygate_core::context::{Admission, RequestContext};
 use keygate_core::denial::{Denial, DenialReason};
 use keygate_core::manager::Attempt;
+use keygate_http::deprecation::{DEPRECATION, Deprecation, LINK, SUNSET};
 use keygate_http::gate::Verdict;
 use keygate_http::rate_limit::{self, RATE_LIMIT, RATE_LIMIT_POLICY};
 use keygate_tower::api_key::HttpGate;
@@ -104,6 +105,10 @@ struct Authorizer {
                 `\"minute\";q=1000;w=60, \"organization-day\";q=100000;w=86400`."),
             ("RateLimit" = String, description = "What is left of the one of which least is left, and in how many \
                 seconds all of it is there again: `\"minute\";r=412;t=17`."),
+            ("Deprecation" = String, description = "Since when it is replaced, if it was rotated (RFC 9745): `@1767225600`."),
+            ("Sunset" = String, description = "When it ends, if it was rotated (RFC 8594)."),
+            ("Link" = String, description = "Which key replaces it, if it was rotated: \
+                `<urn:uuid:01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f>; rel=\"successor-version\"`."),
         )),
         (status = 400, description = "The request has more than one credential: `multiple_credentials`.",
             body = Problem, content_type = "application/problem+json",
@@ -235,6 +240,7 @@ fn admitted(admission: &Admission) -> Option<Response> {
     headers.insert(USER, HeaderValue::from_str(admission.user.as_str()).ok()?);
     headers.insert(SCOPES, HeaderValue::try_from(scopes).ok()?);
     tell_limits(headers, admission);
+    tell_deprecation(headers, admission);
     Some(response)
 }
 
@@ -244,6 +250,16 @@ fn tell_limits(headers: &mut HeaderMap, admission: &Admission) {
     let Some(tightest) = admission.tightest_limit() else { return };
     for (name, field) in [(RATE_LIMIT_POLICY, policy), (RATE_LIMIT, rate_limit::standing(&tightest))] {
         if let Ok(field) = HeaderValue::from_maybe_shared(field) {
+            headers.insert(HeaderName::from_static(name), field);
+        }
+    }
+}
+
+/// What the layers tell of a key that was rotated, which a proxy may pass on as well.
+fn tell_deprecation(headers: &mut HeaderMap, admission: &Admission) {
+    let Some(Deprecation { deprecation, sunset, link }) = Deprecation::of(admission) else { return };
+    for (name, field) in [(DEPRECATION, Some(deprecation)), (SUNSET, sunset), (LINK, Some(link))] {
+        if let Some(Ok(field)) = field.map(HeaderValue::try_from) {
             headers.insert(HeaderName::from_static(name), field);
         }
     }

@@ -83,6 +83,11 @@ struct Asked {
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<NewRotationShape>)]
     rotation: Option<Option<Object<RotationSchedule>>>,
+    /// Whether whoever holds it may claim its successor with it. Once it was rotated this can only be taken away, and with it
+    /// what may be claimed.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool, required = false)]
+    hand_over: Option<bool>,
 }
 
 impl Asked {
@@ -98,6 +103,7 @@ impl Asked {
         update.expiry = expiry(self.expires_in_days, self.expires_at)?;
         update.metadata = self.metadata;
         update.rotation_schedule = self.rotation.map(|named| named.map(|Object(schedule)| schedule));
+        update.hand_over = self.hand_over;
         Ok(update)
     }
 }
@@ -128,7 +134,7 @@ async fn show(StateOf(state): StateOf<State>, caller: Caller, Path(id): Path<Key
 /// Change a key
 ///
 /// Permissions and scopes must be covered by what the caller's key may grant. So must all that the key holds if it is to be
-/// given another end, other limits or other networks. A change that changes nothing leaves the revision as it is.
+/// given another end, other limits or other networks, to be handed over, or to be rotated by itself. A change that changes nothing leaves the revision as it is.
 #[utoipa::path(
     patch, path = "/v1/keys/{key_id}", tag = "keys", operation_id = "updateKey",
     params(

@@ -92,6 +92,9 @@ struct Asked {
     /// When it is to be rotated. Without a schedule by default.
     #[schema(value_type = Option<NewRotationShape>)]
     rotation: Option<Object<RotationSchedule>>,
+    /// Whether whoever holds it may claim its successor with it, once it was rotated. False by default.
+    #[schema(value_type = Option<bool>)]
+    hand_over: Option<bool>,
 }
 
 impl Asked {
@@ -115,6 +118,7 @@ impl Asked {
         new.metadata = self.metadata.unwrap_or_default();
         new.security_tier = self.security_tier.map(|Word(tier)| tier).unwrap_or_default();
         new.rotation_schedule = self.rotation.map(|Object(schedule)| schedule);
+        new.hand_over = self.hand_over.unwrap_or_default();
         Ok(new)
     }
 }

@@ -1,10 +1,11 @@
-//! Keys: made, listed, shown, changed, stopped, erased.
+//! Keys: made, listed, shown, changed, stopped, rotated, erased.
 
 mod bulk;
 mod change;
 mod create;
 mod expiry;
 mod list;
+mod rotation;
 mod status;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -18,4 +19,5 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         .merge(bulk::routes())
         .merge(change::routes())
         .merge(status::routes())
+        .merge(rotation::routes())
 }

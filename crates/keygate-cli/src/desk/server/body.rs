@@ -43,6 +43,9 @@ pub(super) struct NewKeyBody<'a> {
     security_tier: SecurityTier,
     #[serde(skip_serializing_if = "Option::is_none")]
     rotation: Option<&'a RotationSchedule>,
+    /// Left out where it is not, as an older server does not know of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hand_over: Option<bool>,
 }
 
 impl<'a> NewKeyBody<'a> {
@@ -74,6 +77,7 @@ impl<'a> NewKeyBody<'a> {
             metadata: &new.metadata,
             security_tier: new.security_tier,
             rotation: new.rotation_schedule.as_ref(),
+            hand_over: new.hand_over.then_some(true),
         }
     }
 }
@@ -83,6 +87,20 @@ impl<'a> NewKeyBody<'a> {
 pub(super) struct Why {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<Reason>,
+}
+
+/// For how long a key is good beside its successor.
+#[derive(Debug, Serialize)]
+pub(super) struct Overlap {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) overlap_days: Option<u32>,
+}
+
+/// When a key is to be rotated, and who may claim its successor.
+#[derive(Debug, Serialize)]
+pub(super) struct RotationChange {
+    pub(super) rotation: RotationSchedule,
+    pub(super) hand_over: bool,
 }
 
 /// A key that is to be checked.

@@ -21,9 +21,11 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use keygate::key::{KeyId, PresentedKey};
-use keygate::manager::{CreatedKey, Cursor, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation};
+use keygate::manager::{
+    CreatedKey, Cursor, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation, Rotation, RotationStatus,
+};
 use keygate::names::{Environment, OrganizationId, Reason};
-use keygate::record::{Key, OrganizationRecord};
+use keygate::record::{Key, OrganizationRecord, RotationSchedule};
 use keygate::usage::report::{UsageQuery, UsageReport};
 use keygate::usage::subject::Subject;
 use reqwest::Method;
@@ -129,6 +131,49 @@ impl ServerDesk {
         self.link.send(&Call::new(Method::DELETE, &["keys", &id.to_string()])).await?.is_empty()
     }
 
+    pub(super) async fn rotate(&self, id: KeyId, overlap_days: Option<u32>) -> Result<Rotation, NotDone> {
+        let call = Call::new(Method::POST, &["keys", &id.to_string(), "rotate"]);
+        let call = call.saying(&body::Overlap { overlap_days })?.once(Uuid::now_v7());
+        let answer = self.link.send(&call).await?;
+        match answer.read::<Rotated>()? {
+            // Of another call of the same name, whose answer was lost. It is in the place of another, and not to be revoked.
+            Rotated { key: None, new_key_id } => Err(NotDone::new(format!(
+                "the key {id} was rotated, but the answer with the text of its successor was lost; rotate that in its turn, \
+                 with keygate keys rotate {new_key_id}"
+            ))),
+            Rotated { key: Some(_), .. } => answer.read(),
+        }
+    }
+
+    pub(super) async fn rotation(&self, id: KeyId) -> Result<RotationStatus, NotDone> {
+        self.link.send(&Call::new(Method::GET, &["keys", &id.to_string(), "rotation"])).await?.read()
+    }
+
+    pub(super) async fn set_rotation(
+        &self,
+        id: KeyId,
+        schedule: RotationSchedule,
+        hand_over: Option<bool>,
+    ) -> Result<RotationStatus, NotDone> {
+        let key = id.to_string();
+        let Some(hand_over) = hand_over else {
+            let call = Call::new(Method::PUT, &["keys", &key, "rotation"]);
+            return self.link.send(&call.saying(&schedule)?).await?.read();
+        };
+        // Both or neither.
+        let body = body::RotationChange { rotation: schedule, hand_over };
+        self.link.send(&Call::new(Method::PATCH, &["keys", &key]).saying(&body)?).await?;
+        self.rotation(id).await
+    }
+
+    pub(super) async fn clear_rotation(&self, id: KeyId) -> Result<(), NotDone> {
+        self.link.send(&Call::new(Method::DELETE, &["keys", &id.to_string(), "rotation"])).await?.is_empty()
+    }
+
+    pub(super) async fn finish_rotation(&self, id: KeyId) -> Result<Key, NotDone> {
+        self.link.send(&Call::new(Method::POST, &["keys", &id.to_string(), "rotation", "finish"])).await?.read()
+    }
+
     pub(super) async fn verify(&self, text: &str, question: &Question) -> Result<Verdict, NotDone> {
         // Whatever else was pasted here by mistake is not sent anywhere.
         let Ok(presented) = PresentedKey::parse(text.as_bytes()) else { return Verdict::malformed(question.explain) };
@@ -189,6 +234,13 @@ impl ServerDesk {
 struct Made {
     key: Option<serde::de::IgnoredAny>,
     key_id: KeyId,
+}
+
+/// What tells a key that was rotated now from one that was rotated for the same call before.
+#[derive(Debug, Deserialize)]
+struct Rotated {
+    key: Option<serde::de::IgnoredAny>,
+    new_key_id: KeyId,
 }
 
 /// What was decided over a key, before whose it is or why not.

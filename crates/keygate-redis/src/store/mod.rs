@@ -14,6 +14,8 @@
 
 mod create;
 mod delete;
+mod findings;
+mod habits;
 mod lease;
 mod list;
 mod markers;
@@ -38,6 +40,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_redis::Pool;
+use keygate_core::anomaly::{self, FindingCursor};
 use keygate_core::coherence::{Coherence, Read, Watcher};
 use keygate_core::key::KeyId;
 use keygate_core::limiter::call::{Answer, Call};
@@ -285,6 +288,28 @@ impl Store for RedisStore {
         limit: usize,
     ) -> Result<Vec<(KeyId, u64)>, StoreError> {
         self.read_most_used(organization, month, limit).await
+    }
+
+    async fn habits(&self, key: KeyId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read_habits(key).await
+    }
+
+    async fn put_habits(&self, key: KeyId, previous: Option<&[u8]>, next: &[u8]) -> Result<bool, StoreError> {
+        self.swap_habits(key, previous, next).await
+    }
+
+    async fn record_finding(&self, finding: &anomaly::Finding) -> Result<bool, StoreError> {
+        self.keep_finding(finding).await
+    }
+
+    async fn findings(
+        &self,
+        organization: &OrganizationId,
+        key: Option<KeyId>,
+        limit: usize,
+        before: Option<FindingCursor>,
+    ) -> Result<Vec<anomaly::Finding>, StoreError> {
+        self.list_findings(organization, key, limit, before).await
     }
 
     fn instances(&self) -> u64 {

@@ -22,6 +22,7 @@
 // A broken promise ends its test, with the reason.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod anomaly;
 mod coherence;
 mod creation;
 mod deletion;
@@ -47,6 +48,7 @@ use keygate_core::names::{OrganizationId, UserId};
 use keygate_core::record::{KeyRecord, Quota};
 use keygate_core::store::{CreateRefusal, Listing, Store, WriteRefusal};
 
+pub use anomaly::*;
 pub use coherence::*;
 pub use creation::*;
 pub use deletion::*;
@@ -180,6 +182,11 @@ macro_rules! store_contract {
                 deleting_a_key_erases_its_usage,
                 subjects_do_not_share,
                 random_batches_are_counted_as_the_model_counts_them,
+                habits_are_compare_and_set,
+                deleting_a_key_erases_its_habits,
+                a_finding_is_recorded_once,
+                findings_are_listed_newest_first_and_by_tenant,
+                the_newest_findings_are_kept,
                 ring_usage_counts_usable_keys_per_entry,
                 a_watcher_is_told_of_every_write_of_a_key,
                 a_watcher_is_told_of_every_key_of_a_batch,

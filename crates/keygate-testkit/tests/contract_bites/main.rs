@@ -5,6 +5,7 @@
 mod bent;
 mod crier;
 mod miscounter;
+mod misfinder;
 
 use bent::{Bend, bent};
 use keygate_testkit::contract;
@@ -77,6 +78,12 @@ bites! {
     deleting_a_key_erases_its_usage: DeletesTheRecordAlone | ErasesBeforeItCompares,
     subjects_do_not_share: CountsOneUserAsAnother,
     random_batches_are_counted_as_the_model_counts_them: KnowsNoGoingBack | BelievesTheLastTold | FoldsWhatItCounts,
+    habits_are_compare_and_set: PutsHabitsOverOthers | LooksBeforeItPutsHabits | TakesEmptyHabitsForNone,
+    deleting_a_key_erases_its_habits: KeepsHabitsOfDeletedKeys,
+    a_finding_is_recorded_once: RecordsFindingsAgain | RecordsFindingsByTheirTime | LooksBeforeItRecords,
+    findings_are_listed_newest_first_and_by_tenant: ListsFindingsOldestFirst | ListsFindingsOfEveryKey
+        | ListsFindingsOfEveryTenant | TurnsPagesByTheTimeAlone,
+    the_newest_findings_are_kept: KeepsAllFindings,
 }
 
 // What never comes is waited for in no time.

@@ -1,8 +1,4 @@
-//! What a store that keeps habits of keys and findings promises. Those that do not are asked for none of it.
-//!
-//! The suite of all stores has nothing of this: `Store` has defaults that keep nothing.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! What is known of keys' habits, and what was found unusual.
 
 use std::sync::Arc;
 
@@ -14,7 +10,7 @@ use keygate_core::key::KeyId;
 use keygate_core::names::OrganizationId;
 use keygate_core::store::Store;
 
-use crate::contract::created;
+use super::created;
 use crate::sample;
 
 fn finding(organization: &OrganizationId, key: KeyId, at: DateTime<Utc>, value: usize) -> Finding {

@@ -46,6 +46,8 @@ fn table() -> Vec<Row> {
         Row { call: "DELETE /v1/keys/{key_id}", body: NOTHING, needs: Some(KeysWrite), operator: 409, tenant: 409, foreigner: 404 },
         Row { call: "GET /v1/keys/{key_id}/usage", body: NOTHING, needs: Some(UsageRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "GET /v1/organizations/{org}/usage", body: NOTHING, needs: Some(UsageRead), operator: 200, tenant: 200, foreigner: 404 },
+        Row { call: "GET /v1/keys/{key_id}/anomalies", body: NOTHING, needs: Some(UsageRead), operator: 200, tenant: 200, foreigner: 404 },
+        Row { call: "GET /v1/organizations/{org}/anomalies", body: NOTHING, needs: Some(UsageRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "GET /v1/self", body: NOTHING, needs: None, operator: 200, tenant: 200, foreigner: 200 },
         // Of another tenant's key it says that it is not valid.
         Row { call: "POST /v1/verify", body: |_| Some(json!({"key": "nonsense"})), needs: Some(KeysVerify), operator: 200, tenant: 200, foreigner: 200 },

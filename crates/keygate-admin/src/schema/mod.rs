@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+mod anomaly;
 mod answers;
 mod key;
 mod limits;
@@ -9,6 +10,7 @@ mod organization;
 mod usage;
 mod values;
 
+pub(crate) use anomaly::FindingPageShape;
 pub(crate) use answers::{
     BulkOutcomeShape, CreatedKeyShape, KeyPageShape, LimitProblemShape, OwnKeyShape, RevocationShape, ShownKeyShape,
 };

@@ -16,8 +16,9 @@ mod server;
 mod store;
 mod verdict;
 
+use keygate::anomaly::FindingCursor;
 use keygate::key::KeyId;
-use keygate::manager::{CreatedKey, Cursor, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation};
+use keygate::manager::{CreatedKey, Cursor, FindingPage, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation};
 use keygate::names::{OrganizationId, Reason};
 use keygate::record::{Key, OrganizationRecord, SecurityTier};
 use keygate::usage::report::{UsageQuery, UsageReport};
@@ -41,6 +42,15 @@ pub(crate) enum Wait {
     UntilHeard,
     /// Not at all.
     No,
+}
+
+/// Whose findings are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Those of one key.
+    Key(KeyId),
+    /// Those of all keys of an organization.
+    Organization(OrganizationId),
 }
 
 /// Threads to work on, for what is under way at once on a store.
@@ -178,6 +188,19 @@ impl Desk {
         match self {
             Self::Store(desk) => desk.usage(subject, query).await,
             Self::Server(desk) => desk.usage(subject, query).await,
+        }
+    }
+
+    /// What was unusual in the use of a key, or of an organization's keys: newest first.
+    pub(crate) async fn findings(
+        &self,
+        whose: &Whose,
+        limit: usize,
+        cursor: Option<FindingCursor>,
+    ) -> Result<FindingPage, NotDone> {
+        match self {
+            Self::Store(desk) => desk.findings(whose, limit, cursor).await,
+            Self::Server(desk) => desk.findings(whose, limit, cursor).await,
         }
     }
 

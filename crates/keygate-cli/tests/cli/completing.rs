@@ -14,6 +14,8 @@ fn help_lists_every_command_and_promises_no_other() {
     for word in [
         "serve",
         "keys",
+        "usage",
+        "anomalies",
         "organizations",
         "ring",
         "doctor",

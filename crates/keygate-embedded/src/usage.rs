@@ -17,7 +17,7 @@ use keygate_core::names::OrganizationId;
 use keygate_core::store::StoreError;
 use keygate_core::usage::batch::{Batch, Delta, LastUse, Mark, Writer};
 use keygate_core::usage::book::{
-    Account, BREAKDOWN_DAYS, DISTINCT_MONTHS, Ranking, WRITER_KNOWN_FOR, is_next, keeps_day, keeps_month,
+    Account, BREAKDOWN_DAYS, DISTINCT_MONTHS, Ranking, WRITER_KNOWN_FOR, is_next, keeps_day, keeps_month, latest,
 };
 use keygate_core::usage::counts::Counts;
 use keygate_core::usage::distinct::Distinct;
@@ -162,7 +162,7 @@ pub(crate) fn record(
     for batch in batches {
         if is_next(mark, batch) {
             for (subject, delta) in &batch.deltas {
-                tables.add(subject, delta, now)?;
+                tables.add(subject, &delta.until(latest(now)), now)?;
             }
             mark = batch.number;
         }

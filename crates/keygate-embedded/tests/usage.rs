@@ -56,9 +56,16 @@ impl Room {
         let mut counts = Counts::default();
         counts.add_outcome(Outcome::Admitted, 1);
         counts.add_endpoint(&format!("GET /{number}").into(), 1);
-        let mut delta = Delta { hours: [(hour, counts)].into(), ..Delta::default() };
+        let mut delta = Delta { hours: [(hour, counts.clone())].into(), ..Delta::default() };
         delta.add_address(month, address);
         delta.used(Some(LastUse { at: now, address: Some(address), location: None }));
+        if number.is_multiple_of(5) {
+            // From a clock that is ahead by so many days, and then some.
+            let hour = Hour(hour.0 + 24 * number as u32 + 2);
+            delta.hours.insert(hour, counts);
+            delta.add_address(hour.month(), address);
+            delta.used(Some(LastUse { at: hour.start(), address: None, location: None }));
+        }
         let ranks: BTreeMap<_, _> = self.keys.iter().copied().zip(1..).collect();
         let of = |subject: &Subject| match subject {
             Subject::Organization(_) => Delta { keys: [(month, ranks.clone())].into(), ..delta.clone() },

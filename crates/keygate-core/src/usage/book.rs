@@ -1,7 +1,7 @@
 //! What a store makes of the batches it is sent: the model that stores are compared with, and what the memory store keeps.
 //!
-//! What it does with a batch is a pure function of what it has and the batch; only what is no longer kept depends on the
-//! time.
+//! What it does with a batch is a pure function of what it has and the batch; only what is no longer kept, and what is ahead of
+//! its time, depends on the time.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -28,6 +28,9 @@ pub const DISTINCT_MONTHS: u32 = 3;
 pub const RANKED: usize = 2_048;
 /// For how long a writer that says nothing is known.
 pub const WRITER_KNOWN_FOR: TimeDelta = TimeDelta::days(30);
+
+/// How far the clock of one who tells may be ahead of the store's.
+pub const AHEAD: TimeDelta = TimeDelta::hours(1);
 
 /// How much each key of an organization was used in a month.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +79,13 @@ pub fn keeps_day(day: Day, now: DateTime<Utc>) -> bool {
 #[must_use]
 pub fn keeps_month(month: Month, now: DateTime<Utc>) -> bool {
     month.0.saturating_add(DISTINCT_MONTHS) > Month::of(now).0
+}
+
+/// What nothing may be later than that a store is told of at this time. What is, is counted as if it had been then
+/// ([`Delta::until`]), so that an instance whose clock is wrong by years does not bring the hours of all others to an end.
+#[must_use]
+pub fn latest(now: DateTime<Utc>) -> DateTime<Utc> {
+    now.checked_add_signed(AHEAD).unwrap_or(now)
 }
 
 /// What is kept of one subject.
@@ -134,7 +144,7 @@ impl Book {
                 continue;
             }
             for (subject, delta) in &batch.deltas {
-                self.kept.entry(subject.clone()).or_default().add(delta, now);
+                self.kept.entry(subject.clone()).or_default().add(&delta.until(latest(now)), now);
             }
             mark = batch.number;
             self.marks.insert(writer, (mark, now));
@@ -209,6 +219,20 @@ mod tests {
         let account = book.account(&subject, Day(0)..=Day(u32::MAX), now).unwrap();
         assert_eq!(account.series.requests(), 111);
         assert_eq!(account.days.values().map(Counts::requests).sum::<u64>(), 111);
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_does_not_stop_the_hours() {
+        let now = Utc::now();
+        let hour = Hour::of(now);
+        let subject = Subject::Organization("acme".parse().unwrap());
+        let mut book = Book::default();
+        book.record(WRITER, [&batch(0, 1, 1, Hour(hour.0 + 2)), &batch(1, 2, 10, Hour(u32::MAX))], now);
+        book.record(WRITER, [&batch(2, 3, 100, Hour(hour.0 + 1)), &batch(3, 4, 1_000, hour)], now);
+        let series = book.account(&subject, Day(0)..=Day(u32::MAX), now).unwrap().series;
+        let hours: Vec<_> = series.hours().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(hours, [(hour, 1_000), (Hour(hour.0 + 1), 111)]);
+        assert_eq!(series.requests(), 1_111);
     }
 
     #[test]

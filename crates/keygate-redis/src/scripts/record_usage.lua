@@ -6,10 +6,11 @@
 -- KEYS    1 the writer's mark; then of each batch's subjects, in their order: the series; for each hour its day's breakdown;
 --         for each lot of addresses the set and the estimate; for each month its ranking
 -- ARGV    1 the batches, packed with MessagePack: an array of one array for each, which is flat
--- returns { 'mark', the mark then, 8 bytes } or { 'damaged', the name of an entry that cannot be added to }
+-- returns { 'mark', the mark then, 8 bytes }, { 'damaged', the name of an entry that cannot be added to } or
+--         { 'ahead', the time, 8 bytes } where a batch tells of what is later than an hour from now
 --
 -- batch   the mark before it, 8 bytes  its own  the place of its first key  where its subjects begin in this array
---         how many there are, then rows for hours, then the subjects
+--         how many there are  the latest time in it, then rows for hours, then the subjects
 -- row     of an hour that occurs: its number, its day's, its month's; when the breakdown of its day ends; and where the
 --         series has this hour, this day and this month, as BITFIELD takes it
 -- subject whether it was in this batch before; how many hours, then each: where its row is, whether this breakdown was in this
@@ -29,6 +30,8 @@ local OTHER_ENDPOINT, OTHER_LOCATION = 'eother', 'l'
 local MAX_COUNT = '9223372036854775807'
 -- Of a series that is not used: 36 months, and days to spare. It begins anew with each day's breakdown.
 local SERIES_KEPT, MARK_KEPT = 1126 * 86400000, 30 * 86400000
+-- How far what is told may be ahead of the time.
+local AHEAD = 3600000
 -- What Lua unpacks at once.
 local MANY = 1000
 
@@ -324,6 +327,9 @@ if is_error(mark) or #mark ~= 8 then
 end
 for _, batch in ipairs(cmsgpack.unpack(ARGV[1])) do
   if batch[1] == mark then
+    if batch[6] > now + AHEAD then
+      return { 'ahead', pack('>i8', now) }
+    end
     local held, answer = look(batch)
     if not held then
       return answer

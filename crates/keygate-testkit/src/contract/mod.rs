@@ -172,6 +172,7 @@ macro_rules! store_contract {
                 the_mark_and_the_figures_change_together,
                 a_batch_of_many_subjects_is_taken_in_whole,
                 requests_are_counted_by_hour_day_and_month,
+                what_is_ahead_of_the_time_is_counted_in_the_next_hour,
                 no_count_is_too_great,
                 what_became_of_requests_is_told_by_day,
                 what_there_is_no_room_for_is_other,

@@ -241,7 +241,20 @@ pub async fn requests_are_counted_by_hour_day_and_month(store: Arc<dyn Store>) {
     let hour = now();
     let (today, month) = (Hour::of(hour.day().start()), Hour::of(hour.month().start()));
     let last_month = Hour::of(Month(hour.month().0 - 1).start());
+    let start = before(hour, 24 * 31 * 95);
+    let after = |hours: u32| Hour(start.0 + hours);
     let hours = [
+        // What was counted is there still, and goes when its place is needed: after hours that were skipped, after days, after
+        // months, after more than there are places for.
+        start,
+        after(5),
+        after(5 + 193),
+        start,
+        after(24 * 40),
+        after(24 * 40 - 1),
+        after(24 * 500),
+        after(24 * 31 * 90),
+        start,
         before(hour, 30),
         hour,
         // Turns, and what is before each.
@@ -260,16 +273,9 @@ pub async fn requests_are_counted_by_hour_day_and_month(store: Arc<dyn Store>) {
         before(hour, 35 * 30 * 24),
         before(hour, 40 * 31 * 24),
         before(hour, 300_000),
-        // What was counted is there still, and goes when its place is needed: after hours that were skipped, after days, after
-        // months, after more than there are places for, ahead of the time.
         hour,
-        Hour(hour.0 + 5),
-        Hour(hour.0 + 5 + 193),
-        hour,
-        Hour(hour.0 + 24 * 40),
-        Hour(hour.0 + 24 * 40 - 1),
-        Hour(hour.0 + 24 * 500),
-        Hour(hour.0 + 24 * 31 * 90),
+        // As far ahead as clocks may differ.
+        Hour(hour.0 + 1),
         hour,
     ];
     for (nth, hour) in hours.into_iter().enumerate() {
@@ -284,6 +290,57 @@ pub async fn requests_are_counted_by_hour_day_and_month(store: Arc<dyn Store>) {
     let other = Subject::Key(key());
     instance.tell([(other.clone(), delta)]).await;
     instance.assert_agree(&other, "several hours of one delta").await;
+}
+
+/// What an instance tells whose clock is ahead by more than an hour is counted as if it were the next hour: nothing of it is
+/// lost, and nothing of what others tell after it.
+pub async fn what_is_ahead_of_the_time_is_counted_in_the_next_hour(store: Arc<dyn Store>) {
+    // Until no hour turns while it is told.
+    while !is_counted_in_the_next_hour(&*store).await {}
+}
+
+async fn is_counted_in_the_next_hour(store: &dyn Store) -> bool {
+    let organization = sample::organization();
+    let (subject, writer) = (Subject::Organization(organization.clone()), writer());
+    let (began, hour) = (sample::now(), now());
+    let next = Hour(hour.0 + 1);
+    let (month, far) = (next.month(), Month(next.month().0 + 50));
+    let [one, other] = [key(), key()];
+    let mut delta = Delta::default();
+    let hours = [hour, next, Hour(hour.0 + 2), Hour(hour.0 + 24 * 400), Hour::of(far.start()), Hour(u32::MAX)];
+    for (place, hour) in hours.into_iter().enumerate() {
+        delta.add(&broken_down(hour, 1 << place));
+    }
+    let requests: u64 = delta.requests();
+    let in_this_hour = delta.hours.values().next().map_or(0, Counts::requests);
+    delta.add_address(month, [192, 0, 2, 1].into());
+    delta.add_address(far, [192, 0, 2, 1].into());
+    delta.add_address(far, [192, 0, 2, 2].into());
+    delta.keys = [(month, [(one, 1)].into()), (far, [(one, 2), (other, 1)].into())].into();
+    let late = began + TimeDelta::days(1_000);
+    delta.last_use = Some(LastUse { at: late, address: Some([192, 0, 2, 2].into()), location: "DE".parse().ok() });
+    delta.last_error = Some(LastError { at: late, failure: Failure::Answered(Answered::ServerError) });
+    assert_eq!(told(store, &subject, writer, &[batch(0, 1, &subject, delta)]).await, 1);
+    // And so the hours that others tell of are not over.
+    assert_eq!(told(store, &subject, writer, &[batch(1, 2, &subject, self::requests(hour, 7))]).await, 2);
+    let account = account(store, &subject).await.unwrap();
+    let most_used = store.most_used(&organization, month, 9).await.unwrap();
+    if now() != hour {
+        return false;
+    }
+    let hours: Vec<_> = account.series.hours().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(hours, [(hour, in_this_hour + 7), (next, requests - in_this_hour)]);
+    assert_eq!(account.series.requests(), requests + 7);
+    assert_eq!(account.days.values().map(Counts::requests).sum::<u64>(), requests + 7);
+    assert_eq!(account.days.keys().copied().max(), Some(next.day()));
+    assert_eq!(account.addresses.get(&month), Some(&2));
+    assert_eq!(most_used, [(one, 3), (other, 1)]);
+    let latest = began + TimeDelta::hours(1)..=sample::now() + TimeDelta::hours(1);
+    let (used, failed) = (account.series.last_use.unwrap(), account.series.last_error.unwrap());
+    assert!(latest.contains(&used.at) && latest.contains(&failed.at), "{used:?} and {failed:?} of {latest:?}");
+    assert_eq!((used.address, used.location), (Some([192, 0, 2, 2].into()), "DE".parse().ok()));
+    assert_eq!(failed.failure, Failure::Answered(Answered::ServerError));
+    true
 }
 
 /// A number is as great as it may be, and then stays so: it never begins anew.

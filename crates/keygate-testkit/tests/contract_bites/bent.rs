@@ -82,6 +82,8 @@ pub(crate) enum Bend {
     TakesInTheFirstOfMany,
     CountsByTheDay,
     KnowsNoGoingBack,
+    BelievesEveryClock,
+    DropsWhatIsAhead,
     CountsIn32Bits,
     TellsAllDays,
     FoldsWhatItCounts,

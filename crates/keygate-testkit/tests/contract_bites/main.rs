@@ -68,6 +68,7 @@ bites! {
     the_mark_and_the_figures_change_together: CountsBeforeItMarks | MarksBeforeItCounts,
     a_batch_of_many_subjects_is_taken_in_whole: TakesInTheFirstOfMany,
     requests_are_counted_by_hour_day_and_month: CountsByTheDay | KnowsNoGoingBack,
+    what_is_ahead_of_the_time_is_counted_in_the_next_hour: BelievesEveryClock | DropsWhatIsAhead,
     no_count_is_too_great: CountsIn32Bits,
     what_became_of_requests_is_told_by_day: TellsAllDays | FoldsWhatItCounts | KnowsNoGoingBack,
     what_there_is_no_room_for_is_other: FoldsWhatItCounts | DropsWhatThereIsNoRoomFor,

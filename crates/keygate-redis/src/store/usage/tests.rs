@@ -69,6 +69,9 @@ impl<'a> Scene<'a> {
             self.days.extend(delta.hours.keys().map(|hour| hour.day()));
             self.months.extend(delta.addresses.keys().chain(delta.keys.keys()));
         }
+        // Where what is ahead is counted.
+        self.days.insert(Day::of(latest(now)));
+        self.months.insert(Month::of(latest(now)));
         // Here no time passes that ends anything.
         for (writer, said) in &self.said {
             if now - said >= WRITER_KNOWN_FOR {

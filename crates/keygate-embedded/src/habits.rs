@@ -11,7 +11,7 @@ use keygate_core::store::StoreError;
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 
 use crate::error::storage;
-use crate::tables::{FIRST_ID, HABIT_ENDS, HABITS, Id, LAST_ID, reading, reading_if_there};
+use crate::tables::{FIRST_ID, HABIT_ENDS, HABITS, Id, LAST_ID, RECORDS, reading, reading_if_there};
 
 /// How many that are over go with those that are put.
 const SWEPT: usize = 4;
@@ -30,7 +30,7 @@ pub(crate) fn habits(
     reading_if_there(transaction, HABITS)?.map_or(Ok(None), |habits| held(&habits, key, now))
 }
 
-/// Puts a key's habits in the place of the previous ones, and says whether they were these.
+/// Puts a key's habits in the place of the previous ones, if it is there, and says whether it did.
 pub(crate) fn put(
     transaction: &WriteTransaction,
     key: KeyId,
@@ -41,6 +41,10 @@ pub(crate) fn put(
     let mut habits = transaction.open_table(HABITS).map_err(storage)?;
     let mut ends = transaction.open_table(HABIT_ENDS).map_err(storage)?;
     sweep(&mut habits, &mut ends, now)?;
+    let records = transaction.open_table(RECORDS).map_err(storage)?;
+    if records.get(key.as_bytes()).map_err(storage)?.is_none() {
+        return Ok(false);
+    }
     if held(&habits, key, now)?.as_deref() != previous {
         return Ok(false);
     }

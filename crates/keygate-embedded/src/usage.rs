@@ -30,7 +30,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::storage;
 use crate::tables::{
-    USAGE_ADDRESSES, USAGE_DAYS, USAGE_ENDS, USAGE_MARKS, USAGE_RANKINGS, USAGE_SERIES, reading_if_there,
+    Id, RECORDS, USAGE_ADDRESSES, USAGE_DAYS, USAGE_ENDS, USAGE_MARKS, USAGE_RANKINGS, USAGE_SERIES, reading_if_there,
 };
 
 /// How many that are over go with one call, besides two for each that comes new.
@@ -162,6 +162,9 @@ pub(crate) fn record(
     for batch in batches {
         if is_next(mark, batch) {
             for (subject, delta) in &batch.deltas {
+                if matches!(subject, Subject::Key(id) if !tables.has_record(*id)?) {
+                    continue;
+                }
                 tables.add(subject, &delta.until(latest(now)), now)?;
             }
             mark = batch.number;
@@ -200,6 +203,8 @@ fn erase(
 
 /// All tables that usage is in, in one write transaction.
 struct Tables<'t> {
+    /// Of a key without a record nothing is counted.
+    records: Table<'t, Id, &'static [u8]>,
     series: Table<'t, &'static str, &'static [u8]>,
     days: Periods<'t>,
     addresses: Periods<'t>,
@@ -213,6 +218,7 @@ struct Tables<'t> {
 impl<'t> Tables<'t> {
     fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
         Ok(Self {
+            records: transaction.open_table(RECORDS).map_err(storage)?,
             series: transaction.open_table(USAGE_SERIES).map_err(storage)?,
             days: transaction.open_table(USAGE_DAYS).map_err(storage)?,
             addresses: transaction.open_table(USAGE_ADDRESSES).map_err(storage)?,
@@ -221,6 +227,10 @@ impl<'t> Tables<'t> {
             ends: transaction.open_table(USAGE_ENDS).map_err(storage)?,
             come: 0,
         })
+    }
+
+    fn has_record(&self, id: KeyId) -> Result<bool, StoreError> {
+        Ok(self.records.get(id.as_bytes()).map_err(storage)?.is_some())
     }
 
     /// Adds what was counted of one subject.

@@ -237,7 +237,8 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Takes in what was counted of subjects of one bucket, in batches of one writer, and says what it then has of that
     /// writer, as [`Book::record`](crate::usage::book::Book::record) does. Without any batch it only says so. What a batch
-    /// changes and the mark are changed in one step, and kept or lost together.
+    /// changes and the mark are changed in one step, and kept or lost together. What was counted of a key without a record is
+    /// not taken in: a deleted key's figures do not come back.
     async fn record_usage(&self, bucket: u16, writer: Writer, batches: &[Arc<Batch>]) -> Result<Mark, StoreError>;
 
     /// What was counted of a subject, and of these days. `None` where nothing was.
@@ -260,8 +261,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn habits(&self, key: KeyId) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Puts `next`, of at most [`MAX_HABITS_BYTES`](crate::anomaly::habits::MAX_HABITS_BYTES), in the place of a key's habits
-    /// if they still are `previous`, and says whether it did. They are like counts: to lose the last of them in a crash is
-    /// no harm, and nobody waits for a disk.
+    /// if they still are `previous` and the key has a record, and says whether it did. They are like counts: to lose the last
+    /// of them in a crash is no harm, and nobody waits for a disk.
     async fn put_habits(&self, key: KeyId, previous: Option<&[u8]>, next: &[u8]) -> Result<bool, StoreError>;
 
     /// Keeps a finding of its organization, unless one of its id is kept, and says whether it did: of all who record it at

@@ -3,8 +3,8 @@
 -- A batch is looked at before anything of it is written, so that an entry that is not as it should be leaves all as it was;
 -- and the mark is written first, so that what is cut off nevertheless is not counted twice.
 --
--- KEYS    1 the writer's mark; then of each batch's subjects, in their order: the series; for each hour its day's breakdown;
---         for each lot of addresses the set and the estimate; for each month its ranking
+-- KEYS    1 the writer's mark; then of each batch's subjects, in their order: the series; the record, of a key; for each hour
+--         its day's breakdown; for each lot of addresses the set and the estimate; for each month its ranking
 -- ARGV    1 the batches, packed with MessagePack: an array of one array for each, which is flat
 -- returns { 'mark', the mark then, 8 bytes }, { 'damaged', the name of an entry that cannot be added to } or
 --         { 'ahead', the time, 8 bytes } where a batch tells of what is later than an hour from now
@@ -13,7 +13,8 @@
 --         how many there are  the latest time in it, then rows for hours, then the subjects
 -- row     of an hour that occurs: its number, its day's, its month's; when the breakdown of its day ends; and where the
 --         series has this hour, this day and this month, as BITFIELD takes it
--- subject whether it was in this batch before; how many hours, then each: where its row is, whether this breakdown was in this
+-- subject whether it was in this batch before; whether it is a key, of which nothing is taken in unless it has a record; how
+--         many keys it has above; where the next begins; how many hours, then each: where its row is, whether this breakdown was in this
 --         batch before, the number of requests, how many fields, how many of these are of totals, all fields, all their counts,
 --         and where the series has those that are totals; how many lots of addresses, then each: when it ends, whether this
 --         month was in this batch before, how many, and they; how many months of a ranking, then each: when it ends, how many
@@ -86,62 +87,76 @@ local function look_at_addresses(set, estimate, batch, from, to)
   return nil, not_to_be_added_to(estimate, magic)
 end
 
--- What there is of each of a batch's entries that are read before they are written, in order; or nil and an answer.
+-- Puts what there is of a subject's entries that are read before they are written behind what is held, in order. How much is
+-- held then, or nil and an answer.
+local function look_at_subject(batch, held, h, key, at)
+  local name, is_key, hours = KEYS[key], batch[at + 1], batch[at + 4]
+  local header = pcall('GETRANGE', name, '0', '65')
+  if header ~= '' then
+    if is_error(header) then
+      return nil, not_to_be_added_to(name, header)
+    end
+    local a, b, c, d = byte(header, 1, 4)
+    if d ~= 1 or c ~= 0 or b ~= 0 or a ~= 0 then
+      return nil, { 'damaged', name }
+    end
+  end
+  h, key, at = h + 1, key + 1 + is_key, at + 5
+  held[h] = header
+  for _ = 1, hours do
+    local fields = batch[at + 3]
+    local found = false
+    if fields > 0 and batch[at + 1] == 0 and batch[batch[at] + 3] > now then
+      found = pcall('HLEN', KEYS[key])
+      if is_error(found) then
+        return nil, not_to_be_added_to(KEYS[key], found)
+      end
+    end
+    h, key, at = h + 1, key + 1, at + 5 + 2 * fields + batch[at + 4]
+    held[h] = found
+  end
+  local lots = batch[at]
+  at = at + 1
+  for _ = 1, lots do
+    local many = batch[at + 2]
+    local found = false
+    if batch[at + 1] == 0 and batch[at] > now then
+      local answer
+      found, answer = look_at_addresses(KEYS[key], KEYS[key + 1], batch, at + 3, at + 2 + many)
+      if answer then
+        return nil, answer
+      end
+    end
+    h, key, at = h + 1, key + 2, at + 3 + many
+    held[h] = found
+  end
+  local months = batch[at]
+  at = at + 1
+  for _ = 1, months do
+    local card = pcall('ZCARD', KEYS[key])
+    if is_error(card) then
+      return nil, not_to_be_added_to(KEYS[key], card)
+    end
+    key, at = key + 1, at + 2 + 2 * batch[at + 1]
+  end
+  return h
+end
+
+-- The same of all subjects of a batch, with false in the place of one of which nothing is to be taken in; or nil and an answer.
 local function look(batch)
   local held, h, key, at = {}, 0, batch[3], batch[4]
   for _ = 1, batch[5] do
-    local name = KEYS[key]
-    local header = pcall('GETRANGE', name, '0', '65')
-    if header ~= '' then
-      if is_error(header) then
-        return nil, not_to_be_added_to(name, header)
-      end
-      local a, b, c, d = byte(header, 1, 4)
-      if d ~= 1 or c ~= 0 or b ~= 0 or a ~= 0 then
-        return nil, { 'damaged', name }
+    if batch[at + 1] == 1 and pcall('GETRANGE', KEYS[key + 1], '0', '0') == '' then
+      h = h + 1
+      held[h] = false
+    else
+      local answer
+      h, answer = look_at_subject(batch, held, h, key, at)
+      if answer then
+        return nil, answer
       end
     end
-    local hours = batch[at + 1]
-    h, key, at = h + 1, key + 1, at + 2
-    held[h] = header
-    for _ = 1, hours do
-      local fields = batch[at + 3]
-      local found = false
-      if fields > 0 and batch[at + 1] == 0 and batch[batch[at] + 3] > now then
-        found = pcall('HLEN', KEYS[key])
-        if is_error(found) then
-          return nil, not_to_be_added_to(KEYS[key], found)
-        end
-      end
-      h, key, at = h + 1, key + 1, at + 5 + 2 * fields + batch[at + 4]
-      held[h] = found
-    end
-    local lots = batch[at]
-    at = at + 1
-    for _ = 1, lots do
-      local many = batch[at + 2]
-      local found = false
-      if batch[at + 1] == 0 and batch[at] > now then
-        local answer
-        found, answer = look_at_addresses(KEYS[key], KEYS[key + 1], batch, at + 3, at + 2 + many)
-        if answer then
-          return nil, answer
-        end
-      end
-      h, key, at = h + 1, key + 2, at + 3 + many
-      held[h] = found
-    end
-    local months = batch[at]
-    at = at + 1
-    for _ = 1, months do
-      local card = pcall('ZCARD', KEYS[key])
-      if is_error(card) then
-        return nil, not_to_be_added_to(KEYS[key], card)
-      end
-      key, at = key + 1, at + 2 + 2 * batch[at + 1]
-    end
-    at = at + (batch[at] == 0 and 1 or 2)
-    at = at + (batch[at] == 0 and 1 or 2)
+    key, at = key + batch[at + 2], batch[at + 3]
   end
   return held
 end
@@ -172,152 +187,161 @@ local function break_down(name, there, batch, at, count, totals)
   end
 end
 
+-- Adds a subject, of which this is held from there on. How much of it is done with then.
+local function add_subject(batch, held, h, key, at)
+  local series, header, hours = KEYS[key], held[h + 1], batch[at + 4]
+  if batch[at] == 1 then
+    header = call('GETRANGE', series, '0', '65')
+  end
+  h, key, at = h + 1, key + 1 + batch[at + 1], at + 5
+  local is_new = header == ''
+  if is_new then
+    blank = blank or VERSION .. string.rep('\0', LENGTH - #VERSION)
+    call('SET', series, blank, 'PXAT', now + SERIES_KEPT)
+  end
+  if #header < HEADER then
+    header = header .. string.rep('\0', HEADER - #header)
+  end
+  local _, newest_hour, newest_day, newest_month, last = struct.unpack('>I4I4I4I4i8', header)
+  local has_turned = false
+
+  for _ = 1, hours do
+    local row, requests, fields, totals = batch[at], batch[at + 2], batch[at + 3], batch[at + 4]
+    local hour, day, month = batch[row], batch[row + 1], batch[row + 2]
+    local counts, places, a = at + 4 + fields, at + 4 + 2 * fields, 2
+    for i = 1, totals do
+      add[a + 1], add[a + 2], add[a + 3], add[a + 4] = 'INCRBY', 'i64', batch[places + i], batch[counts + i]
+      a = a + 4
+    end
+    if hour > newest_hour then
+      if not is_new then
+        turn(series, HOURS, newest_hour, hour)
+      end
+      newest_hour, has_turned = hour, true
+    end
+    if newest_hour - hour < HOURS[2] then
+      add[a + 1], add[a + 2], add[a + 3], add[a + 4] = 'INCRBY', 'u32', batch[row + 4], requests
+      a = a + 4
+    end
+    if day > newest_day then
+      if not is_new then
+        turn(series, DAYS, newest_day, day)
+      end
+      newest_day, has_turned = day, true
+    end
+    if newest_day - day < DAYS[2] then
+      add[a + 1], add[a + 2], add[a + 3], add[a + 4] = 'INCRBY', 'u32', batch[row + 5], requests
+      a = a + 4
+    end
+    if month > newest_month then
+      if not is_new then
+        turn(series, MONTHS, newest_month, month)
+      end
+      newest_month, has_turned = month, true
+    end
+    if newest_month - month < MONTHS[2] then
+      add[a + 1], add[a + 2], add[a + 3], add[a + 4] = 'INCRBY', 'i64', batch[row + 6], requests
+      a = a + 4
+    end
+    -- The next hour turns the rings of a series that is not empty any more.
+    is_new = false
+    if a > 2 then
+      call('BITFIELD', series, unpack(add, 1, a))
+    end
+    if fields > 0 and batch[row + 3] > now then
+      local there = held[h + 1] or call('HLEN', KEYS[key])
+      break_down(KEYS[key], there, batch, at + 4, fields, totals)
+      if there == 0 then
+        call('PEXPIREAT', KEYS[key], batch[row + 3])
+        call('PEXPIREAT', series, now + SERIES_KEPT)
+      end
+    end
+    h, key, at = h + 1, key + 1, places + totals + 1
+  end
+
+  local lots = batch[at]
+  at = at + 1
+  for _ = 1, lots do
+    local ends, from, to, found = batch[at], at + 3, at + 2 + batch[at + 2], held[h + 1]
+    local addresses, estimate = KEYS[key], KEYS[key + 1]
+    if batch[at + 1] == 1 and ends > now then
+      found = look_at_addresses(addresses, estimate, batch, from, to)
+    end
+    if found == 1 then
+      local added = call('SADD', addresses, unpack(batch, from, to))
+      local many = call('SCARD', addresses)
+      if many > EXACTLY then
+        call('PFADD', estimate, unpack(call('SMEMBERS', addresses)))
+        call('PEXPIREAT', estimate, ends)
+        call('UNLINK', addresses)
+      elseif many == added then
+        call('PEXPIREAT', addresses, ends)
+      end
+    elseif found then
+      call('PFADD', estimate, unpack(batch, from, to))
+    end
+    h, key, at = h + 1, key + 2, to + 1
+  end
+
+  local months = batch[at]
+  at = at + 1
+  for _ = 1, months do
+    local ends, many, ranking = batch[at], batch[at + 1], KEYS[key]
+    at = at + 1
+    if ends > now then
+      local added = 0
+      for first = 1, many, MANY do
+        local last_one = math.min(first + MANY - 1, many)
+        local scores = call('ZMSCORE', ranking, unpack(batch, at + first, at + last_one))
+        for i = 1, #scores do
+          set[2 * i - 1] = (tonumber(scores[i] or 0) or 0) + batch[at + many + first + i - 1]
+          set[2 * i] = batch[at + first + i - 1]
+        end
+        added = added + call('ZADD', ranking, unpack(set, 1, 2 * #scores))
+      end
+      if added > 0 then
+        local card = call('ZCARD', ranking)
+        if card == added then
+          call('PEXPIREAT', ranking, ends)
+        end
+        if card > 2 * RANKED then
+          call('ZREMRANGEBYRANK', ranking, 0, -RANKED - 1)
+        end
+      end
+    end
+    key, at = key + 1, at + 2 * many + 1
+  end
+
+  if has_turned then
+    call('SETRANGE', series, '4', pack('>I4I4I4', newest_hour, newest_day, newest_month))
+  end
+  local used = batch[at]
+  at = at + 1
+  if used ~= 0 then
+    if last == 0 or used > last then
+      call('SETRANGE', series, '16', batch[at])
+    end
+    at = at + 1
+  end
+  local failed = batch[at]
+  if failed ~= 0 then
+    local before = struct.unpack('>i8', header, 58)
+    if before == 0 or failed > before then
+      call('SETRANGE', series, '57', batch[at + 1])
+    end
+  end
+  return h
+end
+
 local function take_in(batch, held)
   local h, key, at = 0, batch[3], batch[4]
   for _ = 1, batch[5] do
-    local series, header, hours = KEYS[key], held[h + 1], batch[at + 1]
-    if batch[at] == 1 then
-      header = call('GETRANGE', series, '0', '65')
+    if held[h + 1] then
+      h = add_subject(batch, held, h, key, at)
+    else
+      h = h + 1
     end
-    h, key, at = h + 1, key + 1, at + 2
-    local is_new = header == ''
-    if is_new then
-      blank = blank or VERSION .. string.rep('\0', LENGTH - #VERSION)
-      call('SET', series, blank, 'PXAT', now + SERIES_KEPT)
-    end
-    if #header < HEADER then
-      header = header .. string.rep('\0', HEADER - #header)
-    end
-    local _, newest_hour, newest_day, newest_month, last = struct.unpack('>I4I4I4I4i8', header)
-    local has_turned = false
-
-    for _ = 1, hours do
-      local row, requests, fields, totals = batch[at], batch[at + 2], batch[at + 3], batch[at + 4]
-      local hour, day, month = batch[row], batch[row + 1], batch[row + 2]
-      local counts, places, a = at + 4 + fields, at + 4 + 2 * fields, 2
-      for i = 1, totals do
-        add[a + 1], add[a + 2], add[a + 3], add[a + 4] = 'INCRBY', 'i64', batch[places + i], batch[counts + i]
-        a = a + 4
-      end
-      if hour > newest_hour then
-        if not is_new then
-          turn(series, HOURS, newest_hour, hour)
-        end
-        newest_hour, has_turned = hour, true
-      end
-      if newest_hour - hour < HOURS[2] then
-        add[a + 1], add[a + 2], add[a + 3], add[a + 4] = 'INCRBY', 'u32', batch[row + 4], requests
-        a = a + 4
-      end
-      if day > newest_day then
-        if not is_new then
-          turn(series, DAYS, newest_day, day)
-        end
-        newest_day, has_turned = day, true
-      end
-      if newest_day - day < DAYS[2] then
-        add[a + 1], add[a + 2], add[a + 3], add[a + 4] = 'INCRBY', 'u32', batch[row + 5], requests
-        a = a + 4
-      end
-      if month > newest_month then
-        if not is_new then
-          turn(series, MONTHS, newest_month, month)
-        end
-        newest_month, has_turned = month, true
-      end
-      if newest_month - month < MONTHS[2] then
-        add[a + 1], add[a + 2], add[a + 3], add[a + 4] = 'INCRBY', 'i64', batch[row + 6], requests
-        a = a + 4
-      end
-      -- The next hour turns the rings of a series that is not empty any more.
-      is_new = false
-      if a > 2 then
-        call('BITFIELD', series, unpack(add, 1, a))
-      end
-      if fields > 0 and batch[row + 3] > now then
-        local there = held[h + 1] or call('HLEN', KEYS[key])
-        break_down(KEYS[key], there, batch, at + 4, fields, totals)
-        if there == 0 then
-          call('PEXPIREAT', KEYS[key], batch[row + 3])
-          call('PEXPIREAT', series, now + SERIES_KEPT)
-        end
-      end
-      h, key, at = h + 1, key + 1, places + totals + 1
-    end
-
-    local lots = batch[at]
-    at = at + 1
-    for _ = 1, lots do
-      local ends, from, to, found = batch[at], at + 3, at + 2 + batch[at + 2], held[h + 1]
-      local addresses, estimate = KEYS[key], KEYS[key + 1]
-      if batch[at + 1] == 1 and ends > now then
-        found = look_at_addresses(addresses, estimate, batch, from, to)
-      end
-      if found == 1 then
-        local added = call('SADD', addresses, unpack(batch, from, to))
-        local many = call('SCARD', addresses)
-        if many > EXACTLY then
-          call('PFADD', estimate, unpack(call('SMEMBERS', addresses)))
-          call('PEXPIREAT', estimate, ends)
-          call('UNLINK', addresses)
-        elseif many == added then
-          call('PEXPIREAT', addresses, ends)
-        end
-      elseif found then
-        call('PFADD', estimate, unpack(batch, from, to))
-      end
-      h, key, at = h + 1, key + 2, to + 1
-    end
-
-    local months = batch[at]
-    at = at + 1
-    for _ = 1, months do
-      local ends, many, ranking = batch[at], batch[at + 1], KEYS[key]
-      at = at + 1
-      if ends > now then
-        local added = 0
-        for first = 1, many, MANY do
-          local last_one = math.min(first + MANY - 1, many)
-          local scores = call('ZMSCORE', ranking, unpack(batch, at + first, at + last_one))
-          for i = 1, #scores do
-            set[2 * i - 1] = (tonumber(scores[i] or 0) or 0) + batch[at + many + first + i - 1]
-            set[2 * i] = batch[at + first + i - 1]
-          end
-          added = added + call('ZADD', ranking, unpack(set, 1, 2 * #scores))
-        end
-        if added > 0 then
-          local card = call('ZCARD', ranking)
-          if card == added then
-            call('PEXPIREAT', ranking, ends)
-          end
-          if card > 2 * RANKED then
-            call('ZREMRANGEBYRANK', ranking, 0, -RANKED - 1)
-          end
-        end
-      end
-      key, at = key + 1, at + 2 * many + 1
-    end
-
-    if has_turned then
-      call('SETRANGE', series, '4', pack('>I4I4I4', newest_hour, newest_day, newest_month))
-    end
-    local used = batch[at]
-    at = at + 1
-    if used ~= 0 then
-      if last == 0 or used > last then
-        call('SETRANGE', series, '16', batch[at])
-      end
-      at = at + 1
-    end
-    local failed = batch[at]
-    at = at + 1
-    if failed ~= 0 then
-      local before = struct.unpack('>i8', header, 58)
-      if before == 0 or failed > before then
-        call('SETRANGE', series, '57', batch[at])
-      end
-      at = at + 1
-    end
+    key, at = key + batch[at + 2], batch[at + 3]
   end
 end
 

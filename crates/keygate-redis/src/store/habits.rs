@@ -22,7 +22,7 @@ impl RedisStore {
         next: &[u8],
     ) -> Result<bool, StoreError> {
         let kept = u64::from(HABITS_KEPT_DAYS) * DAY_MILLIS;
-        let call = scripts::PUT_HABITS.call(vec![self.layout.habits(key)]).arg(next).arg(kept);
+        let call = scripts::PUT_HABITS.call(vec![self.layout.habits(key), self.layout.record(key)]).arg(next).arg(kept);
         let call = match previous {
             Some(previous) => call.arg(previous),
             None => call,

@@ -181,6 +181,7 @@ macro_rules! store_contract {
                 last_uses_are_in_the_order_of_the_keys,
                 the_most_used_keys_come_first,
                 deleting_a_key_erases_its_usage,
+                nothing_is_counted_of_a_key_that_is_not_there,
                 subjects_do_not_share,
                 random_batches_are_counted_as_the_model_counts_them,
                 habits_are_compare_and_set,

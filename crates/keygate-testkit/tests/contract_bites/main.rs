@@ -77,10 +77,11 @@ bites! {
     last_uses_are_in_the_order_of_the_keys: SortsTheKeys | LeavesOutWhatWasNeverUsed,
     the_most_used_keys_come_first: RanksTheOldestOfEqualsFirst | RanksAsManyAsThereAre | TakesAllMonthsForOne,
     deleting_a_key_erases_its_usage: DeletesTheRecordAlone | ErasesBeforeItCompares,
+    nothing_is_counted_of_a_key_that_is_not_there: CountsKeysThatAreGone | DropsBatchesOfKeysThatAreGone,
     subjects_do_not_share: CountsOneUserAsAnother,
     random_batches_are_counted_as_the_model_counts_them: KnowsNoGoingBack | BelievesTheLastTold | FoldsWhatItCounts,
     habits_are_compare_and_set: PutsHabitsOverOthers | LooksBeforeItPutsHabits | TakesEmptyHabitsForNone,
-    deleting_a_key_erases_its_habits: KeepsHabitsOfDeletedKeys,
+    deleting_a_key_erases_its_habits: KeepsHabitsOfDeletedKeys | PutsHabitsOfDeletedKeys,
     a_finding_is_recorded_once: RecordsFindingsAgain | RecordsFindingsByTheirTime | LooksBeforeItRecords,
     findings_are_listed_newest_first_and_by_tenant: ListsFindingsOldestFirst | ListsFindingsOfEveryKey
         | ListsFindingsOfEveryTenant | TurnsPagesByTheTimeAlone,

@@ -177,7 +177,25 @@ impl Miscounter {
             Bend::BelievesEveryClock => {
                 let latest = batches.iter().flat_map(|batch| &batch.deltas).filter_map(|(_, delta)| delta.latest());
                 let now = latest.fold(sample::now(), Ord::max);
-                Ok(self.book.lock().unwrap().record(writer, batches.iter().map(|batch| &**batch), now))
+                let mut book = self.book.lock().unwrap();
+                Ok(book.record(writer, batches.iter().map(|batch| &**batch), now, |_| true))
+            }
+            Bend::CountsKeysThatAreGone => {
+                let mut book = self.book.lock().unwrap();
+                Ok(book.record(writer, batches.iter().map(|batch| &**batch), sample::now(), |_| true))
+            }
+            Bend::DropsBatchesOfKeysThatAreGone => {
+                let mut taken_in = Vec::new();
+                for batch in batches {
+                    let mut is_whole = true;
+                    for (subject, _) in &batch.deltas {
+                        if let Subject::Key(id) = subject {
+                            is_whole &= self.inner.record(*id).await?.is_some();
+                        }
+                    }
+                    taken_in.push(if is_whole { Arc::clone(batch) } else { without_deltas(batch) });
+                }
+                self.inner.record_usage(bucket, writer, &taken_in).await
             }
             Bend::SharesMarks => self.inner.record_usage(bucket, Writer(1), batches).await,
             Bend::LooksAtTheMarkBeforeItCounts | Bend::CountsBeforeItMarks => {
@@ -213,7 +231,7 @@ impl Miscounter {
         if let Some(instead) = self.instead.lock().unwrap().get(subject) {
             return Ok(instead.clone());
         }
-        if self.is(Bend::BelievesEveryClock) {
+        if self.is(Bend::BelievesEveryClock) || self.is(Bend::CountsKeysThatAreGone) {
             return Ok(self.book.lock().unwrap().account(subject, days, sample::now()));
         }
         let days = if self.is(Bend::TellsAllDays) { Day(0)..=Day(u32::MAX) } else { days };
@@ -258,6 +276,10 @@ impl Miscounter {
         let instead = match self.bend {
             Bend::DeletesTheRecordAlone => self.inner.usage(&subject, Day(0)..=Day(u32::MAX)).await?,
             Bend::ErasesBeforeItCompares => None,
+            Bend::CountsKeysThatAreGone => {
+                self.book.lock().unwrap().forget(&subject);
+                return Ok(());
+            }
             _ => return Ok(()),
         };
         self.instead.lock().unwrap().insert(subject, instead);

@@ -99,8 +99,16 @@ impl Writer<'_> {
     }
 
     fn subject(&mut self, subject: &Subject, delta: &Delta, again: bool, rows: &BTreeMap<Hour, usize>) {
+        let first = self.names.len();
         self.names.push(self.layout.usage(subject));
         self.packed.number(again);
+        let record = match subject {
+            Subject::Key(id) => Some(self.layout.record(*id)),
+            _ => None,
+        };
+        self.packed.number(record.is_some());
+        self.names.extend(record);
+        let (names, next) = (self.packed.later(), self.packed.later());
         self.packed.length(delta.hours.len());
         let mut before = None;
         for (hour, counts) in &delta.hours {
@@ -135,6 +143,8 @@ impl Writer<'_> {
         }
         self.last(delta.last_use.map(|last| last.at), &encode_last_use(delta.last_use));
         self.last(delta.last_error.map(|last| last.at), &encode_last_error(delta.last_error));
+        self.packed.fill(names, self.names.len() - first);
+        self.packed.fill(next, self.packed.items() + 1);
     }
 
     /// Totals before what may be counted as [`OTHER`], each part as [`Counts::add`] goes through it.

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use chrono::{DateTime, Utc};
 use keygate_core::clock::Clock;
@@ -26,6 +27,8 @@ pub(crate) struct File {
     /// Without an end while the file is open: nobody else can write to it, and this process tells itself.
     lease: Arc<Lease>,
     pub(crate) ledgers: Ledgers,
+    /// What was counted of so many was lost, as what is in the file of them cannot be read.
+    pub(crate) passed_over: AtomicU64,
     /// Before the database, so that it goes while the file is still locked.
     _holder: HolderFile,
     database: Database,
@@ -50,6 +53,7 @@ impl File {
             watchers: Watchers::new(),
             lease: Arc::new(Lease::forever()),
             ledgers: Ledgers::default(),
+            passed_over: AtomicU64::new(0),
             _holder: holder,
             database,
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ use crate::error::{OpenError, storage};
 use crate::file::File;
 use crate::holder::HolderFile;
 use crate::tables::{KeyTables, META, RECORDS, decode, reading, record_of};
+use crate::usage::Recorded;
 use crate::verify::Verification;
 use crate::{findings, habits, listing, memos, open, parents, quota, usage, verify};
 
@@ -340,7 +342,17 @@ impl Store for EmbeddedStore {
             return Ok(mark);
         }
         let batches = batches.to_vec();
-        self.write(Vec::new(), move |write, now| usage::record(write, writer, &batches, now)).await
+        let recorded = self.write(Vec::new(), move |write, now| usage::record(write, writer, &batches, now));
+        let Recorded { mark, unreadable } = recorded.await?;
+        for error in &unreadable {
+            tracing::error!(%error, "what was counted is lost, as it cannot be added to this: mend it, or remove it");
+        }
+        self.file.passed_over.fetch_add(unreadable.len() as u64, Ordering::Relaxed);
+        Ok(mark)
+    }
+
+    fn usage_passed_over(&self) -> u64 {
+        self.file.passed_over.load(Ordering::Relaxed)
     }
 
     async fn usage(&self, subject: &Subject, days: RangeInclusive<Day>) -> Result<Option<Account>, StoreError> {

@@ -236,7 +236,8 @@ async fn a_file_without_the_tables_is_one_in_which_nothing_was_counted() {
     assert_eq!(store.usage(&subject, Day(0)..=Day(u32::MAX)).await.unwrap().unwrap().series.requests(), 1);
 }
 
-/// Figures that cannot be read are damage, to whoever reads them and to whoever adds to them: nothing is written over.
+/// Figures that cannot be read are damage to whoever reads them, and nothing is written over by whoever adds to them: what was
+/// counted of others with them is taken in all the same.
 #[tokio::test]
 async fn what_cannot_be_read_is_not_written_over() {
     let mut room = Room::new().await;
@@ -254,11 +255,19 @@ async fn what_cannot_be_read_is_not_written_over() {
     room.store = EmbeddedStore::open_with_clock(&path, room.clock.clone()).unwrap();
     let read = room.store.usage(&subject, Day(0)..=day).await;
     assert!(matches!(read, Err(StoreError::Damaged { .. })), "{read:?}");
-    let delta = Delta { hours: [(Hour::of(room.clock.now()), Counts::default())].into(), ..Delta::default() };
-    let batch = Arc::new(Batch { after: 1, number: 2, deltas: vec![(subject, delta)] });
-    let written = room.store.record_usage(0, WRITER, &[batch]).await;
-    assert!(matches!(written, Err(StoreError::Damaged { .. })), "{written:?}");
-    assert_eq!(room.store.record_usage(0, WRITER, &[]).await.unwrap(), 1);
+    let mut counts = Counts::default();
+    counts.add_outcome(Outcome::Admitted, 7);
+    let delta = Delta { hours: [(Hour::of(room.clock.now()), counts)].into(), ..Delta::default() };
+    let other = Subject::Key(room.keys[1]);
+    let deltas = vec![(subject.clone(), delta.clone()), (other.clone(), delta.clone()), (subject.clone(), delta)];
+    let batch = Arc::new(Batch { after: 1, number: 2, deltas });
+    assert_eq!(room.store.record_usage(0, WRITER, &[batch]).await.unwrap(), 2);
+    assert_eq!(room.store.record_usage(0, WRITER, &[]).await.unwrap(), 2);
+    assert_eq!(room.store.usage_passed_over(), 2);
+    let counted = room.store.usage(&other, Day(0)..=day).await.unwrap().unwrap();
+    assert_eq!(counted.series.requests(), 8);
+    let read = room.store.usage(&subject, Day(0)..=day).await;
+    assert!(matches!(read, Err(StoreError::Damaged { .. })), "{read:?}");
     let problems = room.store.verify().await.unwrap().problems;
     assert_eq!(problems.len(), 1);
     assert!(problems[0].contains("that cannot be read"), "{problems:?}");

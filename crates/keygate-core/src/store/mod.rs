@@ -241,6 +241,12 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// not taken in: a deleted key's figures do not come back.
     async fn record_usage(&self, bucket: u16, writer: Writer, batches: &[Arc<Batch>]) -> Result<Mark, StoreError>;
 
+    /// From how many deltas of subjects this store has taken nothing in, because what it has of them cannot be read and must
+    /// not be written over. Each is an error in the log, and holds up nothing else. By default there are none.
+    fn usage_passed_over(&self) -> u64 {
+        0
+    }
+
     /// What was counted of a subject, and of these days. `None` where nothing was.
     async fn usage(&self, subject: &Subject, days: RangeInclusive<Day>) -> Result<Option<Account>, StoreError>;
 

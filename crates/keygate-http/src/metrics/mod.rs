@@ -127,7 +127,7 @@ const LIMITER: [Row<LimiterStatistics>; 10] = [
     ),
 ];
 
-const USAGE: [Row<UsageStatistics>; 9] = [
+const USAGE: [Row<UsageStatistics>; 10] = [
     ("keygate_usage_told_total", "Requests of keys that the store has taken note of.", Counter, |usage| usage.told),
     ("keygate_usage_waiting", "Requests of keys that the store has yet to take note of.", Gauge, |usage| usage.waiting),
     ("keygate_usage_forged_total", "Texts refused because they are no key of this deployment.", Counter, |usage| {
@@ -152,6 +152,12 @@ const USAGE: [Row<UsageStatistics>; 9] = [
         "How often endpoints, locations and addresses were told apart no longer, because too much waited.",
         Counter,
         |usage| usage.folded,
+    ),
+    (
+        "keygate_usage_passed_over_total",
+        "How often what was counted of somebody was lost, because what the store has of them cannot be read.",
+        Counter,
+        |usage| usage.passed_over,
     ),
     ("keygate_usage_kept_batches", "Batches of usage kept for the case that the store forgets them.", Gauge, |usage| {
         usage.kept

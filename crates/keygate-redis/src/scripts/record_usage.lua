@@ -1,13 +1,14 @@
 -- Takes in batches of what was counted: says what keygate_core::usage::book says, in the same order.
 --
--- A batch is looked at before anything of it is written, so that an entry that is not as it should be leaves all as it was;
--- and the mark is written first, so that what is cut off nevertheless is not counted twice.
+-- A batch is looked at before anything of it is written: a subject with an entry that is not as it should be is passed over, and
+-- all that there is of it stays as it was. The mark is written first, so that what is cut off nevertheless is not counted twice.
 --
 -- KEYS    1 the writer's mark; then of each batch's subjects, in their order: the series; the record, of a key; for each hour
 --         its day's breakdown; for each lot of addresses the set and the estimate; for each month its ranking
 -- ARGV    1 the batches, packed with MessagePack: an array of one array for each, which is flat
--- returns { 'mark', the mark then, 8 bytes }, { 'damaged', the name of an entry that cannot be added to } or
---         { 'ahead', the time, 8 bytes } where a batch tells of what is later than an hour from now
+-- returns { 'mark', the mark then, 8 bytes, then the names of entries that cannot be added to, whose subjects were passed over },
+--         { 'damaged', the name of the mark where that is none } or { 'ahead', the time, 8 bytes } where a batch tells of what is
+--         later than an hour from now, and nothing is taken in
 --
 -- batch   the mark before it, 8 bytes  its own  the place of its first key  where its subjects begin in this array
 --         how many there are  the latest time in it, then rows for hours, then the subjects
@@ -142,20 +143,25 @@ local function look_at_subject(batch, held, h, key, at)
   return h
 end
 
+-- The answer, in which the mark comes before the names of what was passed over.
+local done = { 'mark', '' }
+
 -- The same of all subjects of a batch, with false in the place of one of which nothing is to be taken in; or nil and an answer.
 local function look(batch)
-  local held, h, key, at = {}, 0, batch[3], batch[4]
+  local held, damaged, h, key, at = {}, {}, 0, batch[3], batch[4]
   for _ = 1, batch[5] do
-    if batch[at + 1] == 1 and pcall('GETRANGE', KEYS[key + 1], '0', '0') == '' then
-      h = h + 1
-      held[h] = false
-    else
-      local answer
-      h, answer = look_at_subject(batch, held, h, key, at)
-      if answer then
+    local next_h, answer = h + 1, nil
+    held[next_h] = false
+    if not damaged[KEYS[key]] and not (batch[at + 1] == 1 and pcall('GETRANGE', KEYS[key + 1], '0', '0') == '') then
+      next_h, answer = look_at_subject(batch, held, h, key, at)
+      if is_error(answer) then
         return nil, answer
+      elseif answer then
+        damaged[KEYS[key]], done[#done + 1] = true, answer[2]
+        next_h, held[h + 1] = h + 1, false
       end
     end
+    h = next_h
     key, at = key + batch[at + 2], batch[at + 3]
   end
   return held
@@ -349,11 +355,14 @@ local mark = pcall('GET', KEYS[1]) or string.rep('\0', 8)
 if is_error(mark) or #mark ~= 8 then
   return not_to_be_added_to(KEYS[1], mark)
 end
-for _, batch in ipairs(cmsgpack.unpack(ARGV[1])) do
+local batches = cmsgpack.unpack(ARGV[1])
+for _, batch in ipairs(batches) do
+  if batch[6] > now + AHEAD then
+    return { 'ahead', pack('>i8', now) }
+  end
+end
+for _, batch in ipairs(batches) do
   if batch[1] == mark then
-    if batch[6] > now + AHEAD then
-      return { 'ahead', pack('>i8', now) }
-    end
     local held, answer = look(batch)
     if not held then
       return answer
@@ -363,4 +372,5 @@ for _, batch in ipairs(cmsgpack.unpack(ARGV[1])) do
     take_in(batch, held)
   end
 end
-return { 'mark', mark }
+done[2] = mark
+return done

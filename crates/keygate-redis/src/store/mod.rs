@@ -35,6 +35,7 @@ mod usage;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -82,6 +83,8 @@ pub struct RedisStore {
     layout: Layout,
     reservation: Duration,
     unsettled: Unsettled,
+    /// What was counted of so many was lost, as what is there of them cannot be added to.
+    passed_over: AtomicU64,
 }
 
 impl RedisStore {
@@ -108,7 +111,8 @@ impl RedisStore {
 
     fn over(link: Link, settings: Option<RedisSettings>, audience: Arc<Audience>) -> Self {
         let layout = audience.layout.clone();
-        Self { link, settings, audience, layout, reservation: RESERVATION, unsettled: Unsettled::default() }
+        let (unsettled, passed_over) = Default::default();
+        Self { link, settings, audience, layout, reservation: RESERVATION, unsettled, passed_over }
     }
 
     /// The lease H, as [`RedisSettings::with_lease`] sets it: for stores over a pool.
@@ -271,6 +275,10 @@ impl Store for RedisStore {
 
     async fn record_usage(&self, bucket: u16, writer: Writer, batches: &[Arc<Batch>]) -> Result<Mark, StoreError> {
         self.record_batches(bucket, writer, batches).await
+    }
+
+    fn usage_passed_over(&self) -> u64 {
+        self.passed_over.load(Ordering::Relaxed)
     }
 
     async fn usage(&self, subject: &Subject, days: RangeInclusive<Day>) -> Result<Option<Account>, StoreError> {

@@ -13,6 +13,7 @@ mod tests;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -25,7 +26,7 @@ use keygate_core::usage::period::{Day, Month};
 use keygate_core::usage::subject::Subject;
 
 use super::RedisStore;
-use super::reply::{Reply, read, unexpected};
+use super::reply::{read, unexpected};
 use crate::link::{Script, in_time};
 use crate::scripts;
 use batch::written;
@@ -78,17 +79,30 @@ impl RedisStore {
                     Some(time) => call.arg(time),
                     None => call,
                 };
-                let Reply { word, bytes } = Reply::read(in_time(self.patience(), self.link.run(&call)).await)?;
-                match word.as_str() {
-                    "mark" => break number(&bytes).ok_or_else(unexpected)?,
-                    "damaged" => return Err(damaged(String::from_utf8_lossy(&bytes))),
-                    "ahead" if tries < TRIES => until = Some(latest(time_of(&bytes).ok_or_else(unexpected)?)),
+                let answer: Vec<Vec<u8>> = read(in_time(self.patience(), self.link.run(&call)).await)?;
+                let [word, bytes, names @ ..] = answer.as_slice() else { return Err(unexpected()) };
+                match word.as_slice() {
+                    b"mark" => {
+                        self.passes_over(names);
+                        break number(bytes).ok_or_else(unexpected)?;
+                    }
+                    b"damaged" => return Err(damaged(String::from_utf8_lossy(bytes))),
+                    b"ahead" if tries < TRIES => until = Some(latest(time_of(bytes).ok_or_else(unexpected)?)),
                     _ => return Err(unexpected()),
                 }
                 tries += 1;
             };
         }
         Ok(there)
+    }
+
+    /// What was counted of some was not taken in, as these entries cannot be added to.
+    fn passes_over(&self, names: &[Vec<u8>]) {
+        for name in names {
+            let error = damaged(String::from_utf8_lossy(name));
+            tracing::error!(%error, "what was counted is lost, as it cannot be added to this: mend it, or remove it");
+        }
+        self.passed_over.fetch_add(names.len() as u64, Ordering::Relaxed);
     }
 
     /// What there is of a subject, in one round trip. What is kept of days and months is what has not ended at the store.

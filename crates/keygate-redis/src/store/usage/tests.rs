@@ -557,7 +557,7 @@ async fn a_mark_says_what_is_there_and_a_forgotten_script_is_loaded_again() {
 }
 
 #[tokio::test]
-async fn of_a_batch_that_meets_a_damaged_entry_nothing_is_taken_in() {
+async fn what_cannot_be_added_to_is_left_as_it_is_and_all_else_is_taken_in() {
     let server = RedisServer::start().await.unwrap();
     let store = store_at(&server);
     let scene = Scene::new(&store).await;
@@ -570,7 +570,10 @@ async fn of_a_batch_that_meets_a_damaged_entry_nothing_is_taken_in() {
         delta.keys = [(month, [(key_in(Bucket::of(0)), 3)].into())].into();
         delta
     };
-    let batch = one(0, 1, vec![(good.clone(), delta()), (bad.clone(), delta())]);
+    let Subject::Key(id) = good else { panic!() };
+    let told = [good, bad, &scene.subjects[2], bad].map(|subject| (subject.clone(), delta()));
+    let batch = one(0, 1, told.to_vec());
+    let mut passed_over = 0;
     let damages: [(String, &[&str]); 8] = [
         (layout.usage(bad), &["SADD", "a"]),
         (layout.usage(bad), &["SET", "\0\0\0\u{2}"]),
@@ -583,9 +586,20 @@ async fn of_a_batch_that_meets_a_damaged_entry_nothing_is_taken_in() {
     ];
     for (name, words) in damages {
         server.command::<()>([words[0], name.as_str(), words[1]]).await.unwrap();
-        let refused = store.record_usage(scene.bucket, WRITERS[0], &batch).await.unwrap_err();
-        assert!(matches!(&refused, StoreError::Damaged { what, .. } if *what == name), "{refused:?}");
-        assert_eq!(names(&server).await, [name.as_str()]);
+        server.command::<()>(["SET", &layout.record(*id), "a record"]).await.unwrap();
+        let before: Vec<u8> = server.command(["DUMP", &name]).await.unwrap();
+        assert_eq!(store.record_usage(scene.bucket, WRITERS[0], &batch).await.unwrap(), 1);
+        passed_over += 1;
+        assert_eq!(store.usage_passed_over(), passed_over, "{name}");
+        let after: Vec<u8> = server.command(["DUMP", &name]).await.unwrap();
+        assert_eq!(after, before, "{name}");
+        let mut of_bad = names(&server).await;
+        of_bad.retain(|name| name.starts_with(&layout.usage(bad)));
+        assert_eq!(of_bad, [name.as_str()]);
+        for subject in [good, &scene.subjects[2]] {
+            let account = store.usage(subject, Day(0)..=Day(u32::MAX)).await.unwrap().unwrap();
+            assert_eq!((account.series.requests(), account.addresses.len()), (1, 1), "{subject}");
+        }
         if name != layout.usage(bad) {
             server.command::<()>(["SET", &layout.usage(bad), "\0\0\0\u{1}"]).await.unwrap();
         }
@@ -606,7 +620,6 @@ async fn of_a_batch_that_meets_a_damaged_entry_nothing_is_taken_in() {
         assert!(matches!(&refused, StoreError::Damaged { what, .. } if *what == mark), "{refused:?}");
     }
     server.command::<()>(["SET", &layout.usage(good), "b"]).await.unwrap();
-    let Subject::Key(id) = good else { panic!() };
     assert!(matches!(store.last_uses(&[*id]).await, Err(StoreError::Damaged { .. })));
 }
 

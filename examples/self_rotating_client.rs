@@ -5,6 +5,7 @@
 //! a server of its own to show it with.
 
 use std::error::Error;
+use std::fmt;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -81,6 +82,13 @@ impl RotatingKey {
         replace(&self.file, new)?;
         *self.key.write().await = new.into();
         Ok(())
+    }
+}
+
+impl fmt::Debug for RotatingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the key.
+        f.debug_struct("RotatingKey").field("file", &self.file).finish_non_exhaustive()
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use keygate::actor::Operator;
+use keygate::anomaly::{AnomalyPolicy, Rule};
 use keygate::context::RequestContext;
 use keygate::http::location::LocationHeader;
 use keygate::manager::{NewKey, SetupError};
@@ -79,6 +80,23 @@ fn a_malformed_value_is_one_sentence_that_names_its_variable() {
         ("KEYGATE_STALE_IF_ERROR_MS", "4001"),
         ("KEYGATE_STALE_IF_ERROR_MS", "3600001"),
         ("KEYGATE_MAX_STALENESS_MS", "99"),
+        ("KEYGATE_ANOMALY_WITHOUT", "everything"),
+        ("KEYGATE_ANOMALY_WITHOUT", "volume,"),
+        ("KEYGATE_ANOMALY_WITHOUT", "volume,all"),
+        ("KEYGATE_ANOMALY_SUSPEND_ON", "Volume"),
+        ("KEYGATE_ANOMALY_LEARNING_DAYS", "0"),
+        ("KEYGATE_ANOMALY_LEARNING_DAYS", "61"),
+        ("KEYGATE_ANOMALY_LEARNING_DAYS", "7d"),
+        ("KEYGATE_ANOMALY_VOLUME_FLOOR", "9"),
+        ("KEYGATE_ANOMALY_VOLUME_FLOOR", "1000000001"),
+        ("KEYGATE_ANOMALY_VOLUME_SIGMAS", "2"),
+        ("KEYGATE_ANOMALY_VOLUME_SIGMAS", "101"),
+        ("KEYGATE_ANOMALY_ERROR_POINTS", "0"),
+        ("KEYGATE_ANOMALY_ERROR_POINTS", "91"),
+        ("KEYGATE_ANOMALY_DORMANT_DAYS", "6"),
+        ("KEYGATE_ANOMALY_DORMANT_DAYS", "+30"),
+        ("KEYGATE_ANOMALY_SPREAD_NETWORKS", "129"),
+        ("KEYGATE_ANOMALY_SPREAD_NETWORKS", "many"),
     ];
     for (name, value) in cases {
         let error = read(&[(name, value)]).expect_err(name);
@@ -102,6 +120,39 @@ fn how_much_is_kept_and_how_long_it_is_believed_can_be_set() {
     let millis = Duration::from_millis;
     assert_eq!((keeping.capacity, keeping.lease), (0, millis(250)));
     assert_eq!((keeping.stale_if_error, keeping.max_staleness), (millis(29_750), millis(30_000)));
+}
+
+#[test]
+fn what_is_unusual_can_be_set() {
+    assert_eq!(read(&[]).unwrap().anomalies, AnomalyPolicy::default());
+    let policy = read(&[
+        ("KEYGATE_ANOMALY_WITHOUT", "new_scope, error_rate"),
+        ("KEYGATE_ANOMALY_SUSPEND_ON", "address_spread"),
+        ("KEYGATE_ANOMALY_LEARNING_DAYS", "1"),
+        ("KEYGATE_ANOMALY_VOLUME_FLOOR", "1000000000"),
+        ("KEYGATE_ANOMALY_VOLUME_SIGMAS", "3"),
+        ("KEYGATE_ANOMALY_ERROR_POINTS", "90"),
+        ("KEYGATE_ANOMALY_DORMANT_DAYS", "7"),
+        ("KEYGATE_ANOMALY_SPREAD_NETWORKS", "128"),
+    ])
+    .unwrap()
+    .anomalies;
+    let expected = AnomalyPolicy::new()
+        .without([Rule::NewScope, Rule::ErrorRate])
+        .suspend_on([Rule::AddressSpread])
+        .learning_days(1)
+        .volume_floor(1_000_000_000)
+        .volume_sigmas(3)
+        .error_points(90)
+        .dormant_days(7)
+        .spread_networks(128);
+    assert_eq!(policy, expected);
+    assert!(read(&[("KEYGATE_ANOMALY_WITHOUT", "all")]).unwrap().anomalies.is_off());
+    let all = read(&[("KEYGATE_ANOMALY_SUSPEND_ON", "all")]).unwrap().anomalies;
+    assert!(Rule::ALL.into_iter().all(|rule| all.suspends_on(rule)));
+    // What nobody looks for suspends nobody: that was not meant.
+    let error = read(&[("KEYGATE_ANOMALY_WITHOUT", "all"), ("KEYGATE_ANOMALY_SUSPEND_ON", "volume")]).unwrap_err();
+    assert_eq!(error.to_string(), "KEYGATE_ANOMALY_SUSPEND_ON has volume, which KEYGATE_ANOMALY_WITHOUT leaves out");
 }
 
 #[test]

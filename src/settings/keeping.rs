@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keygate_core::manager::DEFAULT_CACHE_CAPACITY;
 
-use super::SettingError;
+use super::{SettingError, whole_number};
 
 const CAPACITY: &str = "KEYGATE_CACHE_CAPACITY";
 const LEASE: &str = "KEYGATE_LEASE_MS";
@@ -43,15 +43,7 @@ impl Keeping {
         lookup: impl Fn(&'static str) -> Result<Option<String>, SettingError>,
     ) -> Result<Self, SettingError> {
         let default = Self::default();
-        let number = |name, least: u64, most: u64| match lookup(name)? {
-            None => Ok(None),
-            Some(text) => match text.parse::<u64>() {
-                Ok(number) if (least..=most).contains(&number) && text.bytes().all(|byte| byte.is_ascii_digit()) => {
-                    Ok(Some(number))
-                }
-                _ => Err(SettingError::new(name, format!("must be a whole number from {least} to {most}"))),
-            },
-        };
+        let number = |name, least: u64, most: u64| whole_number(name, lookup(name)?, least..=most);
         let millis = |name, least, most| Ok::<_, SettingError>(number(name, least, most)?.map(Duration::from_millis));
         let keeping = Self {
             capacity: number(CAPACITY, 0, MOST_KEYS)?.map_or(default.capacity, |number| number as usize),

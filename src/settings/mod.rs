@@ -17,6 +17,14 @@
 //! | `KEYGATE_LEASE_MS` | H: for how long an instance that is cut off from Redis believes what it kept, 100 to 60000 | 1000 |
 //! | `KEYGATE_STALE_IF_ERROR_MS` | for how long beyond that it goes on while the store fails | 0 |
 //! | `KEYGATE_MAX_STALENESS_MS` | the deployment's maximum of both together | 5000 |
+//! | `KEYGATE_ANOMALY_WITHOUT` | rules by which nothing unusual is looked for, separated by commas; `all` looks for nothing | none |
+//! | `KEYGATE_ANOMALY_SUSPEND_ON` | rules whose findings suspend a key, likewise | none |
+//! | `KEYGATE_ANOMALY_LEARNING_DAYS` | for how many days a key is learned before something is new, 1 to 60 | 7 |
+//! | `KEYGATE_ANOMALY_VOLUME_FLOOR` | how many more requests in an hour than expected are many, 10 to 1000000000 | 1000 |
+//! | `KEYGATE_ANOMALY_VOLUME_SIGMAS` | and how many standard deviations more, 3 to 100 | 6 |
+//! | `KEYGATE_ANOMALY_ERROR_POINTS` | by how many percentage points errors are above twice the usual share, 1 to 90 | 5 |
+//! | `KEYGATE_ANOMALY_DORMANT_DAYS` | after how many days without a request a key is dormant, 7 to 365 | 30 |
+//! | `KEYGATE_ANOMALY_SPREAD_NETWORKS` | how many networks in an hour are many, 3 to 128 | 8 |
 //!
 //! A value that cannot be used stops the start with one sentence that names the variable and shows no secret.
 //!
@@ -31,6 +39,7 @@
 //! # }
 //! ```
 
+mod anomalies;
 mod examine;
 mod keeping;
 mod location;
@@ -40,8 +49,12 @@ mod secret_file;
 mod secrets;
 mod store;
 
+use std::fmt::Display;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 
+use keygate_core::anomaly::AnomalyPolicy;
 use keygate_core::names::Environment;
 use keygate_core::network::{Cidr, CidrSet};
 use secrecy::SecretString;
@@ -92,6 +105,8 @@ pub struct Settings {
     pub namespace: String,
     /// How much is kept in memory, and how long it may be believed.
     pub keeping: Keeping,
+    /// Which anomalies are looked for, and what comes of them.
+    pub anomalies: AnomalyPolicy,
 }
 
 impl Settings {
@@ -157,8 +172,22 @@ impl Settings {
             trusted_proxies,
             namespace: read_namespace(lookup("KEYGATE_NAMESPACE")?)?,
             keeping: Keeping::read(lookup)?,
+            anomalies: anomalies::read(lookup)?,
         })
     }
+}
+
+/// A number within a range, which is written in digits alone.
+fn whole_number<T: Display + FromStr + PartialOrd>(
+    name: &'static str,
+    text: Option<String>,
+    range: RangeInclusive<T>,
+) -> Result<Option<T>, SettingError> {
+    let Some(text) = text else { return Ok(None) };
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    let number = number.filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let (least, most) = (range.start(), range.end());
+    number.map(Some).ok_or_else(|| SettingError::new(name, format!("must be a whole number from {least} to {most}")))
 }
 
 fn read_environment(own: Option<String>, shared: Option<String>) -> Result<Environment, SettingError> {

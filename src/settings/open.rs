@@ -84,6 +84,7 @@ impl Settings {
             .environment(self.environment)
             .cache_capacity(self.keeping.capacity)
             .stale_if_error(self.keeping.stale_if_error)
+            .anomalies(self.anomalies.clone())
             .build()?;
         let unavailable = match manager.open().await {
             Ok(()) => None,

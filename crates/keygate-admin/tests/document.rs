@@ -9,7 +9,9 @@ mod support;
 use std::collections::BTreeSet;
 
 use documented::Documented;
-use keygate_core::store::MemoryStore;
+use keygate_core::anomaly::finding::Measured;
+use keygate_core::anomaly::{Finding, Rule};
+use keygate_core::store::{MemoryStore, Store};
 use keygate_testkit::FaultyStore;
 use serde_json::{Value, json};
 use support::Api;
@@ -125,6 +127,7 @@ async fn a_key_has_exactly_the_fields_that_are_described() {
         "LastUse",
         "LastError",
         "KeyUse",
+        "FindingPage",
     ] {
         assert_eq!(names(&schemas[name]["properties"]), texts(&schemas[name]["required"]), "{name}");
     }
@@ -140,6 +143,10 @@ async fn a_key_has_exactly_the_fields_that_are_described() {
         assert!(said.remove(some), "{some}");
     }
     assert_eq!(said, texts(&schemas["RotationStatus"]["required"]));
+    // What was used for the first time is there where something was.
+    let mut found = names(&schemas["Finding"]["properties"]);
+    assert!(found.remove("value"));
+    assert_eq!(found, texts(&schemas["Finding"]["required"]));
     for name in [
         "NewKey",
         "KeyChange",
@@ -169,6 +176,12 @@ async fn every_call_answers_as_is_described() {
     });
     let made = api.make(&api.operator, "acme", full.clone()).await;
     let (id, text) = (made["key_id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    for value in [None, Some("b:c".to_owned())] {
+        let measured = Measured { observed: 1.0, expected: 0.25, sample_size: 9 };
+        let whom = (id.parse().unwrap(), "acme".parse().unwrap());
+        let finding = Finding::new(Rule::NewScope, whom, chrono::Utc::now(), value, measured, "First use.".to_owned());
+        assert!(store.record_finding(&finding).await.unwrap());
+    }
     let stranger = api.tenant("globex", &[], &[]).await;
     let keys = "/v1/organizations/acme/keys";
     let one = format!("/v1/keys/{id}");
@@ -203,6 +216,12 @@ async fn every_call_answers_as_is_described() {
         ("organizationUsage", "GET /v1/organizations/acme/usage".into(), None, 200),
         ("organizationUsage", "GET /v1/organizations/acme/usage?user_id=ada&granularity=month".into(), None, 200),
         ("organizationUsage", "GET /v1/organizations/acme/usage?project_id=web".into(), None, 200),
+        ("keyAnomalies", format!("GET {one}/anomalies"), None, 200),
+        ("keyAnomalies", format!("GET {one}/anomalies?limit=0"), None, 422),
+        ("keyAnomalies", format!("GET /v1/keys/{ABSENT}/anomalies"), None, 404),
+        ("organizationAnomalies", "GET /v1/organizations/acme/anomalies".into(), None, 200),
+        ("organizationAnomalies", "GET /v1/organizations/acme/anomalies?limit=1".into(), None, 200),
+        ("organizationAnomalies", "GET /v1/organizations/acme/anomalies?cursor=0".into(), None, 422),
         ("showSelf", "GET /v1/self".into(), None, 200),
         ("verifyKey", "POST /v1/verify".into(), Some(json!({"key": text, "explain": true})), 200),
         ("verifyKey", "POST /v1/verify".into(), Some(json!({"key": "nonsense"})), 200),

@@ -141,6 +141,21 @@ async fn what_limits_do_is_as_the_manager_says() {
 }
 
 #[tokio::test]
+async fn the_search_for_anomalies_is_as_the_manager_says() {
+    let api = Api::new().await;
+    let made = api.make(&api.operator, "acme", json!({"user_id": "ada"})).await;
+    api.call(&api.operator, "POST /v1/verify", Some(json!({"key": made["key"], "client_ip": "192.0.2.1"}))).await;
+    api.manager.tend().await;
+    let (figures, found) = (figures(&api).await, api.manager.anomaly_statistics());
+    let of = |name: &str| figures[&format!("keygate_anomaly_{name}")];
+    assert!(found.examined > 0, "{found:?}");
+    assert_eq!((of("examined_total"), of("keys")), (found.examined as f64, found.keys as f64));
+    for nothing in ["dropped_total", "failures_total", "findings_total", "known_total", "suspended_total", "waiting"] {
+        assert_eq!(of(nothing), 0.0, "{nothing}");
+    }
+}
+
+#[tokio::test]
 async fn refusals_are_counted_by_their_reason() {
     let api = Api::new().await;
     let before = figures(&api).await;

@@ -52,6 +52,8 @@ fn table() -> Vec<Row> {
         Row { call: "POST /v1/keys/{key_id}/rotation/finish", body: NOTHING, needs: Some(KeysWrite), operator: 409, tenant: 409, foreigner: 404 },
         Row { call: "GET /v1/keys/{key_id}/usage", body: NOTHING, needs: Some(UsageRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "GET /v1/organizations/{org}/usage", body: NOTHING, needs: Some(UsageRead), operator: 200, tenant: 200, foreigner: 404 },
+        Row { call: "GET /v1/keys/{key_id}/anomalies", body: NOTHING, needs: Some(UsageRead), operator: 200, tenant: 200, foreigner: 404 },
+        Row { call: "GET /v1/organizations/{org}/anomalies", body: NOTHING, needs: Some(UsageRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "GET /v1/self", body: NOTHING, needs: None, operator: 200, tenant: 200, foreigner: 200 },
         // No caller's key was rotated; tests/rotation.rs has one that was.
         Row { call: "POST /v1/self/successor", body: NOTHING, needs: None, operator: 409, tenant: 409, foreigner: 409 },

@@ -1,6 +1,7 @@
 //! The `keygate` command: makes, shows, stops, rotates and checks API keys, on the store they are kept in or through a server; and
 //! that server.
 
+mod anomalies;
 mod args;
 mod completions;
 mod confirm;
@@ -67,6 +68,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Keys(command) => keys::run(command, &cli.settings).await,
             Command::Rotation(command) => rotation::run(command, &cli.settings).await,
             Command::Usage(args) => usage::run(args, &cli.settings).await,
+            Command::Anomalies(args) => anomalies::run(args, &cli.settings).await,
             Command::Organizations(command) => organizations::run(command, &cli.settings).await,
             Command::Ring(command) => ring::run(command, &cli.settings).await,
             Command::Serve(args) => serve::run(args, &cli.settings).await,

@@ -311,27 +311,3 @@ async fn the_key_of_a_finding_may_be_gone() {
     fleet.clock.advance(Duration::from_secs(TimeDelta::days(90).num_seconds().unsigned_abs()));
     assert_eq!(fleet.findings().await, []);
 }
-
-/// The memory store's part of the contract.
-mod memory_store {
-    use keygate_testkit::finding_contract;
-
-    use super::{Arc, MemoryStore};
-
-    macro_rules! promises {
-        ($($promise:ident),+ $(,)?) => {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $promise() {
-                finding_contract::$promise(Arc::new(MemoryStore::new())).await;
-            })+
-        };
-    }
-
-    promises! {
-        habits_are_compare_and_set,
-        deleting_a_key_erases_its_habits,
-        a_finding_is_recorded_once,
-        findings_are_listed_newest_first_and_by_tenant,
-        the_newest_findings_are_kept,
-    }
-}

@@ -20,7 +20,6 @@ use keygate_core::manager::{Expiry, IdempotencyKey, KeyUpdate, ManageError, NewK
 use keygate_core::names::{Description, Environment, KeyName, ProjectId, Tag};
 use keygate_core::network::{Cidr, CidrSet};
 use keygate_core::record::{Key, KeyState, KeyStatus, Lineage, Metadata, Quota, RotationSchedule, SecurityTier};
-use keygate_core::store::Store;
 use proptest::prelude::*;
 use serde_json::json;
 use support::fateful_store::{Fate, FatefulStore};

@@ -326,7 +326,7 @@ async fn a_year_of_rotations_by_workers_that_crash_locks_nobody_out() {
         workers[4].run_schedules(&the_operator()).await.unwrap();
         for (place, text) in held.iter_mut().enumerate() {
             // A holder comes every third day, and claims when told that there is something to claim.
-            if (day as usize + place) % 3 != 0 {
+            if !(day as usize + place).is_multiple_of(3) {
                 continue;
             }
             let validated = front.validate(text.expose(), &RequestContext::new()).await;

@@ -21,6 +21,8 @@
 //!   forget the last second of it.
 //! - **Usage once a second.** What an instance counted of requests is on the disk when it is acknowledged, all that one call
 //!   tells in one transaction. What is kept for a time only goes as time passes and something is counted.
+//! - **What is unusual.** A finding is on the disk when it is recorded. What is learned of a key's habits is there with the
+//!   next write, and is learned anew after a crash that comes before it.
 //! - **A local disk.** File locks and syncs of network file systems are not what this relies on.
 //! - **When the disk fails** the store answers that it is unavailable, and goes on doing so until it is opened anew,
 //!   since nobody knows what of the failed write the disk has.
@@ -35,6 +37,8 @@
 mod error;
 mod examine;
 mod file;
+mod findings;
+mod habits;
 mod holder;
 mod ledgers;
 mod listing;

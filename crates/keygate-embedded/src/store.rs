@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use keygate_core::anomaly::{self, FindingCursor};
 use keygate_core::clock::{Clock, SystemClock};
 use keygate_core::coherence::{Change, Coherence, Read, Watcher};
 use keygate_core::key::KeyId;
@@ -34,8 +36,9 @@ use crate::error::{OpenError, storage};
 use crate::file::File;
 use crate::holder::HolderFile;
 use crate::tables::{KeyTables, META, RECORDS, decode, reading, record_of};
+use crate::usage::Recorded;
 use crate::verify::Verification;
-use crate::{listing, memos, open, parents, quota, usage, verify};
+use crate::{findings, habits, listing, memos, open, parents, quota, usage, verify};
 
 /// The keys created in one transaction: enough that syncing it costs little a key, few enough that others who write
 /// do not wait for seconds.
@@ -133,6 +136,20 @@ impl EmbeddedStore {
         blocking(move || {
             let _turn = turn;
             file.write(&changes, write)
+        })
+        .await?
+    }
+
+    /// One transaction that nobody is told of, and whose sync nobody waits for.
+    async fn write_behind<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&WriteTransaction, DateTime<Utc>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let turn = Arc::clone(&self.file.turn).lock_owned().await;
+        let file = Arc::clone(&self.file);
+        blocking(move || {
+            let _turn = turn;
+            file.write_behind(write)
         })
         .await?
     }
@@ -277,7 +294,8 @@ impl Store for EmbeddedStore {
         let (organization, changes) = (organization.clone(), vec![Change::Key(id)]);
         let erase = move |write: &WriteTransaction, _| {
             KeyTables::open(write)?.delete(&organization, id, expected)?;
-            Ok::<_, WriteRefusal>(usage::forget(write, id)?)
+            usage::forget(write, id)?;
+            Ok::<_, WriteRefusal>(habits::forget(write, id)?)
         };
         self.write(changes, erase).await?;
         Ok(SYNCED)
@@ -348,7 +366,17 @@ impl Store for EmbeddedStore {
             return Ok(mark);
         }
         let batches = batches.to_vec();
-        self.write(Vec::new(), move |write, now| usage::record(write, writer, &batches, now)).await
+        let recorded = self.write(Vec::new(), move |write, now| usage::record(write, writer, &batches, now));
+        let Recorded { mark, unreadable } = recorded.await?;
+        for error in &unreadable {
+            tracing::error!(%error, "what was counted is lost, as it cannot be added to this: mend it, or remove it");
+        }
+        self.file.passed_over.fetch_add(unreadable.len() as u64, Ordering::Relaxed);
+        Ok(mark)
+    }
+
+    fn usage_passed_over(&self) -> u64 {
+        self.file.passed_over.load(Ordering::Relaxed)
     }
 
     async fn usage(&self, subject: &Subject, days: RangeInclusive<Day>) -> Result<Option<Account>, StoreError> {
@@ -369,6 +397,39 @@ impl Store for EmbeddedStore {
     ) -> Result<Vec<(KeyId, u64)>, StoreError> {
         let organization = organization.clone();
         self.read_long(move |read, now| usage::most_used(read, &organization, month, limit, now)).await
+    }
+
+    async fn habits(&self, key: KeyId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.file.read(|read, now| habits::habits(read, key, now))
+    }
+
+    async fn put_habits(&self, key: KeyId, previous: Option<&[u8]>, next: &[u8]) -> Result<bool, StoreError> {
+        // Who comes too late writes nothing.
+        if self.habits(key).await?.as_deref() != previous {
+            return Ok(false);
+        }
+        let (previous, next) = (previous.map(<[u8]>::to_vec), next.to_vec());
+        self.write_behind(move |write, now| habits::put(write, key, previous.as_deref(), &next, now)).await
+    }
+
+    async fn record_finding(&self, finding: &anomaly::Finding) -> Result<bool, StoreError> {
+        // Who finds it again writes nothing.
+        if self.file.read(|read, now| findings::is_kept(read, finding, now))? {
+            return Ok(false);
+        }
+        let finding = finding.clone();
+        self.write(Vec::new(), move |write, now| findings::record(write, &finding, now)).await
+    }
+
+    async fn findings(
+        &self,
+        organization: &OrganizationId,
+        key: Option<KeyId>,
+        limit: usize,
+        before: Option<FindingCursor>,
+    ) -> Result<Vec<anomaly::Finding>, StoreError> {
+        let organization = organization.clone();
+        self.read_long(move |read, now| findings::list(read, &organization, key, limit, before, now)).await
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

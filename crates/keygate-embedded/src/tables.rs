@@ -21,6 +21,10 @@
 //! | `usage_rankings` | organization, a month | how much its keys were used, likewise |
 //! | `usage_marks` | a writer | the last batch of it that is in the figures, when it said that |
 //! | `usage_ends` | end, kind, name, number | what of these is kept until then |
+//! | `habits` | key id | when they end, the key's habits, as core writes them |
+//! | `habit_ends` | end, key id | |
+//! | `findings` | organization, when, id | the key, the finding, JSON |
+//! | `finding_ids` | organization, id | when |
 //! | `meta` | a word | `format`: the version of all this; `deployment`: the marker |
 //!
 //! Key ids begin with the time they were made at, so an index read backwards is a list with the newest key first.
@@ -33,7 +37,7 @@ use keygate_core::store::StoreError;
 
 use crate::error::storage;
 
-/// The bytes of a key id.
+/// The bytes of a key id, or of a finding's.
 pub(crate) type Id = &'static [u8; 16];
 /// The bytes of a memo's name.
 pub(crate) type Name = &'static [u8; 32];
@@ -57,6 +61,10 @@ pub(crate) const USAGE_ADDRESSES: TableDefinition<'_, (&str, u32), &[u8]> = Tabl
 pub(crate) const USAGE_RANKINGS: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("usage_rankings");
 pub(crate) const USAGE_MARKS: TableDefinition<'_, u64, (u64, i64)> = TableDefinition::new("usage_marks");
 pub(crate) const USAGE_ENDS: TableDefinition<'_, (i64, u8, &str, u64), ()> = TableDefinition::new("usage_ends");
+pub(crate) const HABITS: TableDefinition<'_, Id, (i64, &[u8])> = TableDefinition::new("habits");
+pub(crate) const HABIT_ENDS: TableDefinition<'_, (i64, Id), ()> = TableDefinition::new("habit_ends");
+pub(crate) const FINDINGS: TableDefinition<'_, (&str, i64, Id), (Id, &[u8])> = TableDefinition::new("findings");
+pub(crate) const FINDING_IDS: TableDefinition<'_, (&str, Id), i64> = TableDefinition::new("finding_ids");
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 /// The version of the file that is written.
@@ -64,7 +72,7 @@ pub(crate) const FORMAT: u64 = 1;
 pub(crate) const FORMAT_WORD: &str = "format";
 pub(crate) const DEPLOYMENT_WORD: &str = "deployment";
 
-/// The first and the last of all key ids.
+/// The first and the last of all ids.
 pub(crate) const FIRST_ID: Id = &[0; 16];
 pub(crate) const LAST_ID: Id = &[0xff; 16];
 /// The first and the last of all memos' names.
@@ -117,6 +125,10 @@ pub(crate) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::Tab
     transaction.open_table(USAGE_RANKINGS)?;
     transaction.open_table(USAGE_MARKS)?;
     transaction.open_table(USAGE_ENDS)?;
+    transaction.open_table(HABITS)?;
+    transaction.open_table(HABIT_ENDS)?;
+    transaction.open_table(FINDINGS)?;
+    transaction.open_table(FINDING_IDS)?;
     transaction.open_table(META)?;
     Ok(())
 }

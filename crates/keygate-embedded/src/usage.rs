@@ -17,7 +17,7 @@ use keygate_core::names::OrganizationId;
 use keygate_core::store::StoreError;
 use keygate_core::usage::batch::{Batch, Delta, LastUse, Mark, Writer};
 use keygate_core::usage::book::{
-    Account, BREAKDOWN_DAYS, DISTINCT_MONTHS, Ranking, WRITER_KNOWN_FOR, is_next, keeps_day, keeps_month,
+    Account, BREAKDOWN_DAYS, DISTINCT_MONTHS, Ranking, WRITER_KNOWN_FOR, is_next, keeps_day, keeps_month, latest,
 };
 use keygate_core::usage::counts::Counts;
 use keygate_core::usage::distinct::Distinct;
@@ -30,7 +30,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::storage;
 use crate::tables::{
-    USAGE_ADDRESSES, USAGE_DAYS, USAGE_ENDS, USAGE_MARKS, USAGE_RANKINGS, USAGE_SERIES, reading_if_there,
+    Id, RECORDS, USAGE_ADDRESSES, USAGE_DAYS, USAGE_ENDS, USAGE_MARKS, USAGE_RANKINGS, USAGE_SERIES, reading_if_there,
 };
 
 /// How many that are over go with one call, besides two for each that comes new.
@@ -149,20 +149,35 @@ pub(crate) fn look(
     Ok((mark, batches.iter().any(|batch| is_next(mark, batch))))
 }
 
-/// Takes in each batch that comes after what there is of its writer, in order, and says what there is then.
+/// What came of a call.
+pub(crate) struct Recorded {
+    pub(crate) mark: Mark,
+    /// What could not be read, and so was not added to.
+    pub(crate) unreadable: Vec<StoreError>,
+}
+
+/// Takes in each batch that comes after what there is of its writer, in order, and says what there is then. Of a subject
+/// whose figures cannot be read nothing is taken in, and all else is.
 pub(crate) fn record(
     transaction: &WriteTransaction,
     writer: Writer,
     batches: &[Arc<Batch>],
     now: DateTime<Utc>,
-) -> Result<Mark, StoreError> {
+) -> Result<Recorded, StoreError> {
     let mut tables = Tables::open(transaction)?;
     let mut mark = mark_of(&tables.marks, writer, now)?;
-    let before = mark;
+    let (before, mut unreadable) = (mark, Vec::new());
     for batch in batches {
         if is_next(mark, batch) {
             for (subject, delta) in &batch.deltas {
-                tables.add(subject, delta, now)?;
+                if matches!(subject, Subject::Key(id) if !tables.has_record(*id)?) {
+                    continue;
+                }
+                match tables.sums(subject, &delta.until(latest(now)), now) {
+                    Ok(sums) => tables.put(subject, sums)?,
+                    Err(Trouble::Unreadable(error)) => unreadable.push(error),
+                    Err(Trouble::Store(error)) => return Err(error),
+                }
             }
             mark = batch.number;
         }
@@ -171,7 +186,7 @@ pub(crate) fn record(
         tables.put_mark(writer, mark, now)?;
     }
     tables.sweep(now)?;
-    Ok(mark)
+    Ok(Recorded { mark, unreadable })
 }
 
 /// Erases what was counted of a key.
@@ -200,6 +215,8 @@ fn erase(
 
 /// All tables that usage is in, in one write transaction.
 struct Tables<'t> {
+    /// Of a key without a record nothing is counted.
+    records: Table<'t, Id, &'static [u8]>,
     series: Table<'t, &'static str, &'static [u8]>,
     days: Periods<'t>,
     addresses: Periods<'t>,
@@ -213,6 +230,7 @@ struct Tables<'t> {
 impl<'t> Tables<'t> {
     fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
         Ok(Self {
+            records: transaction.open_table(RECORDS).map_err(storage)?,
             series: transaction.open_table(USAGE_SERIES).map_err(storage)?,
             days: transaction.open_table(USAGE_DAYS).map_err(storage)?,
             addresses: transaction.open_table(USAGE_ADDRESSES).map_err(storage)?,
@@ -223,13 +241,18 @@ impl<'t> Tables<'t> {
         })
     }
 
-    /// Adds what was counted of one subject.
-    fn add(&mut self, subject: &Subject, delta: &Delta, now: DateTime<Utc>) -> Result<(), StoreError> {
+    fn has_record(&self, id: KeyId) -> Result<bool, StoreError> {
+        Ok(self.records.get(id.as_bytes()).map_err(storage)?.is_some())
+    }
+
+    /// What there is of one subject together with what was counted, none of which is written yet.
+    fn sums(&self, subject: &Subject, delta: &Delta, now: DateTime<Utc>) -> Result<Sums, Trouble> {
         let name = name_of(subject);
         let held = self.series.get(name.as_str()).map_err(storage)?;
-        let mut series = held.map(|held| decode_series(&name, held.value())).transpose()?.unwrap_or_default();
+        let held = held.map(|held| decode_series(&name, held.value())).transpose();
+        let mut series = held.map_err(Trouble::Unreadable)?.unwrap_or_default();
         series.add(delta);
-        self.series.insert(name.as_str(), series.encode().as_slice()).map_err(storage)?;
+        let mut sums = Sums { series: series.encode(), ..Sums::default() };
 
         let mut days = BTreeMap::<Day, Vec<&Counts>>::new();
         for (hour, counts) in delta.hours.iter().filter(|(hour, _)| keeps_day(hour.day(), now)) {
@@ -238,19 +261,37 @@ impl<'t> Tables<'t> {
         for (day, hours) in days {
             // One after another: what is told apart depends on what there is already.
             let add = |held: &mut Counts| hours.into_iter().for_each(|counts| held.add(counts));
-            let is_new = change(&mut self.days, &name, day.0, add)?;
-            self.end(is_new, (end_of_day(day), kind::DAY, &name, day.0.into()))?;
+            sums.days.push(sum(&self.days, &name, (day.0, end_of_day(day)), add)?);
         }
         for (month, addresses) in delta.addresses.iter().filter(|(month, _)| keeps_month(**month, now)) {
             let insert = |held: &mut Distinct| addresses.iter().for_each(|address| held.insert(*address));
-            let is_new = change(&mut self.addresses, &name, month.0, insert)?;
-            self.end(is_new, (end_of_month(*month), kind::ADDRESSES, &name, month.0.into()))?;
+            sums.addresses.push(sum(&self.addresses, &name, (month.0, end_of_month(*month)), insert)?);
+        }
+        let Subject::Organization(organization) = subject else { return Ok(sums) };
+        for (month, keys) in delta.keys.iter().filter(|(month, _)| keeps_month(**month, now)) {
+            let rank = |held: &mut Ranking| held.add(keys);
+            sums.rankings.push(sum(&self.rankings, organization.as_str(), (month.0, end_of_month(*month)), rank)?);
+        }
+        Ok(sums)
+    }
+
+    /// Writes what there now is of one subject.
+    fn put(&mut self, subject: &Subject, sums: Sums) -> Result<(), StoreError> {
+        let name = name_of(subject);
+        let Sums { series, days, addresses, rankings } = sums;
+        self.series.insert(name.as_str(), series.as_slice()).map_err(storage)?;
+        for Sum { number, end, bytes, is_new } in days {
+            self.days.insert((name.as_str(), number), bytes.as_slice()).map_err(storage)?;
+            self.end(is_new, (end, kind::DAY, &name, number.into()))?;
+        }
+        for Sum { number, end, bytes, is_new } in addresses {
+            self.addresses.insert((name.as_str(), number), bytes.as_slice()).map_err(storage)?;
+            self.end(is_new, (end, kind::ADDRESSES, &name, number.into()))?;
         }
         let Subject::Organization(organization) = subject else { return Ok(()) };
-        for (month, keys) in delta.keys.iter().filter(|(month, _)| keeps_month(**month, now)) {
-            let organization = organization.as_str();
-            let is_new = change(&mut self.rankings, organization, month.0, |held: &mut Ranking| held.add(keys))?;
-            self.end(is_new, (end_of_month(*month), kind::RANKING, organization, month.0.into()))?;
+        for Sum { number, end, bytes, is_new } in rankings {
+            self.rankings.insert((organization.as_str(), number), bytes.as_slice()).map_err(storage)?;
+            self.end(is_new, (end, kind::RANKING, organization.as_str(), number.into()))?;
         }
         Ok(())
     }
@@ -293,20 +334,49 @@ impl<'t> Tables<'t> {
     }
 }
 
-/// Changes what is kept of a period, and says whether nothing was.
-fn change<T: Figures>(
-    table: &mut Periods<'_>,
-    name: &str,
+/// Why there is no sum.
+enum Trouble {
+    /// What there is cannot be read.
+    Unreadable(StoreError),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// All that there now is of one subject.
+#[derive(Default)]
+struct Sums {
+    series: Vec<u8>,
+    days: Vec<Sum>,
+    addresses: Vec<Sum>,
+    rankings: Vec<Sum>,
+}
+
+/// What there now is of a period, which ends to be kept then.
+struct Sum {
     number: u32,
+    end: i64,
+    bytes: Vec<u8>,
+    is_new: bool,
+}
+
+fn sum<T: Figures>(
+    table: &Periods<'_>,
+    name: &str,
+    (number, end): (u32, i64),
     change: impl FnOnce(&mut T),
-) -> Result<bool, StoreError> {
+) -> Result<Sum, Trouble> {
     let held = table.get((name, number)).map_err(storage)?;
-    let held: Option<T> = held.map(|held| decode(|| what(name, number), held.value())).transpose()?;
+    let held = held.map(|held| decode(|| what(name, number), held.value())).transpose();
+    let held: Option<T> = held.map_err(Trouble::Unreadable)?;
     let is_new = held.is_none();
     let mut value = held.unwrap_or_default();
     change(&mut value);
-    table.insert((name, number), encode(value)?.as_slice()).map_err(storage)?;
-    Ok(is_new)
+    Ok(Sum { number, end, bytes: encode(value)?, is_new })
 }
 
 fn what(name: &str, number: u32) -> String {

@@ -14,7 +14,7 @@ use crate::tables::{
     BY_ORGANIZATION, BY_USER, DUE, ENDS, Id, ORGANIZATION_COUNTS, RECORDS, USER_COUNTS, decode, reading,
     reading_if_there,
 };
-use crate::{ledgers, memos, usage};
+use crate::{findings, habits, ledgers, memos, usage};
 
 /// The most problems that are told of.
 const MAX_PROBLEMS: usize = 100;
@@ -99,8 +99,13 @@ pub(crate) fn verify(transaction: &ReadTransaction, now: DateTime<Utc>) -> Resul
         found.problem(format!("{length} keys are kept as ending, and {} end", counted.ends));
     }
     compare_counts(transaction, &counted, &mut found)?;
-    let others =
-        [memos::disagreement(transaction)?, ledgers::disagreement(transaction)?, usage::disagreement(transaction)?];
+    let others = [
+        memos::disagreement(transaction)?,
+        ledgers::disagreement(transaction)?,
+        usage::disagreement(transaction)?,
+        habits::disagreement(transaction)?,
+        findings::disagreement(transaction)?,
+    ];
     for problem in others.into_iter().flatten() {
         found.problem(problem);
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use keygate_core::key::KeyId;
 use keygate_core::names::OrganizationId;
+use keygate_core::record::Quota;
 use keygate_core::store::{MemoryStore, Store, StoreError};
 use keygate_core::usage::batch::{Batch, Delta, LastUse, Mark, Writer};
 use keygate_core::usage::counts::Counts;
@@ -33,13 +34,20 @@ struct Room {
 }
 
 impl Room {
-    fn new() -> Self {
+    async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = HeldClock::new();
         let store = EmbeddedStore::open_with_clock(directory.path().join("keys.redb"), clock.clone()).unwrap();
         let model = MemoryStore::with_clock(clock.clone());
-        let keys = (0..20).map(|_| KeyId::fresh(clock.now(), None).unwrap()).collect();
-        Self { store, model, clock, organization: sample::organization(), keys, directory }
+        let (organization, user) = (sample::organization(), sample::user("ann"));
+        let records: Vec<_> = (0..20).map(|_| sample::record_of(&organization, &user, clock.now())).collect();
+        let ample = Quota { per_organization: 100, per_user: 100 };
+        for store in [&store as &dyn Store, &model] {
+            let created = store.create(&organization, ample, records.clone()).await.unwrap();
+            assert!(created.iter().all(Result::is_ok));
+        }
+        let keys = records.iter().map(|record| record.key.id).collect();
+        Self { store, model, clock, organization, keys, directory }
     }
 
     fn subjects(&self) -> Vec<Subject> {
@@ -56,9 +64,16 @@ impl Room {
         let mut counts = Counts::default();
         counts.add_outcome(Outcome::Admitted, 1);
         counts.add_endpoint(&format!("GET /{number}").into(), 1);
-        let mut delta = Delta { hours: [(hour, counts)].into(), ..Delta::default() };
+        let mut delta = Delta { hours: [(hour, counts.clone())].into(), ..Delta::default() };
         delta.add_address(month, address);
         delta.used(Some(LastUse { at: now, address: Some(address), location: None }));
+        if number.is_multiple_of(5) {
+            // From a clock that is ahead by so many days, and then some.
+            let hour = Hour(hour.0 + 24 * number as u32 + 2);
+            delta.hours.insert(hour, counts);
+            delta.add_address(hour.month(), address);
+            delta.used(Some(LastUse { at: hour.start(), address: None, location: None }));
+        }
         let ranks: BTreeMap<_, _> = self.keys.iter().copied().zip(1..).collect();
         let of = |subject: &Subject| match subject {
             Subject::Organization(_) => Delta { keys: [(month, ranks.clone())].into(), ..delta.clone() },
@@ -105,7 +120,7 @@ fn entries(path: &Path) -> [u64; 6] {
 
 #[tokio::test]
 async fn what_is_over_is_not_told_and_goes_out_of_the_file() {
-    let room = Room::new();
+    let room = Room::new().await;
     let mut number = 0;
     for day in 0..130 {
         number += 1;
@@ -129,7 +144,7 @@ async fn what_is_over_is_not_told_and_goes_out_of_the_file() {
 
 #[tokio::test]
 async fn a_writer_that_says_nothing_is_forgotten_in_time() {
-    let room = Room::new();
+    let room = Room::new().await;
     room.count(WRITER, 1).await;
     room.clock.advance(DAY * 29);
     room.count(Writer(8), 1).await;
@@ -147,7 +162,7 @@ async fn a_writer_that_says_nothing_is_forgotten_in_time() {
 
 #[tokio::test]
 async fn what_was_counted_is_there_when_the_file_is_opened_again() {
-    let mut room = Room::new();
+    let mut room = Room::new().await;
     for number in 1..=3 {
         room.count(WRITER, number).await;
         room.clock.advance(DAY);
@@ -164,10 +179,11 @@ async fn what_was_counted_is_there_when_the_file_is_opened_again() {
 /// What a deletion leaves of a key in the file is nothing, ends and what is over among it.
 #[tokio::test]
 async fn nothing_stays_of_a_key_that_is_deleted() {
-    let mut room = Room::new();
-    let record = sample::record_of(&room.organization, &sample::user("ann"), room.clock.now());
-    let quota = keygate_core::record::Quota::default();
-    room.store.create(&room.organization, quota, vec![record.clone()]).await.unwrap()[0].unwrap();
+    let mut room = Room::new().await;
+    let record = sample::record_of(&room.organization, &sample::user("eve"), room.clock.now());
+    for store in [&room.store as &dyn Store, &room.model] {
+        store.create(&room.organization, Quota::default(), vec![record.clone()]).await.unwrap()[0].unwrap();
+    }
     room.keys = vec![record.key.id];
     for number in 1..=5 {
         room.count(WRITER, number).await;
@@ -220,10 +236,11 @@ async fn a_file_without_the_tables_is_one_in_which_nothing_was_counted() {
     assert_eq!(store.usage(&subject, Day(0)..=Day(u32::MAX)).await.unwrap().unwrap().series.requests(), 1);
 }
 
-/// Figures that cannot be read are damage, to whoever reads them and to whoever adds to them: nothing is written over.
+/// Figures that cannot be read are damage to whoever reads them, and nothing is written over by whoever adds to them: what was
+/// counted of others with them is taken in all the same.
 #[tokio::test]
 async fn what_cannot_be_read_is_not_written_over() {
-    let mut room = Room::new();
+    let mut room = Room::new().await;
     room.count(WRITER, 1).await;
     let path = room.directory.path().join("keys.redb");
     drop(room.store);
@@ -238,11 +255,19 @@ async fn what_cannot_be_read_is_not_written_over() {
     room.store = EmbeddedStore::open_with_clock(&path, room.clock.clone()).unwrap();
     let read = room.store.usage(&subject, Day(0)..=day).await;
     assert!(matches!(read, Err(StoreError::Damaged { .. })), "{read:?}");
-    let delta = Delta { hours: [(Hour::of(room.clock.now()), Counts::default())].into(), ..Delta::default() };
-    let batch = Arc::new(Batch { after: 1, number: 2, deltas: vec![(subject, delta)] });
-    let written = room.store.record_usage(0, WRITER, &[batch]).await;
-    assert!(matches!(written, Err(StoreError::Damaged { .. })), "{written:?}");
-    assert_eq!(room.store.record_usage(0, WRITER, &[]).await.unwrap(), 1);
+    let mut counts = Counts::default();
+    counts.add_outcome(Outcome::Admitted, 7);
+    let delta = Delta { hours: [(Hour::of(room.clock.now()), counts)].into(), ..Delta::default() };
+    let other = Subject::Key(room.keys[1]);
+    let deltas = vec![(subject.clone(), delta.clone()), (other.clone(), delta.clone()), (subject.clone(), delta)];
+    let batch = Arc::new(Batch { after: 1, number: 2, deltas });
+    assert_eq!(room.store.record_usage(0, WRITER, &[batch]).await.unwrap(), 2);
+    assert_eq!(room.store.record_usage(0, WRITER, &[]).await.unwrap(), 2);
+    assert_eq!(room.store.usage_passed_over(), 2);
+    let counted = room.store.usage(&other, Day(0)..=day).await.unwrap().unwrap();
+    assert_eq!(counted.series.requests(), 8);
+    let read = room.store.usage(&subject, Day(0)..=day).await;
+    assert!(matches!(read, Err(StoreError::Damaged { .. })), "{read:?}");
     let problems = room.store.verify().await.unwrap().problems;
     assert_eq!(problems.len(), 1);
     assert!(problems[0].contains("that cannot be read"), "{problems:?}");

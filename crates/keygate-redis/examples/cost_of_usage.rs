@@ -121,11 +121,22 @@ fn keys_of(bucket: u16, many: usize) -> Vec<Subject> {
     (0..many).map(|_| Subject::Key(KeyId::fresh(sample::now(), bucket).unwrap())).collect()
 }
 
+/// Makes something in the place of each key's record: of a key without one nothing is taken in.
+async fn create(server: &RedisServer, keys: &[Subject]) {
+    for subject in keys {
+        let Subject::Key(id) = subject else { continue };
+        server.command::<()>(["SET", &Layout::default().record(*id), "a record"]).await.unwrap();
+    }
+}
+
 /// Of keys that are told of again and again on one day, so many of one bucket in each batch.
 async fn cost_of_keys(server: &RedisServer, store: &RedisStore, keys: usize, subjects: usize, usage: Usage) -> Cost {
     server.command::<()>(["FLUSHALL", "SYNC"]).await.unwrap();
     let buckets: Vec<Vec<Subject>> =
         (0..keys / subjects).map(|bucket| keys_of(bucket as u16 % 1_024, subjects)).collect();
+    for keys in &buckets {
+        create(server, keys).await;
+    }
     let now = Hour::of(sample::now()).start();
     let (mut before, mut marks) = (0.0, vec![0; 1_024]);
     for round in 0..=ROUNDS {
@@ -161,6 +172,7 @@ async fn memory(days: u32) {
     store.record_usage(0, WRITER, &[first]).await.unwrap();
     for usage in [Usage::Located, Usage::Various] {
         server.command::<()>(["FLUSHALL", "SYNC"]).await.unwrap();
+        create(&server, &subjects).await;
         let empty = server.used_memory().await.unwrap();
         for (number, day) in (0..days).rev().enumerate() {
             let delta = delta(usage, now - TimeDelta::days(i64::from(day)));

@@ -285,6 +285,26 @@ impl Layout {
         format!("{}:due-days:{{{bucket}}}", self.namespace)
     }
 
+    /// What is known of a key's [habits](keygate_core::anomaly::habits): a string with a time to live.
+    #[must_use]
+    pub fn habits(&self, id: KeyId) -> String {
+        self.of_key("habits", id)
+    }
+
+    /// What was found in the use of an organization's keys: a hash with a time to live, of
+    /// [findings](keygate_core::anomaly::finding) in JSON by the 16 bytes of their ids.
+    #[must_use]
+    pub fn findings(&self, organization: &OrganizationId) -> String {
+        self.of_organization("findings", organization)
+    }
+
+    /// When: a sorted set with a time to live, of the finding's id followed by the key's, 16 bytes each, the score
+    /// milliseconds since 1970.
+    #[must_use]
+    pub fn finding_times(&self, organization: &OrganizationId) -> String {
+        self.of_organization("finding-times", organization)
+    }
+
     /// The deployment marker: JSON.
     #[must_use]
     pub fn deployment(&self) -> String {
@@ -390,6 +410,9 @@ mod tests {
         assert_eq!(layout.due_days(Bucket::of(7)), "kg:due-days:{b0007}");
         let mark = layout.usage_mark(Bucket::of(7), Writer(255));
         assert_eq!(mark, "kg:usage-mark:{b0007}:00000000000000ff");
+        assert_eq!(layout.habits(id), "kg:habits:{b0607}:01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f");
+        assert_eq!(layout.findings(&acme()), format!("kg:findings:{{{bucket}}}:acme"));
+        assert_eq!(layout.finding_times(&acme()), format!("kg:finding-times:{{{bucket}}}:acme"));
         let memo = MemoName::from_bytes(std::array::from_fn(|place| place as u8));
         // 0x0001020304050607 modulo 1024.
         assert_eq!(
@@ -425,6 +448,9 @@ mod tests {
             &layout.due_days(id.bucket()),
             &layout.usage(&Subject::Key(id)),
             &layout.usage(&Subject::Organization(acme.clone())),
+            &layout.habits(id),
+            &layout.findings(&acme),
+            &layout.finding_times(&acme),
             &layout.deployment(),
             &Layout::default().record(id),
             "",

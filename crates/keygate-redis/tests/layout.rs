@@ -8,15 +8,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use common::{namespace, server, some_id, store_at, watch};
+use keygate_core::anomaly::finding::{KEPT, Measured};
+use keygate_core::anomaly::{Finding, Rule};
 use keygate_core::coherence::Coherence;
 use keygate_core::limiter::call::{Call, Outcome as Granting, Writer};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::{Fallback, Limits};
 use keygate_core::names::OrganizationId;
-use keygate_core::record::{KeyStatus, OrganizationRecord, ProjectRecord, Quota, Revision};
-use keygate_core::store::{Listing, MemoName, Store, StoreError, WriteRefusal};
+use keygate_core::record::{KeyRecord, KeyStatus, OrganizationRecord, ProjectRecord, Quota, Revision};
+use keygate_core::store::{Listing, MemoName, MemoryStore, Store, StoreError, WriteRefusal};
 use keygate_core::usage::batch::{Batch, Delta, LastUse, Writer as UsageWriter};
 use keygate_core::usage::counts::Counts;
 use keygate_core::usage::outcome::{Answered, Outcome};
@@ -52,8 +54,13 @@ async fn every_entry_has_a_documented_name() {
     delta.add_address(Month::of(now), IpAddr::from([10, 1, 2, 3]));
     let batch = Arc::new(Batch { after: 0, number: 1, deltas: vec![(key.clone(), delta)] });
     store.record_usage(bucket.number(), writer, &[batch]).await.unwrap();
+    assert!(store.put_habits(record.key.id, None, b"habits").await.unwrap());
+    assert!(store.record_finding(&finding(&record, now, None)).await.unwrap());
     let layout = store.layout();
     let mut expected = [
+        layout.habits(record.key.id),
+        layout.findings(&organization),
+        layout.finding_times(&organization),
         layout.usage(&key),
         layout.usage_day(&key, Day::of(now)),
         layout.usage_addresses(&key, Month::of(now)),
@@ -76,6 +83,17 @@ async fn every_entry_has_a_documented_name() {
     assert_eq!(held, record.encode().unwrap());
     let left: i64 = server.command(["PTTL", &layout.memo(&memo)]).await.unwrap();
     assert!((1..=60_000).contains(&left), "a memo ends by itself, in {left} ms");
+    for name in [layout.habits(record.key.id), layout.findings(&organization), layout.finding_times(&organization)] {
+        let left: i64 = server.command(["PTTL", &name]).await.unwrap();
+        let days = TimeDelta::milliseconds(left + 60_000).num_days();
+        assert_eq!(days, 90, "{name} ends by itself, in {left} ms");
+    }
+}
+
+fn finding(record: &KeyRecord, at: DateTime<Utc>, value: Option<String>) -> Finding {
+    let measured = Measured { observed: 1.0, expected: 0.0, sample_size: 1 };
+    let whom = (record.key.id, record.key.organization.clone());
+    Finding::new(Rule::NewScope, whom, at, value, measured, "First use.".to_owned())
 }
 
 #[tokio::test]
@@ -88,6 +106,7 @@ async fn all_of_an_organization_shares_a_slot_and_all_of_a_key_does() {
         let id = sample::record(&organization, &user).key.id;
         assert_eq!(tag(layout.record(id)), id.bucket().to_string());
         assert_eq!(tag(layout.record(id)), tag(layout.fence(id)));
+        assert_eq!(tag(layout.record(id)), tag(layout.habits(id)));
         assert_eq!(tag(layout.record(id)), tag(layout.revoked(id)));
         assert_eq!(tag(layout.record(id)), tag(layout.limit(&PoolId::Lineage(id))));
         let key = Subject::Key(id);
@@ -108,6 +127,8 @@ async fn all_of_an_organization_shares_a_slot_and_all_of_a_key_does() {
             layout.flight(&organization),
             layout.organization(&organization),
             layout.project(&organization, &sample::project("website")),
+            layout.findings(&organization),
+            layout.finding_times(&organization),
             layout.usage(&Subject::User(organization.clone(), user.clone())),
             layout.usage(&Subject::Project(organization.clone(), sample::project("website"))),
             layout.usage_ranking(&Subject::Organization(organization.clone()), Month(7)),
@@ -200,6 +221,14 @@ async fn what_the_crate_docs_name_is_all_that_an_acl_must_allow() {
     store.remember(&memo, b"value", Duration::from_secs(60)).await.unwrap();
     assert_eq!(store.recall(&memo).await.unwrap().as_deref(), Some(&b"value"[..]));
     counts_of_every_kind(&store, &organization).await;
+    assert!(store.put_habits(records[1].key.id, None, b"habits").await.unwrap());
+    assert!(store.habits(records[1].key.id).await.unwrap().is_some());
+    // The second is over when the third comes.
+    for days in [0, 91, 1] {
+        let found = finding(&records[1], sample::now() - TimeDelta::days(days), None);
+        assert!(store.record_finding(&found).await.unwrap());
+    }
+    assert_eq!(store.findings(&organization, Some(records[1].key.id), 5, None).await.unwrap().len(), 2);
     // So many that those whose time is over are looked for.
     let pool = PoolId::Organization(organization);
     for writer in 1..40 {
@@ -248,7 +277,9 @@ async fn counts_of_every_kind(store: &RedisStore, organization: &OrganizationId)
 async fn taking_in_a_key_is_few_commands_and_so_is_reading_it() {
     let server = RedisServer::start().await.unwrap();
     let store = store_at(&server.url(), namespace());
-    let (id, now) = (some_id(), sample::now());
+    let record = sample::record(&sample::organization(), &sample::user("bob"));
+    let (id, now) = (record.key.id, sample::now());
+    store.create(&record.key.organization.clone(), AMPLE, vec![record]).await.unwrap();
     let subject = Subject::Key(id);
     let mut counts = Counts::default();
     counts.add_outcome(Outcome::Admitted, 3);
@@ -269,12 +300,48 @@ async fn taking_in_a_key_is_few_commands_and_so_is_reading_it() {
     };
     assert_eq!(
         counted(server.command_stats().await.unwrap()),
-        "bitfield 1, evalsha 1, get 1, getrange 1, hincrby 3, hlen 1, set 1, setrange 1, smismember 1, time 1"
+        "bitfield 1, evalsha 1, get 1, getrange 2, hincrby 3, hlen 1, set 1, setrange 1, smismember 1, time 1"
     );
     server.reset_command_stats().await.unwrap();
     store.last_uses(&[id, id]).await.unwrap();
     store.usage(&subject, Day::of(now)..=Day::of(now)).await.unwrap().unwrap();
     assert_eq!(counted(server.command_stats().await.unwrap()), "get 1, getrange 2, hgetall 1, pfcount 5, scard 5");
+}
+
+#[tokio::test]
+async fn findings_are_kept_as_the_memory_store_keeps_them() {
+    let server = RedisServer::start().await.unwrap();
+    let (store, model) = (store_at(&server.url(), namespace()), MemoryStore::new());
+    let record = sample::record(&sample::organization(), &sample::user("bob"));
+    let organization = &record.key.organization;
+    let now = sample::now();
+    for number in 0..KEPT as i64 + 30 {
+        // The times go to and fro, over a year, and some causes come again on their days.
+        let at = now - TimeDelta::minutes(number * 7_919 % 500_000);
+        for value in [None, Some(number.to_string())] {
+            let found = finding(&record, at, value);
+            let is_kept = model.record_finding(&found).await.unwrap();
+            assert_eq!(store.record_finding(&found).await.unwrap(), is_kept, "{found:?}");
+        }
+        if number == 500 {
+            server.command::<()>(["SCRIPT", "FLUSH"]).await.unwrap();
+        }
+    }
+    let all = model.findings(organization, None, 2 * KEPT, None).await.unwrap();
+    assert_eq!(store.findings(organization, None, 2 * KEPT, None).await.unwrap(), all);
+    let (findings, times) = (store.layout().findings(organization), store.layout().finding_times(organization));
+    let in_hash: usize = server.command(["HLEN", &findings]).await.unwrap();
+    let among_times: usize = server.command(["ZCARD", &times]).await.unwrap();
+    assert_eq!(in_hash, among_times);
+    assert!(among_times <= KEPT, "{among_times}");
+
+    let damage = redis::cmd("HSET").arg(&findings).arg(&all[0].id.as_bytes()[..]).arg("{}").clone();
+    server.query::<()>(damage).await.unwrap();
+    let told = store.findings(organization, None, 1, None).await;
+    assert!(matches!(&told, Err(StoreError::Damaged { what, .. }) if *what == findings), "{told:?}");
+    server.command::<()>(["ZADD", &times, "2000000000000", "a"]).await.unwrap();
+    let told = store.findings(organization, None, 1, None).await;
+    assert!(matches!(&told, Err(StoreError::Damaged { what, .. }) if *what == times), "{told:?}");
 }
 
 #[tokio::test]

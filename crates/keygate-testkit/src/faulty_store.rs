@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use keygate_core::anomaly::{self, FindingCursor};
 use keygate_core::clock::Tick;
 use keygate_core::coherence::{Coherence, Lease, Read, Watcher};
 use keygate_core::key::KeyId;
@@ -93,6 +94,10 @@ pub struct StoreCalls {
     pub usage: u64,
     pub last_uses: u64,
     pub most_used: u64,
+    pub habits: u64,
+    pub put_habits: u64,
+    pub record_finding: u64,
+    pub findings: u64,
     pub ring_usage: u64,
     pub examine: u64,
 }
@@ -108,9 +113,11 @@ impl StoreCalls {
             create + replace + succeed + set_status + delete + put_organization + put_project + put_deployment;
         let loaded = load_record + load_parents + told_everywhere;
         let Self { record_usage, usage, last_uses, most_used, due, not_due, .. } = self;
+        let Self { habits, put_habits, record_finding, findings, .. } = self;
         let (memos, counted) = (remember + recall, record_usage + usage + last_uses + most_used);
+        let unusual = habits + put_habits + record_finding + findings;
         let read = deployment + record + parents + list + quota_use + ring_usage + examine;
-        read + written + loaded + memos + lease + counted + due + not_due
+        read + written + loaded + memos + lease + counted + unusual + due + not_due
     }
 }
 
@@ -388,6 +395,10 @@ impl Store for FaultyStore {
         answer(lost, self.inner.record_usage(bucket, writer, batches).await)
     }
 
+    fn usage_passed_over(&self) -> u64 {
+        self.inner.usage_passed_over()
+    }
+
     async fn usage(&self, subject: &Subject, days: RangeInclusive<Day>) -> Result<Option<Account>, StoreError> {
         let lost = self.enter(|calls| calls.usage += 1).await?;
         answer(lost, self.inner.usage(subject, days).await)
@@ -406,6 +417,32 @@ impl Store for FaultyStore {
     ) -> Result<Vec<(KeyId, u64)>, StoreError> {
         let lost = self.enter(|calls| calls.most_used += 1).await?;
         answer(lost, self.inner.most_used(organization, month, limit).await)
+    }
+
+    async fn habits(&self, key: KeyId) -> Result<Option<Vec<u8>>, StoreError> {
+        let lost = self.enter(|calls| calls.habits += 1).await?;
+        answer(lost, self.inner.habits(key).await)
+    }
+
+    async fn put_habits(&self, key: KeyId, previous: Option<&[u8]>, next: &[u8]) -> Result<bool, StoreError> {
+        let lost = self.enter(|calls| calls.put_habits += 1).await?;
+        answer(lost, self.inner.put_habits(key, previous, next).await)
+    }
+
+    async fn record_finding(&self, finding: &anomaly::Finding) -> Result<bool, StoreError> {
+        let lost = self.enter(|calls| calls.record_finding += 1).await?;
+        answer(lost, self.inner.record_finding(finding).await)
+    }
+
+    async fn findings(
+        &self,
+        organization: &OrganizationId,
+        key: Option<KeyId>,
+        limit: usize,
+        before: Option<FindingCursor>,
+    ) -> Result<Vec<anomaly::Finding>, StoreError> {
+        let lost = self.enter(|calls| calls.findings += 1).await?;
+        answer(lost, self.inner.findings(organization, key, limit, before).await)
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

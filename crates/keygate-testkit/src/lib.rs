@@ -32,7 +32,6 @@ mod fault;
 mod fault_proxy;
 mod faulty_store;
 mod faulty_word;
-pub mod finding_contract;
 mod guarded_process;
 mod held_clock;
 pub mod log;

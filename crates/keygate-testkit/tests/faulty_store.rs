@@ -5,6 +5,8 @@
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use keygate_core::anomaly::finding::Measured;
+use keygate_core::anomaly::{Finding, Rule};
 use keygate_core::clock::Tick;
 use keygate_core::coherence::{Change, Coherence, Lease, Watcher};
 use keygate_core::key::KeyId;
@@ -95,11 +97,19 @@ async fn faults_are_those_of_loads_and_figures_too_and_each_is_counted() {
         assert_eq!(room.store.last_uses(&[room.id()]).await.is_ok(), works);
         let organization = &room.record.key.organization;
         assert_eq!(room.store.most_used(organization, Month(0), 1).await.is_ok(), works);
+        assert_eq!(room.store.habits(room.id()).await.is_ok(), works);
+        assert_eq!(room.store.put_habits(room.id(), None, b"").await.is_ok(), works);
+        let measured = Measured { observed: 1.0, expected: 0.0, sample_size: 1 };
+        let whom = (room.id(), organization.clone());
+        let finding = Finding::new(Rule::NewScope, whom, sample::now(), None, measured, String::new());
+        assert_eq!(room.store.record_finding(&finding).await.is_ok(), works);
+        assert_eq!(room.store.findings(organization, None, 1, None).await.is_ok(), works);
     }
     let loads = StoreCalls { record: 3, load_record: 3, load_parents: 3, told_everywhere: 3, ..StoreCalls::default() };
-    let calls = StoreCalls { record_usage: 3, usage: 3, last_uses: 3, most_used: 3, ..loads };
+    let counted = StoreCalls { record_usage: 3, usage: 3, last_uses: 3, most_used: 3, ..loads };
+    let calls = StoreCalls { habits: 3, put_habits: 3, record_finding: 3, findings: 3, ..counted };
     assert_eq!(room.store.calls(), calls);
-    assert_eq!(calls.total(), 24);
+    assert_eq!(calls.total(), 36);
 }
 
 #[tokio::test]

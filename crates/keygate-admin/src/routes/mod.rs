@@ -1,5 +1,6 @@
 //! The calls. Each group is a function that gives its routes with what they need of a key.
 
+mod anomalies;
 mod authorize;
 mod health;
 mod keys;
@@ -8,6 +9,7 @@ mod missing;
 mod organizations;
 mod own;
 mod pages;
+mod paging;
 mod usage;
 mod verify;
 
@@ -38,6 +40,7 @@ pub(crate) fn router(guard: ApiKeyLayer, locations: LocationSource, state: &Stat
         .merge(organizations::routes())
         .merge(keys::routes())
         .merge(usage::routes())
+        .merge(anomalies::routes())
         .merge(own::routes())
         .merge(verify::routes());
     let (guarded, mut document) = guarded.split_for_parts();

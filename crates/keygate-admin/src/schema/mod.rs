@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+mod anomaly;
 mod answers;
 mod key;
 mod limits;
@@ -10,6 +11,7 @@ mod rotation;
 mod usage;
 mod values;
 
+pub(crate) use anomaly::FindingPageShape;
 pub(crate) use answers::{
     BulkOutcomeShape, CreatedKeyShape, KeyPageShape, LimitProblemShape, OwnKeyShape, RevocationShape, ShownKeyShape,
 };

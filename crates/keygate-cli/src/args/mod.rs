@@ -1,5 +1,6 @@
 //! The command line: its commands, their flags, and what their help says.
 
+mod anomalies;
 mod create;
 mod doctor;
 mod keys;
@@ -15,6 +16,7 @@ mod verify;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub(crate) use anomalies::AnomaliesArgs;
 pub(crate) use create::CreateArgs;
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use keys::{DeleteArgs, FinalArgs, KeysCommand, ListArgs, StatusArgs};
@@ -32,6 +34,7 @@ Examples:
   keygate keys list --org acme
   keygate keys revoke 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f --reason leaked
   keygate usage 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f --last 24h
+  keygate anomalies --org acme
   keygate organizations suspend acme
   keygate serve --listen 127.0.0.1:8080
   keygate --store redis://127.0.0.1:6379 keys list --org acme --json
@@ -100,6 +103,11 @@ pub(crate) enum Command {
     /// Every request counts that was decided over with a key, let in or not: how many there were, what became of them, for
     /// which routes and from where. All times are in UTC. It is behind by a second or so.
     Usage(UsageArgs),
+    /// Show what was unusual in the use of a key, or of an organization's keys
+    ///
+    /// Far more requests or errors than usual, networks, places and scopes that a key was never used with, and keys that wake
+    /// after long. Newest first; all times are in UTC. Such a finding is no proof: see what the key's owner has done.
+    Anomalies(AnomaliesArgs),
     /// Set up, show, change, suspend and resume organizations
     #[command(subcommand, arg_required_else_help = true)]
     Organizations(OrganizationsCommand),

@@ -68,6 +68,36 @@ pub(crate) struct SettingArgs {
     /// [default: 0]
     #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "MS", value_parser = NonEmptyStringValueParser::new())]
     stale_if_error_ms: Option<String>,
+    /// The rules by which nothing unusual is looked for in the use of keys, separated by commas: volume, error_rate,
+    /// new_location, new_network, dormant_awakened, new_scope, address_spread; or all, which looks for nothing [env:
+    /// KEYGATE_ANOMALY_WITHOUT]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "RULES", value_parser = NonEmptyStringValueParser::new())]
+    anomaly_without: Option<String>,
+    /// The rules whose findings suspend the key, likewise; none does by itself [env: KEYGATE_ANOMALY_SUSPEND_ON]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "RULES", value_parser = NonEmptyStringValueParser::new())]
+    anomaly_suspend_on: Option<String>,
+    /// For how many days it is learned what a key is used with before something is new [env:
+    /// KEYGATE_ANOMALY_LEARNING_DAYS] [default: 7]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "DAYS", value_parser = NonEmptyStringValueParser::new())]
+    anomaly_learning_days: Option<String>,
+    /// How many more requests in an hour than expected are many [env: KEYGATE_ANOMALY_VOLUME_FLOOR] [default: 1000]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
+    anomaly_volume_floor: Option<String>,
+    /// And how many standard deviations above what is expected they are [env: KEYGATE_ANOMALY_VOLUME_SIGMAS] [default:
+    /// 6]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
+    anomaly_volume_sigmas: Option<String>,
+    /// By how many percentage points a share of errors is above twice the usual one [env: KEYGATE_ANOMALY_ERROR_POINTS]
+    /// [default: 5]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
+    anomaly_error_points: Option<String>,
+    /// After how many days without a request a key is dormant [env: KEYGATE_ANOMALY_DORMANT_DAYS] [default: 30]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "DAYS", value_parser = NonEmptyStringValueParser::new())]
+    anomaly_dormant_days: Option<String>,
+    /// How many networks in an hour are many for a key that is used from few [env: KEYGATE_ANOMALY_SPREAD_NETWORKS]
+    /// [default: 8]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
+    anomaly_spread_networks: Option<String>,
     /// Print one JSON document, of the management API's shape, and nothing else
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -96,6 +126,14 @@ impl SettingArgs {
             "KEYGATE_CACHE_CAPACITY" => ("--cache-capacity", &self.cache_capacity),
             "KEYGATE_LEASE_MS" => ("--lease-ms", &self.lease_ms),
             "KEYGATE_STALE_IF_ERROR_MS" => ("--stale-if-error-ms", &self.stale_if_error_ms),
+            "KEYGATE_ANOMALY_WITHOUT" => ("--anomaly-without", &self.anomaly_without),
+            "KEYGATE_ANOMALY_SUSPEND_ON" => ("--anomaly-suspend-on", &self.anomaly_suspend_on),
+            "KEYGATE_ANOMALY_LEARNING_DAYS" => ("--anomaly-learning-days", &self.anomaly_learning_days),
+            "KEYGATE_ANOMALY_VOLUME_FLOOR" => ("--anomaly-volume-floor", &self.anomaly_volume_floor),
+            "KEYGATE_ANOMALY_VOLUME_SIGMAS" => ("--anomaly-volume-sigmas", &self.anomaly_volume_sigmas),
+            "KEYGATE_ANOMALY_ERROR_POINTS" => ("--anomaly-error-points", &self.anomaly_error_points),
+            "KEYGATE_ANOMALY_DORMANT_DAYS" => ("--anomaly-dormant-days", &self.anomaly_dormant_days),
+            "KEYGATE_ANOMALY_SPREAD_NETWORKS" => ("--anomaly-spread-networks", &self.anomaly_spread_networks),
             _ => return None,
         };
         value.as_deref().map(|value| (flag, value))

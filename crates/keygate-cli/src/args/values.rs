@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
+use keygate::anomaly::FindingCursor;
 use keygate::key::KeyId;
 use keygate::lifecycle::MAX_OVERLAP_DAYS;
 use keygate::manager::{Cursor, Expiry, MAX_EXPIRY_DAYS};
@@ -59,6 +60,11 @@ pub(crate) fn organization(text: &str) -> Result<OrganizationId, String> {
 
 /// Reads where an earlier list ended.
 pub(crate) fn cursor(text: &str) -> Result<Cursor, &'static str> {
+    text.parse().map_err(|_| "must be the next_cursor of an earlier list")
+}
+
+/// The same of a list of findings.
+pub(crate) fn finding_cursor(text: &str) -> Result<FindingCursor, &'static str> {
     text.parse().map_err(|_| "must be the next_cursor of an earlier list")
 }
 

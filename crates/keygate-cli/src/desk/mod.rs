@@ -16,10 +16,11 @@ mod server;
 mod store;
 mod verdict;
 
+use keygate::anomaly::FindingCursor;
 use keygate::key::KeyId;
 use keygate::manager::{
-    CreatedKey, Cursor, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation, Rotation, RotationStatus,
-    ScheduleRun,
+    CreatedKey, Cursor, FindingPage, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation, Rotation,
+    RotationStatus, ScheduleRun,
 };
 use keygate::names::{OrganizationId, Reason};
 use keygate::record::{Key, OrganizationRecord, RotationSchedule, SecurityTier};
@@ -44,6 +45,15 @@ pub(crate) enum Wait {
     UntilHeard,
     /// Not at all.
     No,
+}
+
+/// Whose findings are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Those of one key.
+    Key(KeyId),
+    /// Those of all keys of an organization.
+    Organization(OrganizationId),
 }
 
 /// Threads to work on, for what is under way at once on a store.
@@ -237,6 +247,19 @@ impl Desk {
         match self {
             Self::Store(desk) => desk.usage(subject, query).await,
             Self::Server(desk) => desk.usage(subject, query).await,
+        }
+    }
+
+    /// What was unusual in the use of a key, or of an organization's keys: newest first.
+    pub(crate) async fn findings(
+        &self,
+        whose: &Whose,
+        limit: usize,
+        cursor: Option<FindingCursor>,
+    ) -> Result<FindingPage, NotDone> {
+        match self {
+            Self::Store(desk) => desk.findings(whose, limit, cursor).await,
+            Self::Server(desk) => desk.findings(whose, limit, cursor).await,
         }
     }
 

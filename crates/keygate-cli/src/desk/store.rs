@@ -1,19 +1,20 @@
 //! On a store that this process has open.
 
 use chrono::TimeDelta;
+use keygate::anomaly::FindingCursor;
 use keygate::context::Admission;
 use keygate::denial::Denial;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
-    CreatedKey, Cursor, Explanation, KeyFilter, KeyPage, KeyUpdate, NewKey, OrganizationUpdate, Revocation, Rotation,
-    RotationStatus, ScheduleRun,
+    CreatedKey, Cursor, Explanation, FindingPage, KeyFilter, KeyPage, KeyUpdate, NewKey, OrganizationUpdate,
+    Revocation, Rotation, RotationStatus, ScheduleRun,
 };
 use keygate::names::{OrganizationId, Reason};
 use keygate::record::{Key, OrganizationRecord, RotationSchedule, SecurityTier};
 use keygate::usage::report::{UsageQuery, UsageReport};
 use keygate::usage::subject::Subject;
 
-use super::{LimitLeft, NotDone, Pace, Question, ShownKey, ValidKey, Verdict, Wait};
+use super::{LimitLeft, NotDone, Pace, Question, ShownKey, ValidKey, Verdict, Wait, Whose};
 use crate::open::StoreDesk;
 
 /// Calls under way at once: while one waits for the store, another mints.
@@ -144,6 +145,18 @@ impl StoreDesk {
 
     pub(super) async fn usage(&self, subject: &Subject, query: &UsageQuery) -> Result<UsageReport, NotDone> {
         Ok(self.manager.usage(&self.actor(), subject.clone(), *query).await?)
+    }
+
+    pub(super) async fn findings(
+        &self,
+        whose: &Whose,
+        limit: usize,
+        cursor: Option<FindingCursor>,
+    ) -> Result<FindingPage, NotDone> {
+        Ok(match whose {
+            Whose::Key(id) => self.manager.key_findings(&self.actor(), *id, limit, cursor).await?,
+            Whose::Organization(id) => self.manager.findings(&self.actor(), id, None, limit, cursor).await?,
+        })
     }
 
     pub(super) async fn organization(&self, id: &OrganizationId) -> Result<OrganizationRecord, NotDone> {

@@ -1,5 +1,6 @@
 //! What goes to standard output: one JSON document, or text for people.
 
+pub(crate) mod finding_table;
 pub(crate) mod key_lines;
 pub(crate) mod key_table;
 pub(crate) mod limit_lines;

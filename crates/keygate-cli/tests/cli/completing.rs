@@ -15,6 +15,8 @@ fn help_lists_every_command_and_promises_no_other() {
     for word in [
         "serve",
         "keys",
+        "usage",
+        "anomalies",
         "organizations",
         "rotation",
         "ring",

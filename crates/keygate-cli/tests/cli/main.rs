@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod anomalies;
 mod completing;
 mod creating;
 mod creating_many;

@@ -11,8 +11,10 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum_server::tls_rustls::RustlsConfig;
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use keygate::actor::{Actor, Operator};
+use keygate::anomaly::finding::Measured;
+use keygate::anomaly::{Finding, Rule};
 use keygate::embedded::EmbeddedStore;
 use keygate::manager::{ApiKeyManager, Expiry, NewKey};
 use keygate::record::RotationSchedule;
@@ -189,6 +191,17 @@ impl Deployment {
                 assert_eq!(self.store.record_usage(bucket, writer, &[Arc::new(batch)]).await.unwrap(), mark + 1);
             }
         });
+    }
+
+    /// Something was found in the use of a key so many hours ago: a scope that it was not used for before.
+    pub(crate) fn find(&self, organization: &str, key: &str, scope: &str, hours: i64) {
+        let at = Utc::now() - TimeDelta::hours(hours);
+        let measured = Measured { observed: 1.0, expected: 0.25, sample_size: 12 };
+        let whom = (key.parse().unwrap(), organization.parse().unwrap());
+        let detail =
+            format!("First use of the scope {scope}, after 12 days in which there were 3 others, 0 of them new.");
+        let finding = Finding::new(Rule::NewScope, whom, at, Some(scope.to_owned()), measured, detail);
+        assert!(self.runtime.block_on(self.store.record_finding(&finding)).unwrap());
     }
 
     /// The API.

@@ -397,6 +397,8 @@ fn wrong_settings_stop_the_start_with_a_sentence_that_names_them() {
         ("KEYGATE_LEASE_MS", "5"),
         ("KEYGATE_STALE_IF_ERROR_MS", "1h"),
         ("KEYGATE_DRAIN_MS", "-1"),
+        ("KEYGATE_ANOMALY_WITHOUT", "none"),
+        ("KEYGATE_ANOMALY_DORMANT_DAYS", "1"),
         ("KEYGATE_STORE", "mysql://db"),
         ("KEYGATE_LOG", "=="),
     ] {
@@ -412,6 +414,9 @@ fn wrong_settings_stop_the_start_with_a_sentence_that_names_them() {
         ("--lease-ms", "5"),
         ("--stale-if-error-ms", "1h"),
         ("--drain-ms", "400000"),
+        ("--anomaly-suspend-on", "everything"),
+        ("--anomaly-volume-floor", "1"),
+        ("--anomaly-spread-networks", "129"),
         ("--server", "http://127.0.0.1:1"),
     ] {
         home.run(&["serve", flag, value]).wrong_usage(flag);

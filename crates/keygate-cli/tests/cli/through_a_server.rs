@@ -197,6 +197,10 @@ fn every_command_answers_as_on_the_store() {
         "usage --org nobody --user bob --table --ascii --width 60",
         "usage --org nobody --project web --json",
         "usage --org acme --from 2026-01-02 --to 2026-01-01 --json",
+        "anomalies #3 --json",
+        "anomalies #3",
+        "anomalies #2 --json",
+        "anomalies --org acme --limit 5 --json",
         "keys list --org acme --unused-for 1s --json",
         "organizations create globex --max-keys 5 --max-keys-per-user 1 --json",
         "organizations create globex --json",
@@ -304,6 +308,9 @@ fn the_same_key_reads_the_same_to_the_byte() {
     home.run(&["keys", "rotate", key["key_id"].as_str().unwrap()]).done();
     home.run(&["keys", "deactivate", key["key_id"].as_str().unwrap(), "--reason", "“odd”"]).done();
     deployment.count("acme", key["key_id"].as_str().unwrap(), 12_345);
+    for (scope, hours) in [("a:b", 1), ("c:d", 2), ("e:\u{1b}[31m", 3)] {
+        deployment.find("acme", key["key_id"].as_str().unwrap(), scope, hours);
+    }
     home.run(&["organizations", "create", "acme", "--max-keys", "7", "--limit", "day=1000", "--fallback", "open"])
         .done();
     let reading = [
@@ -320,6 +327,10 @@ fn the_same_key_reads_the_same_to_the_byte() {
         &["usage", "--org", "acme", "--json"],
         &["usage", "--org", "acme", "--last", "48h", "--csv"],
         &["usage", "--org", "acme", "--table"],
+        &["anomalies", key["key_id"].as_str().unwrap()],
+        &["anomalies", key["key_id"].as_str().unwrap(), "--json"],
+        &["anomalies", "--org", "acme", "--limit", "2"],
+        &["anomalies", "--org", "acme", "--limit", "2", "--json"],
     ];
     // When a limit is there again is another time with each look.
     let read = |home: &Home| reading.map(|args| timeless(&home.run(args).done().stdout));

@@ -216,6 +216,22 @@ impl Finding {
     pub fn cursor(&self) -> FindingCursor {
         FindingCursor { millis: self.at.timestamp_millis(), id: self.id }
     }
+
+    /// The finding as stores keep it: its JSON form.
+    ///
+    /// # Errors
+    /// Never in practice: every field has a JSON form.
+    pub fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec(self)
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote, in this version or an earlier one.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
 }
 
 /// A place in a list of findings, newest first; of those of one millisecond, the greater id first. Opaque to clients.
@@ -264,6 +280,25 @@ impl TryFrom<String> for FindingCursor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What version 1 wrote, a finding a line.
+    const GOLDEN_V1: &str = include_str!("../../tests/golden/finding_v1.json");
+
+    #[test]
+    fn findings_of_version_1_are_readable_for_ever_and_written_the_same() {
+        let values = [Some("DE"), None].into_iter().cycle();
+        let findings =
+            Rule::ALL.into_iter().zip(values).map(|(rule, value)| finding(rule, "2026-03-01T12:00:00.5Z", value));
+        let written: Vec<String> =
+            findings.clone().map(|finding| String::from_utf8(finding.encode().unwrap()).unwrap()).collect();
+        assert_eq!(written, GOLDEN_V1.lines().collect::<Vec<_>>(), "{}", written.join("\n"));
+        let read: Vec<Finding> = GOLDEN_V1.lines().map(|line| Finding::decode(line.as_bytes()).unwrap()).collect();
+        assert_eq!(read, findings.collect::<Vec<_>>());
+        // What a later version adds is passed over.
+        let more = GOLDEN_V1.lines().next().unwrap().replacen('{', "{\"more\":1,", 1);
+        assert_eq!(Finding::decode(more.as_bytes()).unwrap(), read[0]);
+        assert!(Finding::decode(b"{}").is_err() && Finding::decode(b"").is_err());
+    }
 
     fn finding(rule: Rule, at: &str, value: Option<&str>) -> Finding {
         let key = KeyId::from_bytes([7; 16]);

@@ -234,6 +234,22 @@ mod tests {
 
     const NEW: Learned = Learned::New { days: 0, lately: 0, known: 0 };
 
+    /// What version 1 wrote.
+    const GOLDEN_V1: &str = include_str!("../../tests/golden/habits_v1.hex");
+
+    #[test]
+    fn habits_of_version_1_are_readable_for_ever_and_written_the_same() {
+        let mut habits = Habits::new(Day(20_000));
+        habits.see(Kind::Network, 7, Day(20_000));
+        habits.see(Kind::Location, u32::MAX, Day(20_001));
+        assert!(habits.was_busy(300, Day(20_001)));
+        let hex: String = habits.encode().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, GOLDEN_V1.trim_end());
+        let golden = GOLDEN_V1.trim_end();
+        let bytes = (0..golden.len() / 2).map(|byte| u8::from_str_radix(&golden[2 * byte..2 * byte + 2], 16).unwrap());
+        assert_eq!(Habits::decode(&bytes.collect::<Vec<_>>()), Some(habits));
+    }
+
     #[test]
     fn a_value_is_new_once_until_it_was_not_seen_for_long() {
         let mut habits = Habits::new(Day(1_000));

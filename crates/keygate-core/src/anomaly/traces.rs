@@ -12,8 +12,12 @@ use super::finding::{Finding, Rule};
 use super::policy::AnomalyPolicy;
 use super::sentry::Sentry;
 use super::sighting::{Sighting, Whom};
+use crate::actor::Operator;
 use crate::clock::Clock;
 use crate::key::KeyId;
+use crate::manager::{ApiKeyManager, NewKey};
+use crate::record::Quota;
+use crate::ring::{MasterSecret, SecretRing};
 use crate::store::{MemoryStore, Store};
 use crate::usage::batch::{Batch, Delta, Writer};
 use crate::usage::counts::Counts;
@@ -393,6 +397,23 @@ fn scores(traces: &[Trace], findings: &[Finding]) -> BTreeMap<Rule, Score> {
     scores
 }
 
+/// Makes a record of each key: of what has none nothing is counted.
+async fn create(store: &MemoryStore, traces: &[Trace]) {
+    let ring = SecretRing::new(&MasterSecret::generate().unwrap());
+    let manager = ApiKeyManager::builder(store.clone(), ring).counts_usage(false).build().unwrap();
+    let (organization, operator) = ("acme".parse().unwrap(), Operator::named("tests".parse().unwrap()).into());
+    let made = manager.create(&operator, NewKey::new("acme".parse().unwrap(), "ada".parse().unwrap())).await.unwrap();
+    let record = store.record(made.key.id).await.unwrap().unwrap();
+    let records = traces.iter().map(|trace| {
+        let mut record = record.clone();
+        (record.key.id, record.key.lineage.root) = (trace.whom.key, trace.whom.key);
+        record
+    });
+    let ample = Quota { per_organization: u64::MAX, per_user: u64::MAX };
+    let created = store.create(&organization, ample, records.collect()).await.unwrap();
+    assert!(created.iter().all(Result::is_ok));
+}
+
 async fn watch(keys: u32, seed: u64) -> (Vec<Trace>, Vec<Finding>, Arc<Sentry>) {
     let mut dice = Dice(seed);
     let clock = Held(Arc::new(Mutex::new(at(0))));
@@ -405,6 +426,7 @@ async fn watch(keys: u32, seed: u64) -> (Vec<Trace>, Vec<Finding>, Arc<Sentry>) 
     let mut traces: Vec<_> = (0..keys).map(|number| Trace::new(number, &mut dice)).collect();
     let planted = traces.iter_mut().zip(0..).filter(|(_, number)| number % 2 == 1);
     planted.for_each(|(trace, number)| plant(trace, number, &mut dice));
+    create(&store, &traces).await;
     let mut mark = 0;
     for hour in 0..DAYS * 24 {
         // A release: three minutes of errors for whoever asks meanwhile; five minutes are the finest step there is.

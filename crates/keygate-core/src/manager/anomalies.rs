@@ -43,6 +43,31 @@ impl ApiKeyManager {
         if !actor.reaches(organization) {
             return Err(ManageError::ParentNotFound);
         }
+        self.finding_page(organization, key, limit, cursor).await
+    }
+
+    /// What was found unusual in the use of one key: as [`findings`](Self::findings) of it, whosever it is.
+    ///
+    /// # Errors
+    /// When there is no such key within the actor's reach, or the store fails.
+    pub async fn key_findings(
+        &self,
+        actor: &Actor,
+        key: KeyId,
+        limit: usize,
+        cursor: Option<FindingCursor>,
+    ) -> Result<FindingPage, ManageError> {
+        let organization = self.visible(actor, key).await?.key.organization;
+        self.finding_page(&organization, Some(key), limit, cursor).await
+    }
+
+    async fn finding_page(
+        &self,
+        organization: &OrganizationId,
+        key: Option<KeyId>,
+        limit: usize,
+        cursor: Option<FindingCursor>,
+    ) -> Result<FindingPage, ManageError> {
         let limit = limit.clamp(1, MAX_PAGE);
         let findings = self.inner.store.findings(organization, key, limit, cursor).await?;
         let next_cursor = findings.last().filter(|_| findings.len() == limit).map(Finding::cursor);

@@ -445,7 +445,10 @@ impl Store for MemoryStore {
     }
 
     async fn record_usage(&self, _: u16, writer: Writer, batches: &[Arc<Batch>]) -> Result<Mark, StoreError> {
-        Ok(self.state().book.record(writer, batches.iter().map(|batch| &**batch), self.clock.now()))
+        let (now, mut state) = (self.clock.now(), self.state());
+        let State { book, records, .. } = &mut *state;
+        let batches = batches.iter().map(|batch| &**batch);
+        Ok(book.record(writer, batches, now, |id| records.contains_key(&id)))
     }
 
     async fn usage(&self, subject: &Subject, days: RangeInclusive<Day>) -> Result<Option<Account>, StoreError> {
@@ -473,7 +476,7 @@ impl Store for MemoryStore {
 
     async fn put_habits(&self, key: KeyId, previous: Option<&[u8]>, next: &[u8]) -> Result<bool, StoreError> {
         let (now, mut state) = (self.clock.now(), self.state());
-        let unchanged = state.habits(key, now) == previous;
+        let unchanged = state.records.contains_key(&key) && state.habits(key, now) == previous;
         if unchanged {
             state.habits.insert(key, (next.to_vec(), now));
         }

@@ -269,8 +269,15 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Takes in what was counted of subjects of one bucket, in batches of one writer, and says what it then has of that
     /// writer, as [`Book::record`](crate::usage::book::Book::record) does. Without any batch it only says so. What a batch
-    /// changes and the mark are changed in one step, and kept or lost together.
+    /// changes and the mark are changed in one step, and kept or lost together. What was counted of a key without a record is
+    /// not taken in: a deleted key's figures do not come back.
     async fn record_usage(&self, bucket: u16, writer: Writer, batches: &[Arc<Batch>]) -> Result<Mark, StoreError>;
+
+    /// From how many deltas of subjects this store has taken nothing in, because what it has of them cannot be read and must
+    /// not be written over. Each is an error in the log, and holds up nothing else. By default there are none.
+    fn usage_passed_over(&self) -> u64 {
+        0
+    }
 
     /// What was counted of a subject, and of these days. `None` where nothing was.
     async fn usage(&self, subject: &Subject, days: RangeInclusive<Day>) -> Result<Option<Account>, StoreError>;
@@ -288,41 +295,30 @@ pub trait Store: Debug + Send + Sync + 'static {
     ) -> Result<Vec<(KeyId, u64)>, StoreError>;
 
     /// What is known of a [key's habits](crate::anomaly::habits), as it was last put. `None` where nothing was in the last
-    /// [`HABITS_KEPT_DAYS`](crate::anomaly::habits::HABITS_KEPT_DAYS), or the key is deleted. A store that keeps none, as by
-    /// default, has each instance learn them for itself, and anew when it starts.
-    async fn habits(&self, key: KeyId) -> Result<Option<Vec<u8>>, StoreError> {
-        let _ = key;
-        Ok(None)
-    }
+    /// [`HABITS_KEPT_DAYS`](crate::anomaly::habits::HABITS_KEPT_DAYS), or the key is deleted.
+    async fn habits(&self, key: KeyId) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Puts `next`, of at most [`MAX_HABITS_BYTES`](crate::anomaly::habits::MAX_HABITS_BYTES), in the place of a key's habits
-    /// if they still are `previous`, and says whether it did. They are like counts: to lose the last of them in a crash is
-    /// no harm, and nobody waits for a disk.
-    async fn put_habits(&self, key: KeyId, previous: Option<&[u8]>, next: &[u8]) -> Result<bool, StoreError> {
-        let _ = (key, previous, next);
-        Ok(true)
-    }
+    /// if they still are `previous` and the key has a record, and says whether it did. They are like counts: to lose the last
+    /// of them in a crash is no harm, and nobody waits for a disk.
+    async fn put_habits(&self, key: KeyId, previous: Option<&[u8]>, next: &[u8]) -> Result<bool, StoreError>;
 
     /// Keeps a finding of its organization, unless one of its id is kept, and says whether it did: of all who record it at
     /// once, to one. The newest [`KEPT`](crate::anomaly::finding::KEPT) of an organization are kept, for
-    /// [`KEPT_FOR`](crate::anomaly::finding::KEPT_FOR) after their time. A store that keeps none, as by default, says `true`.
-    async fn record_finding(&self, finding: &anomaly::Finding) -> Result<bool, StoreError> {
-        let _ = finding;
-        Ok(true)
-    }
+    /// [`KEPT_FOR`](crate::anomaly::finding::KEPT_FOR) after their time.
+    ///
+    /// A call that is sent again on its way, because its answer was lost, may be answered that it is kept already.
+    async fn record_finding(&self, finding: &anomaly::Finding) -> Result<bool, StoreError>;
 
     /// The findings of an organization that are kept, or those of one of its keys: newest first, at most `limit`, beginning
-    /// after the place `before`.
+    /// after the place `before`. Fewer are all that are left.
     async fn findings(
         &self,
         organization: &OrganizationId,
         key: Option<KeyId>,
         limit: usize,
         before: Option<FindingCursor>,
-    ) -> Result<Vec<anomaly::Finding>, StoreError> {
-        let _ = (organization, key, limit, before);
-        Ok(Vec::new())
-    }
+    ) -> Result<Vec<anomaly::Finding>, StoreError>;
 
     /// How many instances use this store, this one among them, as far as it knows. What an instance is granted at once is
     /// divided by it. No limit rests on it, but what each may let in alone while the store is not reached

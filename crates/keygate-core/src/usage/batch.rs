@@ -1,5 +1,6 @@
 //! What an instance tells a store of what it has counted.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use super::location::Location;
 use super::outcome::Failure;
 use super::period::{Day, Hour, Month};
 use super::subject::Subject;
+use crate::clock::to_millis;
 use crate::key::KeyId;
 use crate::scope::Scope;
 
@@ -134,6 +136,46 @@ impl Delta {
         LastError::keep_later(&mut self.last_error, last);
     }
 
+    /// The latest time in it: when the last of its hours and months begins, or when the last use or error was.
+    #[must_use]
+    pub fn latest(&self) -> Option<DateTime<Utc>> {
+        let hours = self.hours.keys().map(|hour| hour.start());
+        let months = self.addresses.keys().chain(self.keys.keys()).map(|month| month.start());
+        let last = self.last_use.map(|last| last.at).into_iter().chain(self.last_error.map(|last| last.at));
+        hours.chain(months).chain(last).max()
+    }
+
+    /// This, with what is later than `latest` as if it had been then: the hours, the months and the times that are. Nothing of
+    /// it is lost.
+    #[must_use]
+    pub fn until(&self, latest: DateTime<Utc>) -> Cow<'_, Self> {
+        let latest = to_millis(latest);
+        if self.latest().is_none_or(|mine| mine <= latest) {
+            return Cow::Borrowed(self);
+        }
+        let (hour, month) = (Hour::of(latest), Month::of(latest));
+        let mut until = Self {
+            last_use: self.last_use.map(|last| LastUse { at: last.at.min(latest), ..last }),
+            last_error: self.last_error.map(|last| LastError { at: last.at.min(latest), ..last }),
+            scopes: self.scopes.clone(),
+            ..Self::default()
+        };
+        for (at, counts) in &self.hours {
+            until.hours.entry(*at.min(&hour)).or_default().add(counts);
+        }
+        for (at, addresses) in &self.addresses {
+            until.addresses.entry(*at.min(&month)).or_default().extend(addresses);
+        }
+        for (at, keys) in &self.keys {
+            let sums = until.keys.entry(*at.min(&month)).or_default();
+            for (key, count) in keys {
+                let sum = sums.entry(*key).or_default();
+                *sum = sum.saturating_add(*count);
+            }
+        }
+        Cow::Owned(until)
+    }
+
     /// All requests in it.
     #[must_use]
     pub fn requests(&self) -> u64 {
@@ -196,4 +238,55 @@ pub struct Batch {
     pub number: Mark,
     /// What was counted, each subject once.
     pub deltas: Vec<(Subject, Delta)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::denial::DenialReason;
+    use crate::usage::outcome::Outcome;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn counts(requests: u64) -> Counts {
+        let mut counts = Counts::default();
+        counts.add_outcome(Outcome::Admitted, requests);
+        counts
+    }
+
+    #[test]
+    fn what_is_later_is_as_if_it_had_been_then() {
+        let latest = at("2026-01-31T23:15:00.5Z");
+        let hour = Hour::of(latest);
+        let month = Month::of(latest);
+        let [one, other] = [1, 2].map(|number| KeyId::from_bytes([number; 16]));
+        let failure = Failure::Denied(DenialReason::KeyExpired);
+        let mut delta = Delta {
+            hours: [(Hour(hour.0 - 1), counts(1)), (hour, counts(2)), (Hour(hour.0 + 1), counts(4))].into(),
+            keys: [(month, [(one, 1)].into()), (Month(month.0 + 1), [(one, 2), (other, u64::MAX)].into())].into(),
+            last_use: Some(LastUse { at: at("2026-01-31T23:15:00.499Z"), address: None, location: None }),
+            last_error: Some(LastError { at: at("2096-01-31T23:15:00Z"), failure }),
+            ..Delta::default()
+        };
+        delta.hours.insert(Hour(u32::MAX), counts(8));
+        delta.add_address(month, [192, 0, 2, 1].into());
+        delta.add_address(Month(u32::MAX), [192, 0, 2, 1].into());
+        delta.add_address(Month(u32::MAX), [192, 0, 2, 2].into());
+        let until = delta.until(latest).into_owned();
+        let expected = Delta {
+            hours: [(Hour(hour.0 - 1), counts(1)), (hour, counts(14))].into(),
+            addresses: [(month, [[192, 0, 2, 1].into(), [192, 0, 2, 2].into()].into())].into(),
+            keys: [(month, [(one, 3), (other, u64::MAX)].into())].into(),
+            last_use: delta.last_use,
+            last_error: Some(LastError { at: latest, failure }),
+            ..Delta::default()
+        };
+        assert_eq!(until, expected);
+        assert_eq!(until.requests(), delta.requests());
+        assert!(matches!(until.until(latest), Cow::Borrowed(_)));
+        assert_eq!(until.latest(), Some(latest));
+        assert_eq!(Delta::default().latest(), None);
+    }
 }

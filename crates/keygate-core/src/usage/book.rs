@@ -1,7 +1,7 @@
 //! What a store makes of the batches it is sent: the model that stores are compared with, and what the memory store keeps.
 //!
-//! What it does with a batch is a pure function of what it has and the batch; only what is no longer kept depends on the
-//! time.
+//! What it does with a batch is a pure function of what it has and the batch; only what is no longer kept, and what is ahead of
+//! its time, depends on the time.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -28,6 +28,9 @@ pub const DISTINCT_MONTHS: u32 = 3;
 pub const RANKED: usize = 2_048;
 /// For how long a writer that says nothing is known.
 pub const WRITER_KNOWN_FOR: TimeDelta = TimeDelta::days(30);
+
+/// How far the clock of one who tells may be ahead of the store's.
+pub const AHEAD: TimeDelta = TimeDelta::hours(1);
 
 /// How much each key of an organization was used in a month.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +81,13 @@ pub fn keeps_month(month: Month, now: DateTime<Utc>) -> bool {
     month.0.saturating_add(DISTINCT_MONTHS) > Month::of(now).0
 }
 
+/// What nothing may be later than that a store is told of at this time. What is, is counted as if it had been then
+/// ([`Delta::until`]), so that an instance whose clock is wrong by years does not bring the hours of all others to an end.
+#[must_use]
+pub fn latest(now: DateTime<Utc>) -> DateTime<Utc> {
+    now.checked_add_signed(AHEAD).unwrap_or(now)
+}
+
 /// What is kept of one subject.
 #[derive(Debug, Clone, Default)]
 struct Kept {
@@ -120,12 +130,15 @@ pub fn is_next(mark: Mark, batch: &Batch) -> bool {
 }
 
 impl Book {
-    /// Takes in each batch that comes after what there is of its writer, in order, and says what there is then.
+    /// Takes in each batch that comes after what there is of its writer, in order, and says what there is then. What was
+    /// counted of a key that is there no longer is passed over, so that nothing of it comes back; what was counted of its
+    /// user, its project and its organization is not.
     pub fn record<'a>(
         &mut self,
         writer: Writer,
         batches: impl IntoIterator<Item = &'a Batch>,
         now: DateTime<Utc>,
+        is_there: impl Fn(KeyId) -> bool,
     ) -> Mark {
         self.marks.retain(|_, (_, said)| now.signed_duration_since(*said) < WRITER_KNOWN_FOR);
         let mut mark = self.marks.get(&writer).map_or(0, |(mark, _)| *mark);
@@ -134,7 +147,10 @@ impl Book {
                 continue;
             }
             for (subject, delta) in &batch.deltas {
-                self.kept.entry(subject.clone()).or_default().add(delta, now);
+                if matches!(subject, Subject::Key(id) if !is_there(*id)) {
+                    continue;
+                }
+                self.kept.entry(subject.clone()).or_default().add(&delta.until(latest(now)), now);
             }
             mark = batch.number;
             self.marks.insert(writer, (mark, now));
@@ -187,6 +203,10 @@ mod tests {
 
     const WRITER: Writer = Writer(7);
 
+    fn there(_: KeyId) -> bool {
+        true
+    }
+
     fn batch(after: Mark, number: Mark, requests: u64, hour: Hour) -> Batch {
         let mut counts = Counts::default();
         counts.add_outcome(Outcome::Admitted, requests);
@@ -201,14 +221,41 @@ mod tests {
         let subject = Subject::Organization("acme".parse().unwrap());
         let mut book = Book::default();
         let [one, two, three] = [batch(0, 1, 1, hour), batch(1, 2, 10, hour), batch(2, 3, 100, hour)];
-        assert_eq!(book.record(WRITER, [&two], now), 0);
-        assert_eq!(book.record(WRITER, [&one, &one, &two], now), 2);
-        assert_eq!(book.record(WRITER, [&one, &two], now), 2);
-        assert_eq!(book.record(WRITER, [&three], now), 3);
-        assert_eq!(book.record(Writer(8), [], now), 0);
+        assert_eq!(book.record(WRITER, [&two], now, there), 0);
+        assert_eq!(book.record(WRITER, [&one, &one, &two], now, there), 2);
+        assert_eq!(book.record(WRITER, [&one, &two], now, there), 2);
+        assert_eq!(book.record(WRITER, [&three], now, there), 3);
+        assert_eq!(book.record(Writer(8), [], now, there), 0);
         let account = book.account(&subject, Day(0)..=Day(u32::MAX), now).unwrap();
         assert_eq!(account.series.requests(), 111);
         assert_eq!(account.days.values().map(Counts::requests).sum::<u64>(), 111);
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_does_not_stop_the_hours() {
+        let now = Utc::now();
+        let hour = Hour::of(now);
+        let subject = Subject::Organization("acme".parse().unwrap());
+        let mut book = Book::default();
+        book.record(WRITER, [&batch(0, 1, 1, Hour(hour.0 + 2)), &batch(1, 2, 10, Hour(u32::MAX))], now, there);
+        book.record(WRITER, [&batch(2, 3, 100, Hour(hour.0 + 1)), &batch(3, 4, 1_000, hour)], now, there);
+        let series = book.account(&subject, Day(0)..=Day(u32::MAX), now).unwrap().series;
+        let hours: Vec<_> = series.hours().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(hours, [(hour, 1_000), (Hour(hour.0 + 1), 111)]);
+        assert_eq!(series.requests(), 1_111);
+    }
+
+    #[test]
+    fn of_a_key_that_is_gone_nothing_comes_back() {
+        let (now, key) = (Utc::now(), Subject::Key(KeyId::from_bytes([7; 16])));
+        let mut book = Book::default();
+        let mut one = batch(0, 1, 5, Hour::of(now));
+        one.deltas.push((key.clone(), one.deltas[0].1.clone()));
+        assert_eq!(book.record(WRITER, [&one], now, |_| false), 1);
+        let requests = |book: &Book, subject| Some(book.account(subject, Day(0)..=Day(0), now)?.series.requests());
+        assert_eq!((requests(&book, &key), requests(&book, &one.deltas[0].0)), (None, Some(5)));
+        assert_eq!(book.record(WRITER, [&one], now, there), 1, "it was told");
+        assert_eq!(requests(&book, &key), None);
     }
 
     #[test]
@@ -216,7 +263,7 @@ mod tests {
         let now = Utc::now();
         let subject = Subject::Organization("acme".parse().unwrap());
         let mut book = Book::default();
-        book.record(WRITER, [&batch(0, 1, 1, Hour::of(now))], now);
+        book.record(WRITER, [&batch(0, 1, 1, Hour::of(now))], now, there);
         let later = now + TimeDelta::days(i64::from(BREAKDOWN_DAYS));
         let account = book.account(&subject, Day(0)..=Day(u32::MAX), later).unwrap();
         assert!(account.days.is_empty());

@@ -297,7 +297,7 @@ mod tests {
             let mut now = Tick::from_nanos(1);
             let mut counted = [0_u64; 4];
             let take_in = |store: &mut Book, batches: &[Arc<Batch>]| {
-                store.record(writer, batches.iter().map(|batch| &**batch), Utc::now())
+                store.record(writer, batches.iter().map(|batch| &**batch), Utc::now(), |_| true)
             };
             for event in events {
                 // The promise is for replicas that are behind for less than a batch is kept.
@@ -358,7 +358,7 @@ mod tests {
         let mut now = Tick::from_nanos(1);
         let tell = |outbox: &mut Outbox, store: &mut Book, now| {
             let batches = outbox.due(now)?;
-            let mark = store.record(Writer(9), batches.iter().map(|batch| &**batch), Utc::now());
+            let mark = store.record(Writer(9), batches.iter().map(|batch| &**batch), Utc::now(), |_| true);
             Some(outbox.answered(mark, now))
         };
         let mut store = Book::default();
@@ -396,7 +396,7 @@ mod tests {
                 outbox.open(key.clone(), now).add(&requests(1));
             }
             let batches = outbox.due(now).unwrap();
-            let mark = store.record(Writer(9), batches.iter().map(|batch| &**batch), Utc::now());
+            let mark = store.record(Writer(9), batches.iter().map(|batch| &**batch), Utc::now(), |_| true);
             outbox.answered(mark, now);
         }
         assert!(keys.iter().all(|key| store.last_use(key).is_none()), "no use was told");
@@ -415,7 +415,7 @@ mod tests {
         assert!(!outbox.is_over(later) && !outbox.has_told(last) && !outbox.is_empty());
         let mut tell = |outbox: &mut Outbox, now| {
             let batches = outbox.due(now).unwrap();
-            outbox.answered(store.record(Writer(9), batches.iter().map(|batch| &**batch), Utc::now()), now)
+            outbox.answered(store.record(Writer(9), batches.iter().map(|batch| &**batch), Utc::now(), |_| true), now)
         };
         tell(&mut outbox, now);
         assert!(outbox.has_told(last) && !outbox.is_over(later), "it is kept still");

@@ -365,8 +365,10 @@ impl Books {
         let add = |waiting: Waiting, outbox: &Outbox| Waiting {
             requests: waiting.requests.saturating_add(outbox.waiting()),
             kept: waiting.kept + outbox.kept() as u64,
+            ..waiting
         };
-        outboxes.values().fold(Waiting::default(), add)
+        let nothing = Waiting { passed_over: self.store.usage_passed_over(), ..Waiting::default() };
+        outboxes.values().fold(nothing, add)
     }
 }
 

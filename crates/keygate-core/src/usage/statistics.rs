@@ -21,11 +21,12 @@ pub(super) fn add(counter: &AtomicU64, number: u64) {
     counter.fetch_add(number, Ordering::Relaxed);
 }
 
-/// What waits to be told.
+/// What waits to be told, and what the store says of itself.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Waiting {
     pub(super) requests: u64,
     pub(super) kept: u64,
+    pub(super) passed_over: u64,
 }
 
 /// What a manager's recorder of usage has done since it was made.
@@ -51,6 +52,9 @@ pub struct UsageStatistics {
     pub folded: u64,
     /// Batches kept for the case that the store forgets them.
     pub kept: u64,
+    /// How often what was counted of a key, a user, a project or an organization was lost, because what the store has of it
+    /// cannot be read. The log names it.
+    pub passed_over: u64,
 }
 
 impl Counters {
@@ -67,6 +71,7 @@ impl Counters {
             lost: read(lost),
             folded: read(folded),
             kept: waiting.kept,
+            passed_over: waiting.passed_over,
         }
     }
 }

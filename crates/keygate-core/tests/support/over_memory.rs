@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use keygate_core::anomaly::{Finding, FindingCursor};
 use keygate_core::coherence::{Coherence, Read, Watcher};
 use keygate_core::key::KeyId;
 use keygate_core::limiter::call::{Answer, Call};
@@ -155,6 +156,11 @@ over_memory! {
         async fn last_uses(&self, keys: &[KeyId]) -> Result<Vec<Option<LastUse>>, StoreError>;
         async fn most_used(&self, organization: &OrganizationId, month: Month, limit: usize)
             -> Result<Vec<(KeyId, u64)>, StoreError>;
+        async fn habits(&self, key: KeyId) -> Result<Option<Vec<u8>>, StoreError>;
+        async fn put_habits(&self, key: KeyId, previous: Option<&[u8]>, next: &[u8]) -> Result<bool, StoreError>;
+        async fn record_finding(&self, finding: &Finding) -> Result<bool, StoreError>;
+        async fn findings(&self, organization: &OrganizationId, key: Option<KeyId>, limit: usize,
+            before: Option<FindingCursor>) -> Result<Vec<Finding>, StoreError>;
         async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError>;
     }
 }

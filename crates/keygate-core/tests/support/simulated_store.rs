@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use keygate_core::anomaly::{Finding, FindingCursor};
 use keygate_core::clock::{Clock, Tick};
 use keygate_core::coherence::{Change, Coherence, Lease, Read, Watcher, Watchers};
 use keygate_core::key::KeyId;
@@ -472,6 +473,28 @@ impl Store for SimulatedStore {
         limit: usize,
     ) -> Result<Vec<(KeyId, u64)>, StoreError> {
         self.aside().await?.most_used(organization, month, limit).await
+    }
+
+    async fn habits(&self, key: KeyId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.aside().await?.habits(key).await
+    }
+
+    async fn put_habits(&self, key: KeyId, previous: Option<&[u8]>, next: &[u8]) -> Result<bool, StoreError> {
+        self.aside().await?.put_habits(key, previous, next).await
+    }
+
+    async fn record_finding(&self, finding: &Finding) -> Result<bool, StoreError> {
+        self.aside().await?.record_finding(finding).await
+    }
+
+    async fn findings(
+        &self,
+        organization: &OrganizationId,
+        key: Option<KeyId>,
+        limit: usize,
+        before: Option<FindingCursor>,
+    ) -> Result<Vec<Finding>, StoreError> {
+        self.aside().await?.findings(organization, key, limit, before).await
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

@@ -21,6 +21,7 @@ mod facade;
 #[cfg(not(feature = "metrics"))]
 mod nothing;
 
+use keygate_core::anomaly::AnomalyStatistics;
 use keygate_core::coherence::Coherence;
 use keygate_core::limiter::LimiterStatistics;
 use keygate_core::manager::{ApiKeyManager, CacheStatistics};
@@ -126,7 +127,7 @@ const LIMITER: [Row<LimiterStatistics>; 10] = [
     ),
 ];
 
-const USAGE: [Row<UsageStatistics>; 9] = [
+const USAGE: [Row<UsageStatistics>; 10] = [
     ("keygate_usage_told_total", "Requests of keys that the store has taken note of.", Counter, |usage| usage.told),
     ("keygate_usage_waiting", "Requests of keys that the store has yet to take note of.", Gauge, |usage| usage.waiting),
     ("keygate_usage_forged_total", "Texts refused because they are no key of this deployment.", Counter, |usage| {
@@ -152,9 +153,37 @@ const USAGE: [Row<UsageStatistics>; 9] = [
         Counter,
         |usage| usage.folded,
     ),
+    (
+        "keygate_usage_passed_over_total",
+        "How often what was counted of somebody was lost, because what the store has of them cannot be read.",
+        Counter,
+        |usage| usage.passed_over,
+    ),
     ("keygate_usage_kept_batches", "Batches of usage kept for the case that the store forgets them.", Gauge, |usage| {
         usage.kept
     }),
+];
+
+const ANOMALIES: [Row<AnomalyStatistics>; 8] = [
+    ("keygate_anomaly_examined_total", "How often what a key was used for was looked through.", Counter, |found| {
+        found.examined
+    }),
+    (
+        "keygate_anomaly_dropped_total",
+        "How often it was not, or a finding was not recorded, because too much waited.",
+        Counter,
+        |found| found.dropped,
+    ),
+    ("keygate_anomaly_failures_total", "Calls of the store for it that failed.", Counter, |found| found.failures),
+    ("keygate_anomaly_findings_total", "Findings that this instance has recorded.", Counter, |found| found.findings),
+    ("keygate_anomaly_known_total", "Findings that were recorded before, here or elsewhere.", Counter, |found| {
+        found.known
+    }),
+    ("keygate_anomaly_suspended_total", "Keys that this instance has suspended for a finding.", Counter, |found| {
+        found.suspended
+    }),
+    ("keygate_anomaly_waiting", "Keys whose use has yet to be looked through.", Gauge, |found| found.waiting),
+    ("keygate_anomaly_keys", "Keys whose usual use is kept in memory.", Gauge, |found| found.keys),
 ];
 
 const COHERENCE: &str = "keygate_coherence_state";
@@ -162,10 +191,12 @@ const COHERENCE: &str = "keygate_coherence_state";
 /// The states that keys may be kept in, one of which is so.
 const STATES: [&str; 6] = ["none", "in_process", "live", "lapsed", "time_bound", "unreachable"];
 
-/// What a manager has counted by itself: of its cache, its limiter and its recorder of usage, and how it learns of changes.
+/// What a manager has counted by itself: of its cache, its limiter, its recorder of usage and its search for anomalies, and how it
+/// learns of changes.
 pub fn figures(manager: &ApiKeyManager) -> impl Iterator<Item = Figure> + use<> {
     let (cache, limiter) = (manager.cache_statistics(), manager.limiter_statistics());
-    let (usage, coherence) = (manager.usage_statistics(), Coherence::as_str(manager.coherence()));
+    let (usage, anomalies) = (manager.usage_statistics(), manager.anomaly_statistics());
+    let coherence = Coherence::as_str(manager.coherence());
     let states = STATES.map(|state| Figure {
         name: COHERENCE,
         description: "1 for how this instance learns of changes to the keys it keeps.",
@@ -173,7 +204,8 @@ pub fn figures(manager: &ApiKeyManager) -> impl Iterator<Item = Figure> + use<> 
         label: Some(("state", state)),
         value: u64::from(state == coherence),
     });
-    read(&CACHE, cache).chain(read(&LIMITER, limiter)).chain(read(&USAGE, usage)).chain(states)
+    let counted = read(&CACHE, cache).chain(read(&LIMITER, limiter)).chain(read(&USAGE, usage));
+    counted.chain(read(&ANOMALIES, anomalies)).chain(states)
 }
 
 fn read<S: 'static>(rows: &'static [Row<S>], statistics: S) -> impl Iterator<Item = Figure> {

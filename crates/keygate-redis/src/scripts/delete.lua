@@ -1,6 +1,6 @@
--- Erases a record if it still has the revision expected, and what was counted of the key.
+-- Erases a record if it still has the revision expected, with what was counted of the key and its habits.
 --
--- KEYS    1 the record; from 2 on, at least one: where something may be counted
+-- KEYS    1 the record; from 2 on, at least one: where something of the key may be besides
 -- ARGV    1 the organization  2 the revision expected, 8 bytes  3 the deadline, '' for none
 -- returns { 'written', '' }, { 'absent', '' }, { 'conflict', the revision found, 8 bytes }, { 'late', '' } or
 --         { 'unreadable', the bytes held }

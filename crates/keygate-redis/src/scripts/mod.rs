@@ -30,6 +30,9 @@ script!(/// Erases a record.
 script!(/// Reads a record, or sees to it that a reservation cannot write it any more.
     FENCE, "header.lua", "fence.lua");
 
+script!(/// Puts a key's habits in the place of others.
+    PUT_HABITS, "put_habits.lua");
+
 // In the organization's slot.
 script!(/// Takes places in the quotas and the lists.
     RESERVE, "places.lua", "reserve.lua");
@@ -43,6 +46,8 @@ script!(/// Counts what is used of the quotas.
     QUOTA_USE, "places.lua", "quota_use.lua");
 script!(/// Writes an organization's or a project's record.
     PUT_PARENT, "put_parent.lua");
+script!(/// Keeps what was found, once.
+    RECORD_FINDING, "clock.lua", "record_finding.lua");
 
 // In the slot of a memo.
 script!(/// Remembers a value for a while, unless something is remembered already.

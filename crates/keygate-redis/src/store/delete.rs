@@ -27,6 +27,7 @@ impl RedisStore {
         let deadline = self.intend(organization, &pending).await?;
         let mut names = vec![self.layout.record(id)];
         names.extend(self.usage_names(&Subject::Key(id)));
+        names.push(self.layout.habits(id));
         let call = scripts::DELETE.call(names).arg(organization.as_str()).arg(&expected.0.to_be_bytes()).arg(deadline);
         let reply = Reply::read(self.link.run(&call).await)?;
         if reply.word != "written" {

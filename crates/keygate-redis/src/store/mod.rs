@@ -15,6 +15,8 @@
 mod create;
 mod delete;
 mod due;
+mod findings;
+mod habits;
 mod lease;
 mod list;
 mod markers;
@@ -35,11 +37,13 @@ mod usage;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_redis::Pool;
+use keygate_core::anomaly::{self, FindingCursor};
 use keygate_core::coherence::{Coherence, Read, Watcher};
 use keygate_core::key::{BUCKETS, KeyId};
 use keygate_core::limiter::call::{Answer, Call};
@@ -81,6 +85,8 @@ pub struct RedisStore {
     layout: Layout,
     reservation: Duration,
     unsettled: Unsettled,
+    /// What was counted of so many was lost, as what is there of them cannot be added to.
+    passed_over: AtomicU64,
 }
 
 impl RedisStore {
@@ -107,7 +113,8 @@ impl RedisStore {
 
     fn over(link: Link, settings: Option<RedisSettings>, audience: Arc<Audience>) -> Self {
         let layout = audience.layout.clone();
-        Self { link, settings, audience, layout, reservation: RESERVATION, unsettled: Unsettled::default() }
+        let (unsettled, passed_over) = Default::default();
+        Self { link, settings, audience, layout, reservation: RESERVATION, unsettled, passed_over }
     }
 
     /// The lease H, as [`RedisSettings::with_lease`] sets it: for stores over a pool.
@@ -293,6 +300,10 @@ impl Store for RedisStore {
         self.record_batches(bucket, writer, batches).await
     }
 
+    fn usage_passed_over(&self) -> u64 {
+        self.passed_over.load(Ordering::Relaxed)
+    }
+
     async fn usage(&self, subject: &Subject, days: RangeInclusive<Day>) -> Result<Option<Account>, StoreError> {
         self.read_usage(subject, days).await
     }
@@ -308,6 +319,28 @@ impl Store for RedisStore {
         limit: usize,
     ) -> Result<Vec<(KeyId, u64)>, StoreError> {
         self.read_most_used(organization, month, limit).await
+    }
+
+    async fn habits(&self, key: KeyId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read_habits(key).await
+    }
+
+    async fn put_habits(&self, key: KeyId, previous: Option<&[u8]>, next: &[u8]) -> Result<bool, StoreError> {
+        self.swap_habits(key, previous, next).await
+    }
+
+    async fn record_finding(&self, finding: &anomaly::Finding) -> Result<bool, StoreError> {
+        self.keep_finding(finding).await
+    }
+
+    async fn findings(
+        &self,
+        organization: &OrganizationId,
+        key: Option<KeyId>,
+        limit: usize,
+        before: Option<FindingCursor>,
+    ) -> Result<Vec<anomaly::Finding>, StoreError> {
+        self.list_findings(organization, key, limit, before).await
     }
 
     fn instances(&self) -> u64 {

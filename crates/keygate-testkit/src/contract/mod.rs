@@ -22,6 +22,7 @@
 // A broken promise ends its test, with the reason.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod anomaly;
 mod coherence;
 mod creation;
 mod deletion;
@@ -49,6 +50,7 @@ use keygate_core::names::{OrganizationId, UserId};
 use keygate_core::record::{KeyRecord, Quota};
 use keygate_core::store::{CreateRefusal, Listing, Store, WriteRefusal};
 
+pub use anomaly::*;
 pub use coherence::*;
 pub use creation::*;
 pub use deletion::*;
@@ -181,6 +183,7 @@ macro_rules! store_contract {
                 the_mark_and_the_figures_change_together,
                 a_batch_of_many_subjects_is_taken_in_whole,
                 requests_are_counted_by_hour_day_and_month,
+                what_is_ahead_of_the_time_is_counted_in_the_next_hour,
                 no_count_is_too_great,
                 what_became_of_requests_is_told_by_day,
                 what_there_is_no_room_for_is_other,
@@ -189,8 +192,14 @@ macro_rules! store_contract {
                 last_uses_are_in_the_order_of_the_keys,
                 the_most_used_keys_come_first,
                 deleting_a_key_erases_its_usage,
+                nothing_is_counted_of_a_key_that_is_not_there,
                 subjects_do_not_share,
                 random_batches_are_counted_as_the_model_counts_them,
+                habits_are_compare_and_set,
+                deleting_a_key_erases_its_habits,
+                a_finding_is_recorded_once,
+                findings_are_listed_newest_first_and_by_tenant,
+                the_newest_findings_are_kept,
                 ring_usage_counts_usable_keys_per_entry,
                 a_watcher_is_told_of_every_write_of_a_key,
                 a_watcher_is_told_of_every_key_of_a_batch,

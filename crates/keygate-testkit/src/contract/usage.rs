@@ -3,7 +3,7 @@
 //! A store may have a clock of its own, and what it keeps for a time depends on it. So times are counted from now, and none
 //! is so near to where something is kept no longer that the turn of a day would matter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -28,9 +28,26 @@ fn writer() -> Writer {
     Writer(u64::from_be_bytes(sample::random()) | 1)
 }
 
-/// A key that no other test has; there need be no record of it.
-fn key() -> KeyId {
+/// An id that no key has.
+fn no_key() -> KeyId {
     KeyId::fresh(sample::now(), None).unwrap()
+}
+
+/// A key that no other test has.
+async fn key(store: &dyn Store) -> KeyId {
+    created(store, sample::record(&sample::organization(), &sample::user("ann"))).await.key.id
+}
+
+/// Makes keys of these ids.
+async fn create(store: &dyn Store, ids: impl IntoIterator<Item = KeyId>) {
+    let (organization, user) = (sample::organization(), sample::user("ann"));
+    let records = ids.into_iter().map(|id| {
+        let mut record = sample::record(&organization, &user);
+        (record.key.id, record.key.lineage.root) = (id, id);
+        record
+    });
+    let created = store.create(&organization, AMPLE, records.collect()).await.unwrap();
+    assert!(created.iter().all(Result::is_ok), "{created:?}");
 }
 
 fn now() -> Hour {
@@ -73,13 +90,15 @@ async fn total(store: &dyn Store, subject: &Subject) -> u64 {
 struct Instance {
     store: Arc<dyn Store>,
     model: Book,
+    /// The keys that are there, if not all are that it tells of.
+    there: Option<BTreeSet<KeyId>>,
     /// One for each bucket, as a batch is of one.
     writers: BTreeMap<u16, (Writer, Mark)>,
 }
 
 impl Instance {
     fn of(store: &Arc<dyn Store>) -> Self {
-        Self { store: Arc::clone(store), model: Book::default(), writers: BTreeMap::new() }
+        Self { store: Arc::clone(store), model: Book::default(), there: None, writers: BTreeMap::new() }
     }
 
     /// Tells of these subjects, in one batch for each bucket that they are in.
@@ -92,7 +111,8 @@ impl Instance {
             let (writer, mark) = self.writers.entry(bucket).or_insert_with(|| (writer(), 0));
             let batch = Arc::new(Batch { after: *mark, number: *mark + 1, deltas });
             *mark += 1;
-            self.model.record(*writer, [&*batch], Utc::now());
+            let is_there = |id| self.there.as_ref().is_none_or(|there| there.contains(&id));
+            self.model.record(*writer, [&*batch], Utc::now(), is_there);
             assert_eq!(self.store.record_usage(bucket, *writer, &[batch]).await.unwrap(), *mark);
         }
     }
@@ -111,7 +131,7 @@ impl Instance {
 
 /// Of the batches of a writer each is taken in once, the next one next, however often and in whatever order they come.
 pub async fn a_batch_is_taken_in_once_and_in_order(store: Arc<dyn Store>) {
-    let (subject, writer, hour) = (Subject::Key(key()), writer(), now());
+    let (subject, writer, hour) = (Subject::Key(key(&*store).await), writer(), now());
     let of = |after, number, count| batch(after, number, &subject, requests(hour, count));
     let [one, two, three] = [of(0, 1, 1), of(1, 2, 10), of(2, 3, 100)];
     assert_eq!(told(&*store, &subject, writer, &[]).await, 0, "a writer that never said anything");
@@ -135,7 +155,7 @@ pub async fn a_batch_out_of_turn_changes_nothing(store: Arc<dyn Store>) {
     let delta = |count| {
         let mut delta = requests(hour, count);
         delta.add_address(hour.month(), "192.0.2.1".parse().unwrap());
-        delta.keys = [(hour.month(), [(key(), count)].into())].into();
+        delta.keys = [(hour.month(), [(no_key(), count)].into())].into();
         delta.used(Some(LastUse { at: sample::now(), address: None, location: None }));
         delta
     };
@@ -153,7 +173,7 @@ pub async fn a_batch_out_of_turn_changes_nothing(store: Arc<dyn Store>) {
 
 /// What one writer has told is nothing to the mark of another.
 pub async fn writers_do_not_share_their_marks(store: Arc<dyn Store>) {
-    let (subject, hour) = (Subject::Key(key()), now());
+    let (subject, hour) = (Subject::Key(key(&*store).await), now());
     let [one, other] = [writer(), writer()];
     assert_eq!(told(&*store, &subject, one, &[batch(0, 1, &subject, requests(hour, 1))]).await, 1);
     assert_eq!(told(&*store, &subject, other, &[]).await, 0);
@@ -195,7 +215,7 @@ pub async fn concurrent_writers_are_all_counted_once(store: Arc<dyn Store>) {
 /// Whoever asks for the mark and for the figures meanwhile never finds one of them ahead of the other.
 pub async fn the_mark_and_the_figures_change_together(store: Arc<dyn Store>) {
     const BATCHES: u64 = 100;
-    let (subject, writer, hour) = (Subject::Key(key()), writer(), now());
+    let (subject, writer, hour) = (Subject::Key(key(&*store).await), writer(), now());
     let teller = {
         let (store, subject) = (Arc::clone(&store), subject.clone());
         tokio::spawn(async move {
@@ -220,9 +240,10 @@ pub async fn the_mark_and_the_figures_change_together(store: Arc<dyn Store>) {
 pub async fn a_batch_of_many_subjects_is_taken_in_whole(store: Arc<dyn Store>) {
     let mut instance = Instance::of(&store);
     let hour = now();
-    let first = key();
-    let beside = || KeyId::fresh(sample::now(), Some(first.bucket())).unwrap();
-    let keys: Vec<_> = (0..300).map(|_| Subject::Key(beside())).collect();
+    let first = no_key();
+    let ids: Vec<_> = (0..300).map(|_| KeyId::fresh(sample::now(), Some(first.bucket())).unwrap()).collect();
+    create(&*store, ids.iter().copied()).await;
+    let keys: Vec<_> = ids.into_iter().map(Subject::Key).collect();
     for round in 1..=2 {
         instance.tell(keys.iter().zip(1..).map(|(key, nth)| (key.clone(), requests(hour, nth * round)))).await;
     }
@@ -237,11 +258,24 @@ pub async fn a_batch_of_many_subjects_is_taken_in_whole(store: Arc<dyn Store>) {
 /// back in time, and with times between them in which there was nothing.
 pub async fn requests_are_counted_by_hour_day_and_month(store: Arc<dyn Store>) {
     let mut instance = Instance::of(&store);
-    let subject = Subject::Key(key());
+    let subject = Subject::Key(key(&*store).await);
     let hour = now();
     let (today, month) = (Hour::of(hour.day().start()), Hour::of(hour.month().start()));
     let last_month = Hour::of(Month(hour.month().0 - 1).start());
+    let start = before(hour, 24 * 31 * 95);
+    let after = |hours: u32| Hour(start.0 + hours);
     let hours = [
+        // What was counted is there still, and goes when its place is needed: after hours that were skipped, after days, after
+        // months, after more than there are places for.
+        start,
+        after(5),
+        after(5 + 193),
+        start,
+        after(24 * 40),
+        after(24 * 40 - 1),
+        after(24 * 500),
+        after(24 * 31 * 90),
+        start,
         before(hour, 30),
         hour,
         // Turns, and what is before each.
@@ -260,16 +294,9 @@ pub async fn requests_are_counted_by_hour_day_and_month(store: Arc<dyn Store>) {
         before(hour, 35 * 30 * 24),
         before(hour, 40 * 31 * 24),
         before(hour, 300_000),
-        // What was counted is there still, and goes when its place is needed: after hours that were skipped, after days, after
-        // months, after more than there are places for, ahead of the time.
         hour,
-        Hour(hour.0 + 5),
-        Hour(hour.0 + 5 + 193),
-        hour,
-        Hour(hour.0 + 24 * 40),
-        Hour(hour.0 + 24 * 40 - 1),
-        Hour(hour.0 + 24 * 500),
-        Hour(hour.0 + 24 * 31 * 90),
+        // As far ahead as clocks may differ.
+        Hour(hour.0 + 1),
         hour,
     ];
     for (nth, hour) in hours.into_iter().enumerate() {
@@ -281,15 +308,66 @@ pub async fn requests_are_counted_by_hour_day_and_month(store: Arc<dyn Store>) {
     // Several hours of one delta.
     let mut delta = requests(hour, 3);
     [before(hour, 1), before(today, 1), month].into_iter().for_each(|hour| delta.add(&requests(hour, 9)));
-    let other = Subject::Key(key());
+    let other = Subject::Key(key(&*store).await);
     instance.tell([(other.clone(), delta)]).await;
     instance.assert_agree(&other, "several hours of one delta").await;
+}
+
+/// What an instance tells whose clock is ahead by more than an hour is counted as if it were the next hour: nothing of it is
+/// lost, and nothing of what others tell after it.
+pub async fn what_is_ahead_of_the_time_is_counted_in_the_next_hour(store: Arc<dyn Store>) {
+    // Until no hour turns while it is told.
+    while !is_counted_in_the_next_hour(&*store).await {}
+}
+
+async fn is_counted_in_the_next_hour(store: &dyn Store) -> bool {
+    let organization = sample::organization();
+    let (subject, writer) = (Subject::Organization(organization.clone()), writer());
+    let (began, hour) = (sample::now(), now());
+    let next = Hour(hour.0 + 1);
+    let (month, far) = (next.month(), Month(next.month().0 + 50));
+    let [one, other] = [no_key(), no_key()];
+    let mut delta = Delta::default();
+    let hours = [hour, next, Hour(hour.0 + 2), Hour(hour.0 + 24 * 400), Hour::of(far.start()), Hour(u32::MAX)];
+    for (place, hour) in hours.into_iter().enumerate() {
+        delta.add(&broken_down(hour, 1 << place));
+    }
+    let requests: u64 = delta.requests();
+    let in_this_hour = delta.hours.values().next().map_or(0, Counts::requests);
+    delta.add_address(month, [192, 0, 2, 1].into());
+    delta.add_address(far, [192, 0, 2, 1].into());
+    delta.add_address(far, [192, 0, 2, 2].into());
+    delta.keys = [(month, [(one, 1)].into()), (far, [(one, 2), (other, 1)].into())].into();
+    let late = began + TimeDelta::days(1_000);
+    delta.last_use = Some(LastUse { at: late, address: Some([192, 0, 2, 2].into()), location: "DE".parse().ok() });
+    delta.last_error = Some(LastError { at: late, failure: Failure::Answered(Answered::ServerError) });
+    assert_eq!(told(store, &subject, writer, &[batch(0, 1, &subject, delta)]).await, 1);
+    // And so the hours that others tell of are not over.
+    assert_eq!(told(store, &subject, writer, &[batch(1, 2, &subject, self::requests(hour, 7))]).await, 2);
+    let account = account(store, &subject).await.unwrap();
+    let most_used = store.most_used(&organization, month, 9).await.unwrap();
+    if now() != hour {
+        return false;
+    }
+    let hours: Vec<_> = account.series.hours().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(hours, [(hour, in_this_hour + 7), (next, requests - in_this_hour)]);
+    assert_eq!(account.series.requests(), requests + 7);
+    assert_eq!(account.days.values().map(Counts::requests).sum::<u64>(), requests + 7);
+    assert_eq!(account.days.keys().copied().max(), Some(next.day()));
+    assert_eq!(account.addresses.get(&month), Some(&2));
+    assert_eq!(most_used, [(one, 3), (other, 1)]);
+    let latest = began + TimeDelta::hours(1)..=sample::now() + TimeDelta::hours(1);
+    let (used, failed) = (account.series.last_use.unwrap(), account.series.last_error.unwrap());
+    assert!(latest.contains(&used.at) && latest.contains(&failed.at), "{used:?} and {failed:?} of {latest:?}");
+    assert_eq!((used.address, used.location), (Some([192, 0, 2, 2].into()), "DE".parse().ok()));
+    assert_eq!(failed.failure, Failure::Answered(Answered::ServerError));
+    true
 }
 
 /// A number is as great as it may be, and then stays so: it never begins anew.
 pub async fn no_count_is_too_great(store: Arc<dyn Store>) {
     let mut instance = Instance::of(&store);
-    let (subject, hour) = (Subject::Key(key()), now());
+    let (subject, hour) = (Subject::Key(key(&*store).await), now());
     for count in [u64::from(u32::MAX) - 1, 1, 5, 1 << 62, 1 << 62, 1 << 62, 7] {
         instance.tell([(subject.clone(), requests(hour, count))]).await;
         let held = account(&*store, &subject).await.unwrap().series;
@@ -318,7 +396,7 @@ fn broken_down(hour: Hour, round: u64) -> Delta {
 /// What became of the requests of a day is told of that day, while it is kept, to those who ask for it.
 pub async fn what_became_of_requests_is_told_by_day(store: Arc<dyn Store>) {
     let mut instance = Instance::of(&store);
-    let (subject, today) = (Subject::Key(key()), now().day());
+    let (subject, today) = (Subject::Key(key(&*store).await), now().day());
     let in_day = |day: u32, hour| Hour((today.0 - day) * 24 + hour);
     let hours =
         [in_day(1, 23), in_day(1, 0), in_day(3, 5), in_day(2, 0), in_day(3, 23), in_day(BREAKDOWN_DAYS - 2, 12)];
@@ -350,7 +428,7 @@ pub async fn what_became_of_requests_is_told_by_day(store: Arc<dyn Store>) {
 /// came are told apart still, and nothing is lost.
 pub async fn what_there_is_no_room_for_is_other(store: Arc<dyn Store>) {
     let mut instance = Instance::of(&store);
-    let (subject, hour) = (Subject::Key(key()), Hour((now().day().0 - 1) * 24));
+    let (subject, hour) = (Subject::Key(key(&*store).await), Hour((now().day().0 - 1) * 24));
     let early = "GET /early";
     let mut delta = requests(hour, 1);
     for counts in delta.hours.values_mut() {
@@ -386,7 +464,7 @@ pub async fn what_there_is_no_room_for_is_other(store: Arc<dyn Store>) {
 pub async fn different_addresses_are_counted(store: Arc<dyn Store>) {
     const MANY: u32 = 6_000;
     let mut instance = Instance::of(&store);
-    let (subject, hour) = (Subject::Key(key()), now());
+    let (subject, hour) = (Subject::Key(key(&*store).await), now());
     let (month, last_month) = (hour.month(), Month(hour.month().0 - 1));
     // Half of them of each kind. They differ in all their places.
     let address = |nth: u32| {
@@ -432,7 +510,7 @@ pub async fn different_addresses_are_counted(store: Arc<dyn Store>) {
 /// The last use and the last error are the latest that there were, whole, and not the last that were told.
 pub async fn the_last_use_and_the_last_error_are_the_latest(store: Arc<dyn Store>) {
     let mut instance = Instance::of(&store);
-    let id = key();
+    let id = key(&*store).await;
     let subject = Subject::Key(id);
     let at = sample::now();
     let last = |seconds, address: Option<&str>, location: Option<&str>| LastUse {
@@ -469,12 +547,13 @@ pub async fn the_last_use_and_the_last_error_are_the_latest(store: Arc<dyn Store
 pub async fn last_uses_are_in_the_order_of_the_keys(store: Arc<dyn Store>) {
     let mut instance = Instance::of(&store);
     let at = sample::now();
-    let used: Vec<_> = (0..40).map(|nth| (key(), at - TimeDelta::seconds(nth * 7 % 40))).collect();
+    let used: Vec<_> = (0..40).map(|nth| (no_key(), at - TimeDelta::seconds(nth * 7 % 40))).collect();
+    create(&*store, used.iter().map(|(id, _)| *id)).await;
     let last = |at| LastUse { at, address: Some("192.0.2.7".parse().unwrap()), location: "DE".parse().ok() };
     let delta = |at| Delta { last_use: Some(last(at)), ..requests(now(), 1) };
     instance.tell(used.iter().map(|(id, at)| (Subject::Key(*id), delta(*at)))).await;
     let mut asked: Vec<_> = used.iter().map(|(id, at)| (*id, Some(last(*at)))).collect();
-    asked.extend((0..20).map(|_| (key(), None)));
+    asked.extend((0..20).map(|_| (no_key(), None)));
     asked.push(asked[3]);
     // Neither as they were made nor sorted.
     asked.sort_by_key(|(id, _)| id.as_bytes()[15]);
@@ -494,7 +573,7 @@ pub async fn the_most_used_keys_come_first(store: Arc<dyn Store>) {
     let (organization, other) = (sample::organization(), sample::organization());
     let hour = now();
     let (month, last_month) = (hour.month(), Month(hour.month().0 - 1));
-    let mut keys: Vec<_> = (0..6).map(|_| key()).collect();
+    let mut keys: Vec<_> = (0..6).map(|_| no_key()).collect();
     keys.sort_unstable();
     let used = |month, counts: &[(usize, u64)]| {
         let keys = counts.iter().map(|(nth, count)| (keys[*nth], *count)).collect();
@@ -568,6 +647,52 @@ pub async fn deleting_a_key_erases_its_usage(store: Arc<dyn Store>) {
     assert_eq!((account.series.requests(), account.days.len(), account.addresses.len()), (7, 1, 0));
 }
 
+/// What is told of a key after it was deleted, or of one that never was, is not taken in, so that nothing of it comes back; what
+/// is told of others with it is.
+pub async fn nothing_is_counted_of_a_key_that_is_not_there(store: Arc<dyn Store>) {
+    let mut instance = Instance::of(&store);
+    let (organization, user) = (sample::organization(), sample::user("ann"));
+    let gone = created(&*store, sample::record(&organization, &user)).await;
+    // In the bucket of the other, so that both are told of in one batch.
+    let mut stays = sample::record(&organization, &user);
+    stays.key.id = KeyId::fresh(sample::now(), Some(gone.key.id.bucket())).unwrap();
+    stays.key.lineage.root = stays.key.id;
+    let stays = created(&*store, stays).await;
+    let never = Subject::Key(KeyId::fresh(sample::now(), Some(gone.key.id.bucket())).unwrap());
+    let subject = Subject::Key(gone.key.id);
+    let others: Vec<_> = Subject::of(&gone.key).skip(1).chain([Subject::Key(stays.key.id)]).collect();
+    let last = LastUse { at: sample::now(), address: "192.0.2.1".parse().ok(), location: None };
+    let delta = |round| {
+        let mut delta = broken_down(now(), round);
+        delta.add_address(now().month(), "192.0.2.1".parse().unwrap());
+        Delta { last_use: Some(last), ..delta }
+    };
+    let all = || [&never, &subject].into_iter().chain(&others).chain([&never]).cloned();
+    instance.there = Some([gone.key.id, stays.key.id].into());
+    instance.tell(all().map(|subject| (subject, delta(1)))).await;
+    assert_eq!(account(&*store, &never).await, None);
+    assert!(total(&*store, &subject).await > 0);
+
+    store.delete(&organization, gone.key.id, gone.key.revision).await.unwrap();
+    instance.there = Some([stays.key.id].into());
+    instance.model.forget(&subject);
+    for round in 2..4 {
+        instance.tell(all().map(|subject| (subject, delta(round)))).await;
+        for subject in all() {
+            instance.assert_agree(&subject, "after the deletion").await;
+        }
+        assert_eq!(account(&*store, &subject).await, None);
+    }
+    let keys = [gone.key.id, stays.key.id];
+    assert_eq!(store.last_uses(&keys).await.unwrap(), [None, Some(last)]);
+    // One that is made again under its id is counted again.
+    assert_eq!(create_one(&*store, AMPLE, gone).await, Ok(()));
+    instance.there = Some(keys.into());
+    instance.tell([(subject.clone(), delta(1))]).await;
+    instance.assert_agree(&subject, "made again").await;
+    assert!(total(&*store, &subject).await > 0);
+}
+
 /// What is counted of one is not counted of another, nor of another tenant's of the same name.
 pub async fn subjects_do_not_share(store: Arc<dyn Store>) {
     let mut instance = Instance::of(&store);
@@ -580,8 +705,8 @@ pub async fn subjects_do_not_share(store: Arc<dyn Store>) {
         Subject::Organization(other.clone()),
         Subject::User(other.clone(), user),
         Subject::Project(other, project),
-        Subject::Key(key()),
-        Subject::Key(key()),
+        Subject::Key(key(&*store).await),
+        Subject::Key(key(&*store).await),
     ];
     let delta = |nth: u64| {
         let mut delta = broken_down(now(), nth);
@@ -593,7 +718,7 @@ pub async fn subjects_do_not_share(store: Arc<dyn Store>) {
         instance.assert_agree(subject, "after one batch").await;
         assert_eq!(total(&*store, subject).await, 6 * nth + 3, "{subject}");
     }
-    assert_eq!(account(&*store, &Subject::Key(key())).await, None);
+    assert_eq!(account(&*store, &Subject::Key(no_key())).await, None);
 }
 
 /// Random batches of a few subjects: figures, last uses and ranks are those of the model after every one of them.
@@ -602,7 +727,7 @@ pub async fn random_batches_are_counted_as_the_model_counts_them(store: Arc<dyn 
     let mut dice = Dice(seed);
     let mut instance = Instance::of(&store);
     let organization = sample::organization();
-    let keys = [key(), key(), key()];
+    let keys = [key(&*store).await, key(&*store).await, key(&*store).await];
     let mut subjects: Vec<_> = keys.iter().copied().map(Subject::Key).collect();
     subjects.push(Subject::Organization(organization.clone()));
     subjects.push(Subject::User(organization.clone(), sample::user("ann")));

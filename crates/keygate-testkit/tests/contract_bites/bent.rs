@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use keygate_core::anomaly::{Finding, FindingCursor};
 use keygate_core::clock::Tick;
 use keygate_core::coherence::{Change, Coherence, Lease, Read, Watcher};
 use keygate_core::key::KeyId;
@@ -29,6 +30,7 @@ use keygate_core::usage::subject::Subject;
 
 use crate::crier::Criers;
 use crate::miscounter::Miscounter;
+use crate::misfinder::Misfinder;
 
 /// What is wrong with the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +85,8 @@ pub(crate) enum Bend {
     TakesInTheFirstOfMany,
     CountsByTheDay,
     KnowsNoGoingBack,
+    BelievesEveryClock,
+    DropsWhatIsAhead,
     CountsIn32Bits,
     TellsAllDays,
     FoldsWhatItCounts,
@@ -96,7 +100,22 @@ pub(crate) enum Bend {
     RanksAsManyAsThereAre,
     DeletesTheRecordAlone,
     ErasesBeforeItCompares,
+    CountsKeysThatAreGone,
+    DropsBatchesOfKeysThatAreGone,
     CountsOneUserAsAnother,
+    PutsHabitsOverOthers,
+    LooksBeforeItPutsHabits,
+    TakesEmptyHabitsForNone,
+    KeepsHabitsOfDeletedKeys,
+    PutsHabitsOfDeletedKeys,
+    RecordsFindingsAgain,
+    RecordsFindingsByTheirTime,
+    LooksBeforeItRecords,
+    ListsFindingsOldestFirst,
+    ListsFindingsOfEveryKey,
+    ListsFindingsOfEveryTenant,
+    TurnsPagesByTheTimeAlone,
+    KeepsAllFindings,
 }
 
 #[derive(Debug)]
@@ -105,6 +124,7 @@ struct Bent {
     bend: Bend,
     criers: Criers,
     miscounter: Miscounter,
+    misfinder: Misfinder,
     /// What was loaded first of each key.
     loaded: Mutex<BTreeMap<KeyId, Option<KeyRecord>>>,
     /// What is remembered in the place of the memory store, and without an end.
@@ -116,6 +136,7 @@ pub(crate) fn bent(bend: Bend) -> Arc<dyn Store> {
     let inner = MemoryStore::new();
     Arc::new(Bent {
         miscounter: Miscounter::new(inner.clone(), bend),
+        misfinder: Misfinder::new(inner.clone(), bend),
         inner,
         bend,
         criers: Criers::new(bend),
@@ -447,6 +468,28 @@ impl Store for Bent {
         limit: usize,
     ) -> Result<Vec<(KeyId, u64)>, StoreError> {
         self.miscounter.most_used(organization, month, limit).await
+    }
+
+    async fn habits(&self, key: KeyId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.misfinder.habits(key).await
+    }
+
+    async fn put_habits(&self, key: KeyId, previous: Option<&[u8]>, next: &[u8]) -> Result<bool, StoreError> {
+        self.misfinder.put_habits(key, previous, next).await
+    }
+
+    async fn record_finding(&self, finding: &Finding) -> Result<bool, StoreError> {
+        self.misfinder.record_finding(finding).await
+    }
+
+    async fn findings(
+        &self,
+        organization: &OrganizationId,
+        key: Option<KeyId>,
+        limit: usize,
+        before: Option<FindingCursor>,
+    ) -> Result<Vec<Finding>, StoreError> {
+        self.misfinder.findings(organization, key, limit, before).await
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

@@ -5,6 +5,7 @@
 mod bent;
 mod crier;
 mod miscounter;
+mod misfinder;
 
 use bent::{Bend, bent};
 use keygate_testkit::contract;
@@ -72,6 +73,7 @@ bites! {
     the_mark_and_the_figures_change_together: CountsBeforeItMarks | MarksBeforeItCounts,
     a_batch_of_many_subjects_is_taken_in_whole: TakesInTheFirstOfMany,
     requests_are_counted_by_hour_day_and_month: CountsByTheDay | KnowsNoGoingBack,
+    what_is_ahead_of_the_time_is_counted_in_the_next_hour: BelievesEveryClock | DropsWhatIsAhead,
     no_count_is_too_great: CountsIn32Bits,
     what_became_of_requests_is_told_by_day: TellsAllDays | FoldsWhatItCounts | KnowsNoGoingBack,
     what_there_is_no_room_for_is_other: FoldsWhatItCounts | DropsWhatThereIsNoRoomFor,
@@ -80,8 +82,15 @@ bites! {
     last_uses_are_in_the_order_of_the_keys: SortsTheKeys | LeavesOutWhatWasNeverUsed,
     the_most_used_keys_come_first: RanksTheOldestOfEqualsFirst | RanksAsManyAsThereAre | TakesAllMonthsForOne,
     deleting_a_key_erases_its_usage: DeletesTheRecordAlone | ErasesBeforeItCompares,
+    nothing_is_counted_of_a_key_that_is_not_there: CountsKeysThatAreGone | DropsBatchesOfKeysThatAreGone,
     subjects_do_not_share: CountsOneUserAsAnother,
     random_batches_are_counted_as_the_model_counts_them: KnowsNoGoingBack | BelievesTheLastTold | FoldsWhatItCounts,
+    habits_are_compare_and_set: PutsHabitsOverOthers | LooksBeforeItPutsHabits | TakesEmptyHabitsForNone,
+    deleting_a_key_erases_its_habits: KeepsHabitsOfDeletedKeys | PutsHabitsOfDeletedKeys,
+    a_finding_is_recorded_once: RecordsFindingsAgain | RecordsFindingsByTheirTime | LooksBeforeItRecords,
+    findings_are_listed_newest_first_and_by_tenant: ListsFindingsOldestFirst | ListsFindingsOfEveryKey
+        | ListsFindingsOfEveryTenant | TurnsPagesByTheTimeAlone,
+    the_newest_findings_are_kept: KeepsAllFindings,
 }
 
 // What never comes is waited for in no time.

@@ -8,7 +8,7 @@ use keygate_core::key::KeyId;
 use keygate_core::names::OrganizationId;
 use keygate_core::store::{MemoryStore, Store, StoreError};
 use keygate_core::usage::batch::{Batch, Delta, LastError, LastUse, Mark, Writer};
-use keygate_core::usage::book::{Account, is_next};
+use keygate_core::usage::book::{Account, Book, is_next};
 use keygate_core::usage::counts::Counts;
 use keygate_core::usage::period::{Day, Hour, Month};
 use keygate_core::usage::subject::Subject;
@@ -28,6 +28,8 @@ pub(crate) struct Miscounter {
     latest: Mutex<Hour>,
     /// What was told last of each subject.
     last: Mutex<BTreeMap<Subject, Last>>,
+    /// What was counted in the place of the memory store.
+    book: Mutex<Book>,
     /// What is answered in the place of what there is.
     instead: Mutex<BTreeMap<Subject, Option<Account>>>,
 }
@@ -62,7 +64,8 @@ fn wrapped(counts: &Counts) -> Counts {
 
 impl Miscounter {
     pub(crate) fn new(inner: MemoryStore, bend: Bend) -> Self {
-        Self { inner, bend, latest: Mutex::default(), last: Mutex::default(), instead: Mutex::default() }
+        let (latest, last, book, instead) = Default::default();
+        Self { inner, bend, latest, last, book, instead }
     }
 
     fn is(&self, bend: Bend) -> bool {
@@ -94,6 +97,13 @@ impl Miscounter {
                     bent.hours.insert(*hour, counts.clone());
                 }
                 *latest = bent.hours.keys().copied().fold(*latest, Hour::max);
+            }
+            Bend::DropsWhatIsAhead => {
+                let next = Hour(Hour::of(sample::now()).0 + 1);
+                bent.hours.clear();
+                for (hour, counts) in delta.hours.iter().filter(|(hour, _)| **hour <= next) {
+                    bent.hours.insert(*hour, counts.clone());
+                }
             }
             Bend::CountsIn32Bits => bent.hours.values_mut().for_each(|counts| *counts = wrapped(counts)),
             Bend::FoldsWhatItCounts => bent.hours.values_mut().for_each(Counts::fold),
@@ -164,6 +174,29 @@ impl Miscounter {
                 }
                 Ok(mark)
             }
+            Bend::BelievesEveryClock => {
+                let latest = batches.iter().flat_map(|batch| &batch.deltas).filter_map(|(_, delta)| delta.latest());
+                let now = latest.fold(sample::now(), Ord::max);
+                let mut book = self.book.lock().unwrap();
+                Ok(book.record(writer, batches.iter().map(|batch| &**batch), now, |_| true))
+            }
+            Bend::CountsKeysThatAreGone => {
+                let mut book = self.book.lock().unwrap();
+                Ok(book.record(writer, batches.iter().map(|batch| &**batch), sample::now(), |_| true))
+            }
+            Bend::DropsBatchesOfKeysThatAreGone => {
+                let mut taken_in = Vec::new();
+                for batch in batches {
+                    let mut is_whole = true;
+                    for (subject, _) in &batch.deltas {
+                        if let Subject::Key(id) = subject {
+                            is_whole &= self.inner.record(*id).await?.is_some();
+                        }
+                    }
+                    taken_in.push(if is_whole { Arc::clone(batch) } else { without_deltas(batch) });
+                }
+                self.inner.record_usage(bucket, writer, &taken_in).await
+            }
             Bend::SharesMarks => self.inner.record_usage(bucket, Writer(1), batches).await,
             Bend::LooksAtTheMarkBeforeItCounts | Bend::CountsBeforeItMarks => {
                 if self.is(Bend::LooksAtTheMarkBeforeItCounts) {
@@ -197,6 +230,9 @@ impl Miscounter {
     ) -> Result<Option<Account>, StoreError> {
         if let Some(instead) = self.instead.lock().unwrap().get(subject) {
             return Ok(instead.clone());
+        }
+        if self.is(Bend::BelievesEveryClock) || self.is(Bend::CountsKeysThatAreGone) {
+            return Ok(self.book.lock().unwrap().account(subject, days, sample::now()));
         }
         let days = if self.is(Bend::TellsAllDays) { Day(0)..=Day(u32::MAX) } else { days };
         let mut account = self.inner.usage(&self.subject(subject), days).await?;
@@ -240,6 +276,10 @@ impl Miscounter {
         let instead = match self.bend {
             Bend::DeletesTheRecordAlone => self.inner.usage(&subject, Day(0)..=Day(u32::MAX)).await?,
             Bend::ErasesBeforeItCompares => None,
+            Bend::CountsKeysThatAreGone => {
+                self.book.lock().unwrap().forget(&subject);
+                return Ok(());
+            }
             _ => return Ok(()),
         };
         self.instead.lock().unwrap().insert(subject, instead);

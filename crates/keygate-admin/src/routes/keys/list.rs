@@ -4,7 +4,7 @@ use axum::Json as JsonAnswer;
 use axum::extract::State as StateOf;
 use chrono::TimeDelta;
 use keygate_core::actor::ManagementPermission;
-use keygate_core::manager::{KeyFilter, KeyPage, MAX_EXPIRY_DAYS, MAX_PAGE};
+use keygate_core::manager::{KeyFilter, KeyPage, MAX_EXPIRY_DAYS};
 use keygate_core::names::{Environment, OrganizationId, ProjectId, Tag, UserId};
 use keygate_core::record::KeyState;
 use serde::Deserialize;
@@ -16,13 +16,10 @@ use crate::admin::State;
 use crate::body::{Path, Query};
 use crate::caller::Caller;
 use crate::problem::Problem;
-use crate::routes::guarded;
+use crate::routes::{guarded, paging};
 use crate::schema::{
     EnvironmentShape, KeyPageShape, KeyStateShape, OrganizationIdShape, ProjectIdShape, TagShape, UserIdShape,
 };
-
-/// How many keys are on a page when nobody says.
-const PAGE: usize = 100;
 
 pub(super) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new().routes(guarded(routes!(list), ManagementPermission::KeysRead))
@@ -74,14 +71,10 @@ async fn list(
     Path(organization): Path<OrganizationId>,
     Query(asked): Query<Asked>,
 ) -> Result<JsonAnswer<KeyPage>, Problem> {
-    let limit = asked.limit.unwrap_or(PAGE);
-    if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(Problem::invalid(format!("limit: must be 1 to {MAX_PAGE}")));
-    }
+    let limit = paging::length(asked.limit)?;
     let expiring_within = within("expiring_within_days", asked.expiring_within_days)?;
     let unused_for = within("unused_for_days", asked.unused_for_days)?;
-    let not_given = |_| Problem::invalid("cursor: must be the next_cursor of an earlier page");
-    let cursor = asked.cursor.map(|text| text.parse()).transpose().map_err(not_given)?;
+    let cursor = paging::begin(asked.cursor)?;
     let mut filter = KeyFilter::default();
     filter.state = asked.status;
     filter.user = asked.user_id;

@@ -20,9 +20,11 @@ use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
+use keygate::anomaly::FindingCursor;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
-    CreatedKey, Cursor, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation, Rotation, RotationStatus,
+    CreatedKey, Cursor, FindingPage, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation, Rotation,
+    RotationStatus,
 };
 use keygate::names::{Environment, OrganizationId, Reason};
 use keygate::record::{Key, OrganizationRecord, RotationSchedule};
@@ -37,7 +39,7 @@ pub(crate) use self::address::is_clear_text_allowed;
 use self::link::{Call, Link};
 use super::place::Setting;
 use super::verdict::{CheckLine, Refusal};
-use super::{NotDone, Pace, Question, ShownKey, Verdict, Wait};
+use super::{NotDone, Pace, Question, ShownKey, Verdict, Wait, Whose};
 use crate::args::{SettingArgs, whole_days};
 use crate::failure::Failure;
 
@@ -203,6 +205,19 @@ impl ServerDesk {
             .asking("to", query.to.map(time))
             .asking("granularity", Some(query.granularity));
         self.link.send(&call).await?.read()
+    }
+
+    pub(super) async fn findings(
+        &self,
+        whose: &Whose,
+        limit: usize,
+        cursor: Option<FindingCursor>,
+    ) -> Result<FindingPage, NotDone> {
+        let call = match whose {
+            Whose::Key(id) => Call::new(Method::GET, &["keys", &id.to_string(), "anomalies"]),
+            Whose::Organization(id) => Call::new(Method::GET, &["organizations", id.as_str(), "anomalies"]),
+        };
+        self.link.send(&call.asking("limit", Some(limit)).asking("cursor", cursor)).await?.read()
     }
 
     pub(super) async fn organization(&self, id: &OrganizationId) -> Result<OrganizationRecord, NotDone> {

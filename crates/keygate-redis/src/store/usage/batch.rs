@@ -1,9 +1,11 @@
 //! How batches are written for the script.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use chrono::{DateTime, Utc};
 use keygate_core::key::Bucket;
 use keygate_core::store::StoreError;
 use keygate_core::usage::batch::{Batch, Delta};
@@ -20,7 +22,7 @@ use crate::link::{Call, Script};
 /// Addresses in one lot: what Lua unpacks at once.
 const LOT: usize = 1_000;
 /// Of what is before the rows of a batch, and of each row.
-const HEAD: usize = 5;
+const HEAD: usize = 6;
 const ROW: usize = 7;
 
 /// Where a series has things, in numbers of what is there: its table is in
@@ -31,7 +33,7 @@ const MONTHS_AT: usize = 264 / 8;
 const HOURS_AT: usize = 552 / 4;
 const DAYS_AT: usize = 1_320 / 4;
 
-/// A call with these batches.
+/// A call with these batches, in which nothing is later than `latest`, if that is known.
 ///
 /// # Errors
 /// When a subject is of another bucket: the caller erred.
@@ -41,6 +43,7 @@ pub(super) fn written(
     bucket: Bucket,
     mark: &str,
     batches: &[&Batch],
+    latest: Option<DateTime<Utc>>,
 ) -> Result<Call, StoreError> {
     let stray =
         batches.iter().flat_map(|batch| &batch.deltas).find(|(subject, _)| Layout::usage_bucket(subject) != bucket);
@@ -49,7 +52,7 @@ pub(super) fn written(
     }
     let packed = Packed::of(batches.len());
     let mut writer = Writer { layout, names: vec![mark.to_owned()], packed, digits: String::new() };
-    batches.iter().for_each(|batch| writer.batch(batch));
+    batches.iter().for_each(|batch| writer.batch(batch, latest));
     Ok(script.call(writer.names).arg(writer.packed.finish()))
 }
 
@@ -62,8 +65,11 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn batch(&mut self, batch: &Batch) {
-        let hours = batch.deltas.iter().flat_map(|(_, delta)| delta.hours.keys().copied());
+    fn batch(&mut self, batch: &Batch, latest: Option<DateTime<Utc>>) {
+        let until = |delta| latest.map_or(Cow::Borrowed(delta), |latest| Delta::until(delta, latest));
+        let deltas: Vec<(&Subject, Cow<'_, Delta>)> =
+            batch.deltas.iter().map(|(subject, delta)| (subject, until(delta))).collect();
+        let hours = deltas.iter().flat_map(|(_, delta)| delta.hours.keys().copied());
         let mut rows: BTreeMap<Hour, usize> = hours.map(|hour| (hour, 0)).collect();
         rows.values_mut().enumerate().for_each(|(place, row)| *row = HEAD + 1 + place * ROW);
         self.packed.begin();
@@ -72,9 +78,11 @@ impl Writer<'_> {
         self.packed.length(self.names.len() + 1);
         self.packed.length(HEAD + 1 + rows.len() * ROW);
         self.packed.length(batch.deltas.len());
+        let latest = deltas.iter().filter_map(|(_, delta)| delta.latest()).max();
+        self.packed.number(latest.map_or(0, |latest| latest.timestamp_millis()));
         rows.keys().for_each(|hour| self.row(*hour));
         let mut seen = HashSet::with_capacity(batch.deltas.len());
-        for (subject, delta) in &batch.deltas {
+        for (subject, delta) in &deltas {
             let again = !seen.insert(subject);
             self.subject(subject, delta, again, &rows);
         }
@@ -91,8 +99,16 @@ impl Writer<'_> {
     }
 
     fn subject(&mut self, subject: &Subject, delta: &Delta, again: bool, rows: &BTreeMap<Hour, usize>) {
+        let first = self.names.len();
         self.names.push(self.layout.usage(subject));
         self.packed.number(again);
+        let record = match subject {
+            Subject::Key(id) => Some(self.layout.record(*id)),
+            _ => None,
+        };
+        self.packed.number(record.is_some());
+        self.names.extend(record);
+        let (names, next) = (self.packed.later(), self.packed.later());
         self.packed.length(delta.hours.len());
         let mut before = None;
         for (hour, counts) in &delta.hours {
@@ -127,6 +143,8 @@ impl Writer<'_> {
         }
         self.last(delta.last_use.map(|last| last.at), &encode_last_use(delta.last_use));
         self.last(delta.last_error.map(|last| last.at), &encode_last_error(delta.last_error));
+        self.packed.fill(names, self.names.len() - first);
+        self.packed.fill(next, self.packed.items() + 1);
     }
 
     /// Totals before what may be counted as [`OTHER`], each part as [`Counts::add`] goes through it.
@@ -164,7 +182,7 @@ impl Writer<'_> {
         }
     }
 
-    fn last(&mut self, at: Option<chrono::DateTime<chrono::Utc>>, bytes: &[u8]) {
+    fn last(&mut self, at: Option<DateTime<Utc>>, bytes: &[u8]) {
         match at.map_or(0, |at| at.timestamp_millis()) {
             0 => self.packed.number(0),
             at => {

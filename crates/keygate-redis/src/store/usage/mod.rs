@@ -13,19 +13,20 @@ mod tests;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use keygate_core::key::{Bucket, KeyId};
 use keygate_core::names::OrganizationId;
 use keygate_core::store::StoreError;
 use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
-use keygate_core::usage::book::{Account, BREAKDOWN_DAYS, DISTINCT_MONTHS};
+use keygate_core::usage::book::{Account, BREAKDOWN_DAYS, DISTINCT_MONTHS, latest};
 use keygate_core::usage::period::{Day, Month};
 use keygate_core::usage::subject::Subject;
 
 use super::RedisStore;
-use super::reply::{Reply, read, unexpected};
+use super::reply::{read, unexpected};
 use crate::link::{Script, in_time};
 use crate::scripts;
 use batch::written;
@@ -34,6 +35,8 @@ use batch::written;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Subjects of one call, unless a single batch has more: what holds up all others at the store for some milliseconds.
 const SUBJECTS: usize = 512;
+/// How often a call is told anew because it was ahead of the store's clock, which may have been set back meanwhile.
+const TRIES: usize = 2;
 
 impl RedisStore {
     pub(super) async fn record_batches(
@@ -63,23 +66,43 @@ impl RedisStore {
             let mut get = redis::cmd("GET");
             get.arg(&mark_name);
             let held: Option<Vec<u8>> = named(&mark_name, in_time(self.patience(), self.link.query(&get)).await)?;
-            return held.map_or(Ok(0), |bytes| mark(&bytes).ok_or_else(|| damaged(&mark_name)));
+            return held.map_or(Ok(0), |bytes| number(&bytes).ok_or_else(|| damaged(&mark_name)));
         }
         let mut there = 0;
+        // Nobody but the store knows what is ahead of its clock; it says what its time is where something is.
+        let mut until = None;
         for batches in calls(&batches) {
-            let call = written(script, &self.layout, bucket, &mark_name, batches)?;
-            let call = match time {
-                Some(time) => call.arg(time),
-                None => call,
-            };
-            let Reply { word, bytes } = Reply::read(in_time(self.patience(), self.link.run(&call)).await)?;
-            there = match word.as_str() {
-                "mark" => mark(&bytes).ok_or_else(unexpected)?,
-                "damaged" => return Err(damaged(String::from_utf8_lossy(&bytes))),
-                _ => return Err(unexpected()),
+            let mut tries = 0;
+            there = loop {
+                let call = written(script, &self.layout, bucket, &mark_name, batches, until)?;
+                let call = match time {
+                    Some(time) => call.arg(time),
+                    None => call,
+                };
+                let answer: Vec<Vec<u8>> = read(in_time(self.patience(), self.link.run(&call)).await)?;
+                let [word, bytes, names @ ..] = answer.as_slice() else { return Err(unexpected()) };
+                match word.as_slice() {
+                    b"mark" => {
+                        self.passes_over(names);
+                        break number(bytes).ok_or_else(unexpected)?;
+                    }
+                    b"damaged" => return Err(damaged(String::from_utf8_lossy(bytes))),
+                    b"ahead" if tries < TRIES => until = Some(latest(time_of(bytes).ok_or_else(unexpected)?)),
+                    _ => return Err(unexpected()),
+                }
+                tries += 1;
             };
         }
         Ok(there)
+    }
+
+    /// What was counted of some was not taken in, as these entries cannot be added to.
+    fn passes_over(&self, names: &[Vec<u8>]) {
+        for name in names {
+            let error = damaged(String::from_utf8_lossy(name));
+            tracing::error!(%error, "what was counted is lost, as it cannot be added to this: mend it, or remove it");
+        }
+        self.passed_over.fetch_add(names.len() as u64, Ordering::Relaxed);
     }
 
     /// What there is of a subject, in one round trip. What is kept of days and months is what has not ended at the store.
@@ -145,13 +168,13 @@ impl RedisStore {
 }
 
 /// Days that a breakdown may be kept of, whatever the clocks differ by: what has ended is not there.
-fn kept_days(now: chrono::DateTime<Utc>) -> impl Iterator<Item = Day> {
+fn kept_days(now: DateTime<Utc>) -> impl Iterator<Item = Day> {
     let Day(today) = Day::of(now);
     (today.saturating_sub(BREAKDOWN_DAYS)..=today.saturating_add(1)).map(Day)
 }
 
 /// Months that addresses may be kept of.
-fn kept_months(now: chrono::DateTime<Utc>) -> impl Iterator<Item = Month> {
+fn kept_months(now: DateTime<Utc>) -> impl Iterator<Item = Month> {
     let Month(this) = Month::of(now);
     (this.saturating_sub(DISTINCT_MONTHS)..=this.saturating_add(1)).map(Month)
 }
@@ -171,8 +194,12 @@ fn calls<'a, 'b>(batches: &'a [&'b Batch]) -> impl Iterator<Item = &'a [&'b Batc
     })
 }
 
-fn mark(bytes: &[u8]) -> Option<Mark> {
+fn number(bytes: &[u8]) -> Option<u64> {
     bytes.try_into().map(u64::from_be_bytes).ok()
+}
+
+fn time_of(bytes: &[u8]) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(number(bytes)?.try_into().ok()?)
 }
 
 fn damaged(name: impl Into<String>) -> StoreError {

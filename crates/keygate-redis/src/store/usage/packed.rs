@@ -9,6 +9,9 @@ pub(super) struct Packed {
     items: u32,
 }
 
+/// A place that is left for a number.
+pub(super) struct Later(usize);
+
 const ARRAY: u8 = 0xdd;
 const TEXT: [u8; 3] = [0xd9, 0xda, 0xdb];
 const INTEGER: u8 = 0xd3;
@@ -52,6 +55,25 @@ impl Packed {
 
     pub(super) fn length(&mut self, length: usize) {
         self.number(i64::try_from(length).unwrap_or(i64::MAX));
+    }
+
+    /// Leaves a place for a number that is not known yet.
+    pub(super) fn later(&mut self) -> Later {
+        let later = Later(self.bytes.len() + 1);
+        self.bytes.extend([INTEGER, 0, 0, 0, 0, 0, 0, 0, 0]);
+        self.items += 1;
+        later
+    }
+
+    /// Writes the number in the place that was left for it.
+    pub(super) fn fill(&mut self, Later(at): Later, length: usize) {
+        let number = i64::try_from(length).unwrap_or(i64::MAX);
+        self.bytes[at..at + 8].copy_from_slice(&number.to_be_bytes());
+    }
+
+    /// How much is in the array that is being written.
+    pub(super) fn items(&self) -> usize {
+        self.items as usize
     }
 
     pub(super) fn text(&mut self, text: &[u8]) {

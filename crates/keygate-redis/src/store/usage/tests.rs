@@ -33,6 +33,8 @@ struct Scene<'a> {
     store: &'a RedisStore,
     bucket: u16,
     subjects: Vec<Subject>,
+    /// The keys of which there is a record.
+    there: BTreeSet<KeyId>,
     model: Book,
     days: BTreeSet<Day>,
     months: BTreeSet<Month>,
@@ -49,18 +51,39 @@ fn key_in(bucket: Bucket) -> KeyId {
 }
 
 impl<'a> Scene<'a> {
-    fn new(store: &'a RedisStore) -> Self {
+    /// Two keys, what is above keys, and a key of which there is no record.
+    async fn new(store: &'a RedisStore) -> Self {
         let organization = sample::organization();
         let bucket = Layout::organization_bucket(&organization);
+        let keys = [key_in(bucket), key_in(bucket), key_in(bucket)];
         let subjects = vec![
-            Subject::Key(key_in(bucket)),
-            Subject::Key(key_in(bucket)),
+            Subject::Key(keys[0]),
+            Subject::Key(keys[1]),
             Subject::User(organization.clone(), UserId::new("bob").unwrap()),
             Subject::Project(organization.clone(), ProjectId::new("bob").unwrap()),
             Subject::Organization(organization),
+            Subject::Key(keys[2]),
         ];
-        let (model, days, months, said) = Default::default();
-        Self { store, bucket: bucket.number(), subjects, model, days, months, said }
+        let (there, model, days, months, said) = Default::default();
+        let mut scene = Self { store, bucket: bucket.number(), subjects, there, model, days, months, said };
+        for key in &keys[..2] {
+            scene.comes_or_goes(*key).await;
+        }
+        scene
+    }
+
+    /// The record of a key is made, or erased, and nothing else of it.
+    async fn comes_or_goes(&mut self, key: KeyId) {
+        let name = self.store.layout.record(key);
+        let mut command = redis::cmd("DEL");
+        if self.there.insert(key) {
+            command = redis::cmd("SET");
+            command.arg(&name).arg("a record");
+        } else {
+            self.there.remove(&key);
+            command.arg(&name);
+        }
+        self.store.link.query(&command).await.unwrap();
     }
 
     /// Sends batches to both, whose marks must be the same.
@@ -69,6 +92,9 @@ impl<'a> Scene<'a> {
             self.days.extend(delta.hours.keys().map(|hour| hour.day()));
             self.months.extend(delta.addresses.keys().chain(delta.keys.keys()));
         }
+        // Where what is ahead is counted.
+        self.days.insert(Day::of(latest(now)));
+        self.months.insert(Month::of(latest(now)));
         // Here no time passes that ends anything.
         for (writer, said) in &self.said {
             if now - said >= WRITER_KNOWN_FOR {
@@ -79,8 +105,10 @@ impl<'a> Scene<'a> {
         let script = &scripts::RECORD_USAGE_AT;
         let millis = Some(now.timestamp_millis());
         let mark = self.store.record_at(script, millis, self.bucket, writer, batches).await.unwrap();
-        let before = self.model.record(writer, [], now);
-        assert_eq!(mark, self.model.record(writer, batches.iter().map(|batch| &**batch), now), "{batches:?}");
+        let is_there = |id: KeyId| self.there.contains(&id);
+        let before = self.model.record(writer, [], now, is_there);
+        let expected = self.model.record(writer, batches.iter().map(|batch| &**batch), now, is_there);
+        assert_eq!(mark, expected, "{batches:?}");
         if mark != before {
             self.said.insert(writer, now);
         }
@@ -130,6 +158,14 @@ impl<'a> Scene<'a> {
             }
         }
     }
+}
+
+/// What is kept, but of the keys' records.
+async fn names(server: &RedisServer) -> Vec<String> {
+    let mut names: Vec<String> = server.command(["KEYS", "*"]).await.unwrap();
+    names.retain(|name| !name.starts_with("kg:key:"));
+    names.sort();
+    names
 }
 
 fn one(after: Mark, number: Mark, deltas: Vec<(Subject, Delta)>) -> [Arc<Batch>; 1] {
@@ -209,7 +245,8 @@ impl Told {
             1 => prop::collection::vec(address(), 1..60),
         ];
         let location = select(vec![Location::new("DE").ok(), None, Location::new("abcdefghijklmnop").ok()]);
-        let used = prop::option::of((-5_000..5_000_i64, prop::option::of(address()), location));
+        let away = || prop_oneof![6 => -5_000..5_000_i64, 1 => 3_590_000..3_610_000_i64, 1 => 0..1_i64 << 40];
+        let used = prop::option::of((away(), prop::option::of(address()), location));
         let failure = select(vec![
             Failure::Denied(DenialReason::KeyExpired),
             Failure::Answered(Answered::ClientError),
@@ -219,7 +256,7 @@ impl Told {
             prop::collection::vec((hours_away(), counted(names)), 0..4),
             prop::collection::vec((hours_away(), addresses), 0..3),
             used,
-            prop::option::of((-5_000..5_000_i64, failure)),
+            prop::option::of((away(), failure)),
             prop::collection::vec((hours_away(), 0..8_usize, 0..1_u64 << 40), 0..4),
         )
             .prop_map(|(hours, addresses, used, failed, keys)| Self { hours, addresses, used, failed, keys })
@@ -248,6 +285,8 @@ impl Told {
 struct Step {
     /// How the clock goes on, in milliseconds.
     passing: i64,
+    /// Whether the second key is erased, or made again.
+    turns: bool,
     writer: usize,
     batches: Vec<Sent>,
 }
@@ -269,17 +308,15 @@ fn step(names: u32) -> impl Strategy<Value = Step> {
     ];
     let after = prop_oneof![9 => Just(0_i64), 1 => -2..=2_i64];
     let number = prop_oneof![9 => Just(1_i64), 1 => select(vec![0, -1, 7])];
-    let told = (0..5_usize, Told::any(names));
+    let told = (0..6_usize, Told::any(names));
     let batch = (after, number, prop::collection::vec(told, 0..6)).prop_map(|(after, number, told)| Sent {
         after,
         number,
         told,
     });
-    (passing, 0..3_usize, prop::collection::vec(batch, 0..4)).prop_map(|(passing, writer, batches)| Step {
-        passing,
-        writer,
-        batches,
-    })
+    let turns = prop::bool::weighted(0.1);
+    (passing, turns, 0..3_usize, prop::collection::vec(batch, 0..4))
+        .prop_map(|(passing, turns, writer, batches)| Step { passing, turns, writer, batches })
 }
 
 /// What is later than any test is run, so that nothing ends under way: ends of a February, of a year and of a century.
@@ -289,13 +326,16 @@ fn begins() -> impl Strategy<Value = Time> {
 }
 
 async fn replay(store: &RedisStore, mut now: Time, steps: Vec<Step>) {
-    let mut scene = Scene::new(store);
+    let mut scene = Scene::new(store).await;
     let keys: Vec<KeyId> = (0..8).map(|_| key_in(Bucket::of(0))).collect();
     // No other scene's, which may have the same bucket.
     let writers: [Writer; 3] = std::array::from_fn(|_| Writer(u64::from_be_bytes(sample::random())));
     let mut marks = [0_u64; 3];
     for step in steps {
         now += TimeDelta::milliseconds(step.passing);
+        if let (true, Subject::Key(id)) = (step.turns, scene.subjects[1].clone()) {
+            scene.comes_or_goes(id).await;
+        }
         let mut mark = marks[step.writer];
         let mut batches = Vec::new();
         for Sent { after, number, told } in step.batches {
@@ -364,7 +404,7 @@ fn requests(hour: Hour, count: u64) -> Delta {
 async fn nothing_is_too_many() {
     let server = RedisServer::start().await.unwrap();
     let store = store_at(&server);
-    let mut scene = Scene::new(&store);
+    let mut scene = Scene::new(&store).await;
     let now = sample::now();
     let subject = scene.subjects[0].clone();
     for number in 1..4 {
@@ -390,7 +430,7 @@ async fn nothing_is_too_many() {
 async fn more_is_not_told_apart_than_there_is_room_for() {
     let server = RedisServer::start().await.unwrap();
     let store = store_at(&server);
-    let mut scene = Scene::new(&store);
+    let mut scene = Scene::new(&store).await;
     let now = sample::now();
     let subject = scene.subjects[2].clone();
     for number in 0..6_u64 {
@@ -411,7 +451,7 @@ async fn more_is_not_told_apart_than_there_is_room_for() {
 async fn many_addresses_are_estimated_and_many_keys_ranked() {
     let server = RedisServer::start().await.unwrap();
     let store = store_at(&server);
-    let mut scene = Scene::new(&store);
+    let mut scene = Scene::new(&store).await;
     let now = sample::now();
     let (organization, month) = (scene.subjects[4].clone(), Month::of(now));
     let ids: Vec<KeyId> = (0..2 * RANKED + 500).map(|_| key_in(Bucket::of(0))).collect();
@@ -435,7 +475,7 @@ async fn many_addresses_are_estimated_and_many_keys_ranked() {
 async fn each_entry_ends_when_it_is_kept_no_longer() {
     let server = RedisServer::start().await.unwrap();
     let store = store_at(&server);
-    let mut scene = Scene::new(&store);
+    let mut scene = Scene::new(&store).await;
     let now = sample::now();
     let (day, month) = (Day::of(now), Month::of(now));
     let few: BTreeSet<IpAddr> = [IpAddr::from([10, 1, 2, 3])].into();
@@ -464,11 +504,9 @@ async fn each_entry_ends_when_it_is_kept_no_longer() {
         (layout.usage_ranking(organization, month), month_ends),
         (layout.usage_mark(Bucket::of(scene.bucket.into()), WRITERS[1]), now + TimeDelta::days(30)),
     ];
-    let mut names: Vec<String> = server.command(["KEYS", "*"]).await.unwrap();
-    names.sort();
     let mut documented: Vec<_> = expected.iter().map(|(name, _)| name.clone()).collect();
     documented.sort();
-    assert_eq!(names, documented);
+    assert_eq!(names(&server).await, documented);
     let length: usize = server.command(["STRLEN", &layout.usage(key)]).await.unwrap();
     assert_eq!(length, LENGTH);
     for (name, ends) in &expected {
@@ -495,7 +533,7 @@ async fn each_entry_ends_when_it_is_kept_no_longer() {
 async fn a_mark_says_what_is_there_and_a_forgotten_script_is_loaded_again() {
     let server = RedisServer::start().await.unwrap();
     let store = store_at(&server);
-    let mut scene = Scene::new(&store);
+    let mut scene = Scene::new(&store).await;
     let now = sample::now();
     let subject = scene.subjects[0].clone();
     assert_eq!(store.record_usage(scene.bucket, WRITERS[0], &[]).await.unwrap(), 0);
@@ -519,10 +557,10 @@ async fn a_mark_says_what_is_there_and_a_forgotten_script_is_loaded_again() {
 }
 
 #[tokio::test]
-async fn of_a_batch_that_meets_a_damaged_entry_nothing_is_taken_in() {
+async fn what_cannot_be_added_to_is_left_as_it_is_and_all_else_is_taken_in() {
     let server = RedisServer::start().await.unwrap();
     let store = store_at(&server);
-    let scene = Scene::new(&store);
+    let scene = Scene::new(&store).await;
     let now = sample::now();
     let (good, bad, month) = (&scene.subjects[0], &scene.subjects[4], Month::of(now));
     let layout = &store.layout;
@@ -532,7 +570,10 @@ async fn of_a_batch_that_meets_a_damaged_entry_nothing_is_taken_in() {
         delta.keys = [(month, [(key_in(Bucket::of(0)), 3)].into())].into();
         delta
     };
-    let batch = one(0, 1, vec![(good.clone(), delta()), (bad.clone(), delta())]);
+    let Subject::Key(id) = good else { panic!() };
+    let told = [good, bad, &scene.subjects[2], bad].map(|subject| (subject.clone(), delta()));
+    let batch = one(0, 1, told.to_vec());
+    let mut passed_over = 0;
     let damages: [(String, &[&str]); 8] = [
         (layout.usage(bad), &["SADD", "a"]),
         (layout.usage(bad), &["SET", "\0\0\0\u{2}"]),
@@ -545,10 +586,20 @@ async fn of_a_batch_that_meets_a_damaged_entry_nothing_is_taken_in() {
     ];
     for (name, words) in damages {
         server.command::<()>([words[0], name.as_str(), words[1]]).await.unwrap();
-        let refused = store.record_usage(scene.bucket, WRITERS[0], &batch).await.unwrap_err();
-        assert!(matches!(&refused, StoreError::Damaged { what, .. } if *what == name), "{refused:?}");
-        let names: Vec<String> = server.command(["KEYS", "*"]).await.unwrap();
-        assert_eq!(names, [name.as_str()]);
+        server.command::<()>(["SET", &layout.record(*id), "a record"]).await.unwrap();
+        let before: Vec<u8> = server.command(["DUMP", &name]).await.unwrap();
+        assert_eq!(store.record_usage(scene.bucket, WRITERS[0], &batch).await.unwrap(), 1);
+        passed_over += 1;
+        assert_eq!(store.usage_passed_over(), passed_over, "{name}");
+        let after: Vec<u8> = server.command(["DUMP", &name]).await.unwrap();
+        assert_eq!(after, before, "{name}");
+        let mut of_bad = names(&server).await;
+        of_bad.retain(|name| name.starts_with(&layout.usage(bad)));
+        assert_eq!(of_bad, [name.as_str()]);
+        for subject in [good, &scene.subjects[2]] {
+            let account = store.usage(subject, Day(0)..=Day(u32::MAX)).await.unwrap().unwrap();
+            assert_eq!((account.series.requests(), account.addresses.len()), (1, 1), "{subject}");
+        }
         if name != layout.usage(bad) {
             server.command::<()>(["SET", &layout.usage(bad), "\0\0\0\u{1}"]).await.unwrap();
         }
@@ -569,7 +620,6 @@ async fn of_a_batch_that_meets_a_damaged_entry_nothing_is_taken_in() {
         assert!(matches!(&refused, StoreError::Damaged { what, .. } if *what == mark), "{refused:?}");
     }
     server.command::<()>(["SET", &layout.usage(good), "b"]).await.unwrap();
-    let Subject::Key(id) = good else { panic!() };
     assert!(matches!(store.last_uses(&[*id]).await, Err(StoreError::Damaged { .. })));
 }
 
@@ -577,14 +627,13 @@ async fn of_a_batch_that_meets_a_damaged_entry_nothing_is_taken_in() {
 async fn a_full_server_takes_in_nothing_of_a_batch() {
     let server = RedisServer::start().await.unwrap();
     let store = store_at(&server);
-    let scene = Scene::new(&store);
+    let scene = Scene::new(&store).await;
     let now = sample::now();
     let batch = one(0, 1, scene.subjects.iter().map(|subject| (subject.clone(), requests(Hour::of(now), 1))).collect());
     server.command::<()>(["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
     let refused = store.record_usage(scene.bucket, WRITERS[0], &batch).await.unwrap_err();
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
-    let names: Vec<String> = server.command(["KEYS", "*"]).await.unwrap();
-    assert!(names.is_empty(), "{names:?}");
+    assert_eq!(names(&server).await, Vec::<String>::new());
     server.command::<()>(["CONFIG", "SET", "maxmemory", "0"]).await.unwrap();
     assert_eq!(store.record_usage(scene.bucket, WRITERS[0], &batch).await.unwrap(), 1);
 }

@@ -1,8 +1,4 @@
-//! What a store that keeps habits of keys and findings promises. Those that do not are asked for none of it.
-//!
-//! The suite of all stores has nothing of this: `Store` has defaults that keep nothing.
-
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! What is known of keys' habits, and what was found unusual.
 
 use std::sync::Arc;
 
@@ -14,7 +10,7 @@ use keygate_core::key::KeyId;
 use keygate_core::names::OrganizationId;
 use keygate_core::store::Store;
 
-use crate::contract::created;
+use super::created;
 use crate::sample;
 
 fn finding(organization: &OrganizationId, key: KeyId, at: DateTime<Utc>, value: usize) -> Finding {
@@ -53,13 +49,18 @@ pub async fn habits_are_compare_and_set(store: Arc<dyn Store>) {
     assert_eq!(store.habits(key).await.unwrap(), Some(vec![u8::try_from(place).unwrap()]));
 }
 
-/// What was a key's habits is erased with it.
+/// What was a key's habits is erased with it, and does not come back.
 pub async fn deleting_a_key_erases_its_habits(store: Arc<dyn Store>) {
     let record = created(&*store, sample::record(&sample::organization(), &sample::user("ann"))).await;
     let id = record.key.id;
     assert!(store.put_habits(id, None, b"one").await.unwrap());
     store.delete(&record.key.organization, id, record.key.revision).await.unwrap();
     assert_eq!(store.habits(id).await.unwrap(), None);
+    for previous in [None, Some(&b"one"[..])] {
+        assert!(!store.put_habits(id, previous, b"two").await.unwrap());
+        assert_eq!(store.habits(id).await.unwrap(), None);
+    }
+    assert!(!store.put_habits(key(), None, b"one").await.unwrap(), "of a key that never was");
 }
 
 /// A finding is recorded once, whoever finds it and however often.

@@ -9,7 +9,7 @@ use common::{assert_whole, namespace, reaped, server, store_at};
 use keygate_core::key::KeyId;
 use keygate_core::names::{OrganizationId, UserId};
 use keygate_core::record::{KeyRecord, KeyStatus, Quota};
-use keygate_core::store::{CreateRefusal, Store, StoreError};
+use keygate_core::store::{CreateRefusal, Store, StoreError, WriteRefusal};
 use keygate_redis::RedisStore;
 use keygate_testkit::{FaultProxy, sample};
 
@@ -187,4 +187,54 @@ async fn dropped_calls_leave_nothing_half_done() {
     }
     reaped(server().await, &scene.sound, &scene.organization).await;
     scene.assert_put_right(&ids).await;
+}
+
+/// A key and its successor: both are there as they were to be, or the key is as it was and the other is not there.
+#[tokio::test]
+async fn a_rotation_cut_after_any_step_is_done_or_is_not() {
+    let mut done = 0;
+    for step in 1..=5 {
+        let scene = scene().await;
+        // Once through, as in the scene.
+        let spare = sample::record(&scene.organization, &scene.user);
+        scene.broken.create(&scene.organization, AMPLE, vec![spare.clone()]).await.unwrap();
+        let (old, new) = sample::succession(&spare);
+        scene.broken.succeed(&old, spare.key.revision, &new).await.unwrap();
+
+        let (old, new) = sample::succession(&scene.key);
+        scene.proxy.cut_after_requests(step);
+        let answer = scene.broken.succeed(&old, scene.key.key.revision, &new).await;
+        assert!(matches!(answer, Err(WriteRefusal::Store(_))), "step {step}: {answer:?}");
+        let records = scene.assert_put_right(&[old.key.id, new.key.id]).await;
+        let held = |id: KeyId| records.iter().find(|record| record.key.id == id);
+        match held(new.key.id) {
+            Some(successor) => {
+                assert_eq!((held(old.key.id), successor), (Some(&old), &new), "step {step}");
+                done += 1;
+            }
+            None => assert_eq!(held(old.key.id), Some(&scene.key), "step {step}"),
+        }
+        // Either way the key that is good can be rotated.
+        let current = held(new.key.id).unwrap_or(&scene.key);
+        let (old, new) = sample::succession(current);
+        scene.sound.succeed(&old, current.key.revision, &new).await.unwrap();
+        assert_whole(server().await, &scene.sound, &scene.organization, &[old.key.id, new.key.id]).await;
+    }
+    assert_eq!(done, 2, "the write, and what comes after it");
+}
+
+/// Whoever is slower than the reservation holds writes nothing.
+#[tokio::test]
+async fn a_rotation_that_is_late_is_not_done() {
+    let (server, namespace) = (server().await, namespace());
+    let sound = store_at(&server.url(), namespace.clone());
+    let late = store_at(&server.url(), namespace).with_reservation(Duration::ZERO);
+    let (organization, user) = (sample::organization(), sample::user("bob"));
+    let key = sample::record(&organization, &user);
+    sound.create(&organization, AMPLE, vec![key.clone()]).await.unwrap();
+    let (old, new) = sample::succession(&key);
+    let answer = late.succeed(&old, key.key.revision, &new).await;
+    assert!(matches!(answer, Err(WriteRefusal::Store(_))), "{answer:?}");
+    reaped(server, &sound, &organization).await;
+    assert_eq!(assert_whole(server, &sound, &organization, &[old.key.id, new.key.id]).await, [key]);
 }

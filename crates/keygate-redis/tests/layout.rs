@@ -13,11 +13,12 @@ use common::{namespace, server, some_id, store_at, watch};
 use keygate_core::anomaly::finding::{KEPT, Measured};
 use keygate_core::anomaly::{Finding, Rule};
 use keygate_core::coherence::Coherence;
+use keygate_core::lifecycle::due;
 use keygate_core::limiter::call::{Call, Outcome as Granting, Writer};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::{Fallback, Limits};
 use keygate_core::names::OrganizationId;
-use keygate_core::record::{KeyRecord, KeyStatus, OrganizationRecord, ProjectRecord, Quota, Revision};
+use keygate_core::record::{KeyRecord, KeyStatus, OrganizationRecord, ProjectRecord, Quota, Revision, Succession};
 use keygate_core::store::{Listing, MemoName, MemoryStore, Store, StoreError, WriteRefusal};
 use keygate_core::usage::batch::{Batch, Delta, LastUse, Writer as UsageWriter};
 use keygate_core::usage::counts::Counts;
@@ -57,6 +58,7 @@ async fn every_entry_has_a_documented_name() {
     assert!(store.put_habits(record.key.id, None, b"habits").await.unwrap());
     assert!(store.record_finding(&finding(&record, now, None)).await.unwrap());
     let layout = store.layout();
+    let due_day = Day::of(due(&record).unwrap());
     let mut expected = [
         layout.habits(record.key.id),
         layout.findings(&organization),
@@ -65,6 +67,8 @@ async fn every_entry_has_a_documented_name() {
         layout.usage_day(&key, Day::of(now)),
         layout.usage_addresses(&key, Month::of(now)),
         layout.usage_mark(bucket, writer),
+        layout.due(record.key.id.bucket(), due_day),
+        layout.due_days(record.key.id.bucket()),
         layout.record(record.key.id),
         layout.keys(&organization),
         layout.ended(&organization),
@@ -347,10 +351,15 @@ async fn findings_are_kept_as_the_memory_store_keeps_them() {
 #[tokio::test]
 async fn a_record_of_every_schema_version_is_changed_revoked_and_deleted() {
     let store = store_at(&server().await.url(), namespace());
-    for (fallback, version) in [(Fallback::Deny, 1), (Fallback::Open, 2)] {
+    for (fallback, rotates, version) in
+        [(Fallback::Deny, false, 1), (Fallback::Open, false, 2), (Fallback::Deny, true, 3), (Fallback::Open, true, 3)]
+    {
         let organization = sample::organization();
         let mut record = sample::full_record(&organization, &sample::user("bob"));
         record.key.limits.fallback = fallback;
+        if !rotates {
+            (record.key.succession, record.offer, record.unclaimed) = (Succession::default(), None, false);
+        }
         assert_eq!(record.encode().unwrap()[0], version);
         let id = record.key.id;
         assert_eq!(store.create(&organization, AMPLE, vec![record.clone()]).await.unwrap(), [Ok(())]);

@@ -54,6 +54,11 @@ pub(crate) enum KeysCommand {
     /// It runs every check that a request's key goes through, says what is left of its limits, and takes nothing of them
     /// unless --cost says how much. The exit status is 0 for a valid key and 1 for any other, with the reason.
     Verify(VerifyArgs),
+    /// Print a regular expression that finds keys, for secret scanners
+    ///
+    /// What it finds has the form of a key, and need not be one. No store is opened.
+    #[command(after_help = PATTERN)]
+    Pattern,
     /// Erase a revoked or expired key
     ///
     /// Nothing of it is left. It asks first on a terminal, unless --yes is given; a script is not asked.
@@ -75,6 +80,9 @@ const REVOKE: &str = "\
 Examples:
   keygate keys revoke 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f --reason leaked
   keygate keys revoke 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f --yes --json";
+const PATTERN: &str = "\
+Examples:
+  git log -p | grep -P \"$(keygate keys pattern)\"";
 const DELETE: &str = "\
 Examples:
   keygate keys delete 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f --yes";

@@ -10,10 +10,13 @@ mod rotate;
 mod status;
 mod verify;
 
+use keygate::names::Prefix;
+
 use crate::args::{KeysCommand, SettingArgs};
 use crate::desk::Desk;
 use crate::failure::Failure;
 use crate::open::Absent;
+use crate::output;
 
 /// Runs a command on keys.
 pub(crate) async fn run(command: &KeysCommand, settings: &SettingArgs) -> Result<(), Failure> {
@@ -27,8 +30,15 @@ pub(crate) async fn run(command: &KeysCommand, settings: &SettingArgs) -> Result
         KeysCommand::Revoke(args) => final_acts::revoke(args, settings).await,
         KeysCommand::Rotate(args) => rotate::run(args, settings).await,
         KeysCommand::Verify(args) => verify::run(args, settings).await,
+        KeysCommand::Pattern => pattern(settings.json),
         KeysCommand::Delete(args) => final_acts::delete(args, settings).await,
     }
+}
+
+/// Prints what finds keys in other texts.
+fn pattern(json: bool) -> Result<(), Failure> {
+    let pattern = keygate::key::pattern(Prefix::default());
+    if json { output::json(&serde_json::json!({ "pattern": pattern })) } else { output::text(&pattern) }
 }
 
 /// Opens what has to be there.

@@ -4,7 +4,8 @@ use std::process::Stdio;
 
 use crate::support::Home;
 
-const KEYS: [&str; 9] = ["create", "list", "show", "deactivate", "activate", "revoke", "rotate", "verify", "delete"];
+const KEYS: [&str; 10] =
+    ["create", "list", "show", "deactivate", "activate", "revoke", "rotate", "verify", "pattern", "delete"];
 const ROTATION: [&str; 5] = ["set", "show", "clear", "finish", "run"];
 const ORGANIZATIONS: [&str; 5] = ["create", "show", "update", "suspend", "resume"];
 
@@ -52,6 +53,20 @@ fn help_lists_every_command_and_promises_no_other() {
             .flat_map(|help| help.lines())
             .all(|line| line.chars().count() <= 100)
     );
+}
+
+/// A secret scanner takes the line as it is, and nothing is set up for it.
+#[test]
+fn a_pattern_finds_keys_and_opens_no_store() {
+    let home = Home::new();
+    let pattern = home.run(&["keys", "pattern"]).done().stdout;
+    assert_eq!(pattern, "\\bmcp_[a-z0-9]{1,16}_[0-9A-Za-z]{76}\\b\n");
+    let json = home.run(&["keys", "pattern", "--json"]).done().json();
+    assert_eq!(json["pattern"].as_str(), Some(pattern.trim_end()));
+    assert!(!home.path("keygate.redb").exists());
+    let key = home.run(&["keys", "create", "--org", "acme", "--user", "bob"]).done().stdout;
+    let body = key.trim_end().strip_prefix("mcp_dev_").expect("the prefix and the environment");
+    assert!(body.len() == 76 && body.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{key}");
 }
 
 #[test]

@@ -11,4 +11,4 @@ mod text;
 
 pub use id::{BUCKETS, Bucket, KeyId, KeyIdError};
 pub(crate) use text::TAG_BYTES;
-pub use text::{KeyText, MAX_KEY_LENGTH, MIN_KEY_LENGTH, Malformed, PresentedKey};
+pub use text::{KeyText, MAX_KEY_LENGTH, MIN_KEY_LENGTH, Malformed, PresentedKey, pattern};

@@ -24,6 +24,13 @@ pub(crate) const TAG_BYTES: usize = 8;
 #[error("not the text of a key: expected <prefix>_<environment>_ and 76 letters and digits")]
 pub struct Malformed;
 
+/// A regular expression that finds keys of this prefix in other texts, for secret scanners: in the syntax that RE2, PCRE and
+/// Rust's `regex` share. What it finds has the form of a key, and need not be one.
+#[must_use]
+pub fn pattern(prefix: Prefix) -> String {
+    format!(r"\b{prefix}_[a-z0-9]{{1,16}}_[0-9A-Za-z]{{{BODY_WIDTH}}}\b")
+}
+
 /// The whole text of a key: of a freshly minted one, or as somebody read it where it is shown this once. The memory is
 /// wiped when it is dropped. Whether it is genuine is not known of one that was read.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]

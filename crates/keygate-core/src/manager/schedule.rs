@@ -6,9 +6,11 @@
 //! [schedulers](Scheduler) claim each minute, and one of them runs in it.
 
 use std::fmt;
+use std::pin::pin;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::{Either, select};
 use futures_util::{StreamExt, stream};
 use moka::sync::Cache as MokaCache;
 use serde::{Deserialize, Serialize};
@@ -144,16 +146,17 @@ impl ApiKeyManager {
         self.run(&operator.clone().into(), &LookedAt::new(), &never()).await
     }
 
-    async fn run_each_minute(&self, mut stopped: watch::Receiver<bool>) {
+    async fn run_each_minute(&self, stopped: watch::Receiver<bool>) {
         let Ok(principal) = PrincipalId::new(SCHEDULER) else { return };
         let actor = Actor::from(Operator::named(principal));
         let looked_at = LookedAt::new();
         let mut minutes = interval(MINUTE);
         minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                _ = minutes.tick() => {}
-                _ = stopped.wait_for(|stopped| *stopped) => return,
+            let mut told = stopped.clone();
+            let is_told = told.wait_for(|stopped| *stopped);
+            if let Either::Right(_) = select(pin!(minutes.tick()), pin!(is_told)).await {
+                return;
             }
             let run = async {
                 // First, so that an instance that could do nothing leaves the minute to the others.

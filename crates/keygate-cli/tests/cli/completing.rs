@@ -65,7 +65,7 @@ fn a_pattern_finds_keys_and_opens_no_store() {
     assert_eq!(json["pattern"].as_str(), Some(pattern.trim_end()));
     assert!(!home.path("keygate.redb").exists());
     let key = home.run(&["keys", "create", "--org", "acme", "--user", "bob"]).done().stdout;
-    let body = key.trim_end().strip_prefix("mcp_dev_").expect("the prefix and the environment");
+    let body = key.trim_end().strip_prefix("mcp_dev_").unwrap();
     assert!(body.len() == 76 && body.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{key}");
 }
 

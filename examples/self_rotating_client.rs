@@ -141,6 +141,8 @@ async fn main() -> Result<(), Failure> {
         let answer = key.send(client.get(format!("{server}/hello"))).await?;
         let sunset = answer.headers().get("sunset").and_then(|at| at.to_str().ok()).unwrap_or("never").to_owned();
         println!("round {round}: {}, whose key was rotated and is good until {sunset}", answer.text().await?);
+        // Nobody uses the old one any more, which need not wait for its end.
+        manager.finish_rotation(&operator, used).await?;
         used = rotation.new_key_id;
     }
     let answer = key.send(client.get(format!("{server}/hello"))).await?;

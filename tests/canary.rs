@@ -169,7 +169,7 @@ async fn no_secret_is_in_what_refuses_to_start() {
         vec![("KEYGATE_STORE", "nothing://:canaryPassphrase@127.0.0.1")],
         vec![("KEYGATE_STORE", &*store), ("KEYGATE_SECRET", &*wrong)],
     ] {
-        let ended = Example::fail("axum", &[&variables[..], &[("KEYGATE_LOG", "trace")]].concat()).await;
+        let ended = Example::ended("axum", &[&variables[..], &[("KEYGATE_LOG", "trace")]].concat()).await;
         assert_eq!(ended.status.code(), Some(1), "{ended:?}");
         canaries.assert_absent("stderr", &ended.stderr);
         canaries.assert_absent("stdout", &ended.stdout);

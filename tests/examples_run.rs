@@ -42,3 +42,14 @@ async fn reason(response: Response) -> (u16, String) {
     assert_eq!(body["status"], status);
     (status, body["reason"].as_str().unwrap().to_owned())
 }
+
+/// Through three rotations, each of which it finds out by itself.
+#[tokio::test]
+async fn a_client_goes_on_when_its_key_is_rotated() {
+    let ended = Example::ended("self_rotating_client", &[]).await;
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let keys: std::collections::BTreeSet<&str> =
+        ended.stdout.lines().filter_map(|line| line.split("hello from key ").nth(1)?.get(..36)).collect();
+    assert_eq!(keys.len(), 4, "{}", ended.stdout);
+    assert!(ended.stdout.lines().last().unwrap().starts_with("at the end: hello"), "{}", ended.stdout);
+}

@@ -27,7 +27,7 @@ async fn a_setting_that_cannot_be_used_stops_the_start_with_one_sentence() {
         ("KEYGATE_DEMO_KEY", "maybe"),
     ] {
         for name in ["axum", "actix", "tonic"] {
-            let ended = Example::fail(name, &[("KEYGATE_LOG", "off"), (setting, value)]).await;
+            let ended = Example::ended(name, &[("KEYGATE_LOG", "off"), (setting, value)]).await;
             assert_eq!(ended.status.code(), Some(1), "{name} {setting}: {ended:?}");
             assert_eq!(ended.stdout, "", "{name} {setting}");
             assert_eq!(ended.stderr.lines().count(), 1, "{name} {setting}: {}", ended.stderr);
@@ -38,7 +38,7 @@ async fn a_setting_that_cannot_be_used_stops_the_start_with_one_sentence() {
         [("KEYGATE_STORE", "redis://127.0.0.1:1"), ("KEYGATE_LOG", "off")],
         [("KEYGATE_SECRET", &*secret), ("KEYGATE_SECRET_FILE", &*missing)],
     ] {
-        let ended = Example::fail("axum", &variables).await;
+        let ended = Example::ended("axum", &variables).await;
         assert!(ended.stderr.contains("KEYGATE_SECRET") && ended.stderr.lines().count() == 1, "{ended:?}");
         assert!(!ended.stderr.contains(&secret));
     }
@@ -55,7 +55,7 @@ async fn a_secret_that_does_not_fit_the_store_is_told_at_start() {
         first.stop("TERM").await;
 
         let variables = [("KEYGATE_STORE", &**store), ("KEYGATE_SECRET", &*wrong), ("KEYGATE_LOG", "off")];
-        let ended = Example::fail("axum", &variables).await;
+        let ended = Example::ended("axum", &variables).await;
         assert_eq!(ended.status.code(), Some(1));
         assert!(ended.stderr.contains("secret does not fit this store"), "{}", ended.stderr);
         assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
@@ -68,7 +68,7 @@ async fn a_file_that_another_process_holds_is_told_at_start() {
     let folder = tempfile::tempdir().unwrap();
     let file = format!("file:{}/keys", folder.path().display());
     let _holder = Example::start("axum", &[("KEYGATE_STORE", &file)]).await;
-    let ended = Example::fail("actix", &[("KEYGATE_STORE", &file), ("KEYGATE_LOG", "off")]).await;
+    let ended = Example::ended("actix", &[("KEYGATE_STORE", &file), ("KEYGATE_LOG", "off")]).await;
     assert_eq!(ended.status.code(), Some(1));
     assert!(ended.stderr.contains("KEYGATE_STORE") && ended.stderr.lines().count() == 1, "{}", ended.stderr);
 }

@@ -48,8 +48,8 @@ impl Example {
         Self { child, address: address.parse().unwrap(), stdout, stderr }
     }
 
-    /// Starts an example that is to fail at once.
-    pub(crate) async fn fail(name: &str, variables: &[(&str, &str)]) -> Ended {
+    /// Runs an example that ends by itself.
+    pub(crate) async fn ended(name: &str, variables: &[(&str, &str)]) -> Ended {
         let (child, stdout, stderr) = launch(name, variables);
         end(child, stdout, stderr).await
     }

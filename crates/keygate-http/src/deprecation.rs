@@ -56,6 +56,13 @@ impl Deprecation {
         let Superseded { successor_id, at } = admission.superseded()?;
         Some(deprecation(successor_id, at, admission.expires_at))
     }
+
+    /// Its fields, by their names.
+    pub fn into_fields(self) -> impl Iterator<Item = (&'static str, String)> {
+        let Self { deprecation, sunset, link } = self;
+        let fields = [(DEPRECATION, Some(deprecation)), (SUNSET, sunset), (LINK, Some(link))];
+        fields.into_iter().filter_map(|(name, field)| Some((name, field?)))
+    }
 }
 
 /// What is told of a key that was replaced by `successor` at this time, and ends then.

@@ -7,10 +7,6 @@ use super::keys::KeyArg;
 use super::values::{days, overlap};
 use crate::failure::Failure;
 
-/// What a schedule has if nobody says otherwise, as through a server.
-const DEFAULT_WARNING_DAYS: u32 = 7;
-const DEFAULT_OVERLAP_DAYS: u32 = 7;
-
 const ROTATE: &str = "\
 Examples:
   keygate keys rotate 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f
@@ -125,10 +121,10 @@ impl ScheduleArgs {
     pub(crate) fn schedule(&self) -> Result<RotationSchedule, Failure> {
         let schedule = RotationSchedule {
             interval_days: self.every,
-            warning_days: self.warning.unwrap_or(DEFAULT_WARNING_DAYS),
+            warning_days: self.warning.unwrap_or(RotationSchedule::DEFAULT_WARNING_DAYS),
             auto_rotate: self.auto,
             notify_users: !self.no_notify,
-            overlap_days: self.overlap.unwrap_or(DEFAULT_OVERLAP_DAYS),
+            overlap_days: self.overlap.unwrap_or(RotationSchedule::DEFAULT_OVERLAP_DAYS),
         };
         schedule.check().map_err(|error| {
             let flag = match error.field() {
@@ -156,6 +152,7 @@ mod tests {
     #[test]
     fn what_nobody_says_is_what_a_server_takes_for_it() {
         let served: RotationSchedule = serde_json::from_str(r#"{"interval_days":30}"#).unwrap();
-        assert_eq!((served.warning_days, served.overlap_days), (DEFAULT_WARNING_DAYS, DEFAULT_OVERLAP_DAYS));
+        let defaults = (RotationSchedule::DEFAULT_WARNING_DAYS, RotationSchedule::DEFAULT_OVERLAP_DAYS);
+        assert_eq!((served.warning_days, served.overlap_days), defaults);
     }
 }

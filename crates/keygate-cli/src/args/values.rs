@@ -9,10 +9,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::error::ErrorKind;
 use keygate::anomaly::FindingCursor;
 use keygate::key::KeyId;
-use keygate::lifecycle::MAX_OVERLAP_DAYS;
 use keygate::manager::{Cursor, Expiry, MAX_EXPIRY_DAYS};
 use keygate::names::{NameError, OrganizationId};
-use keygate::record::{KeyState, Metadata, SecurityTier};
+use keygate::record::{KeyState, Metadata, RotationSchedule, SecurityTier};
 use keygate::usage::period::Granularity;
 
 use crate::pasted::holds_key;
@@ -89,8 +88,9 @@ pub(crate) fn days(text: &str) -> Result<u32, &'static str> {
 
 /// Reads for how long two keys overlap.
 pub(crate) fn overlap(text: &str) -> Result<u32, String> {
-    let problem = || format!("must be a time of whole days, such as 7d, from 0d to {MAX_OVERLAP_DAYS}d");
-    days(text).ok().filter(|days| *days <= MAX_OVERLAP_DAYS).ok_or_else(problem)
+    let most = RotationSchedule::MAX_OVERLAP_DAYS;
+    let problem = || format!("must be a time of whole days, such as 7d, from 0d to {most}d");
+    days(text).ok().filter(|days| *days <= most).ok_or_else(problem)
 }
 
 /// Reads how long a key lives: a time from now, or `never`.

@@ -23,5 +23,5 @@ mod due;
 mod rotation;
 
 pub use due::due;
-pub use rotation::{DEFAULT_OVERLAP_DAYS, MAX_OVERLAP_DAYS, next_rotation};
+pub use rotation::next_rotation;
 pub(crate) use rotation::{check_schedule, succeed};

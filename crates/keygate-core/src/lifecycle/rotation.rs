@@ -6,11 +6,6 @@ use crate::key::KeyId;
 use crate::names::{NameError, PrincipalId};
 use crate::record::{Key, KeyStatus, Lineage, Revision, RotationSchedule, StatusChange, Succession, Superseded};
 
-/// For how many days a key is good beside its successor when nobody says otherwise.
-pub const DEFAULT_OVERLAP_DAYS: u32 = 7;
-/// The most days of an overlap.
-pub const MAX_OVERLAP_DAYS: u32 = 365;
-
 /// When a key's rotation is due by its schedule: an interval after the schedule was set, and early enough that the overlap
 /// ends no later than the key. `None` without a schedule, for a key that was superseded already, and for one that is revoked.
 #[must_use]

@@ -20,7 +20,7 @@ use crate::store::Store;
 use crate::usage::Recorder;
 use crate::verifier::SlowVerifiers;
 
-/// For how many keys it is remembered that they were to be moved to the current ring entry.
+/// For how many keys it is remembered that their use was to be written to their records.
 const WRITES_REMEMBERED: u64 = 10_000;
 
 /// Why a manager cannot be put together.

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{ApiKeyManager, ManageError, SetupError, events};
+use super::{ApiKeyManager, Inner, ManageError, SetupError, events};
 use crate::actor::{Actor, ManagementPermission};
 use crate::clock::to_millis;
 use crate::key::{KeyId, KeyText};
@@ -394,10 +394,17 @@ impl ApiKeyManager {
         let entry = self.inner.ring.current();
         let text = KeyText::compose(self.inner.prefix, environment, id, &secret, |tagged| entry.tag(tagged));
         let digest = entry.digest(text.expose().as_bytes());
-        let verifier = match scheme {
-            Scheme::HmacSha256 => Verifier::make(scheme, digest)?,
-            Scheme::Pbkdf2Sha256 { .. } => self.inner.slow.make(scheme, digest).await??,
-        };
+        let verifier = self.inner.make_verifier(scheme, digest).await?;
         Ok((text, verifier, entry.id()))
+    }
+}
+
+impl Inner {
+    /// What a text of this digest is verified by: where that is slow, off the async threads.
+    pub(super) async fn make_verifier(&self, scheme: Scheme, digest: [u8; 32]) -> Result<Verifier, ManageError> {
+        match scheme {
+            Scheme::HmacSha256 => Ok(Verifier::make(scheme, digest)?),
+            Scheme::Pbkdf2Sha256 { .. } => Ok(self.slow.make(scheme, digest).await??),
+        }
     }
 }

@@ -4,13 +4,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::create::check_strength;
-use super::{ApiKeyManager, ManageError, events};
+use super::{ApiKeyManager, Inner, ManageError, events};
 use crate::actor::Actor;
 use crate::coherence::{Change, Coherence, Watcher};
 use crate::key::KeyId;
 use crate::names::Reason;
 use crate::record::{Key, KeyRecord, KeyStatus, Revision, StatusChange};
-use crate::store::Written;
+use crate::store::{WriteRefusal, Written};
 
 /// A key was revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,5 +151,17 @@ impl ApiKeyManager {
             events::status_set(actor, &written.record.key);
         }
         Ok(written)
+    }
+}
+
+impl Inner {
+    /// Puts a record that was read and changed in the place of the one that was read, and gives it as it then is.
+    pub(super) async fn replace(&self, mut next: KeyRecord) -> Result<KeyRecord, WriteRefusal> {
+        let found = next.key.revision;
+        next.key.revision = found.next();
+        let replaced = self.store.replace(&next, found).await;
+        // Also where the store failed: it may have done it.
+        self.cache.changed(&Change::Key(next.key.id));
+        replaced.map(|_| next)
     }
 }

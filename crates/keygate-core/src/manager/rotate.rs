@@ -10,7 +10,7 @@ use crate::clock::to_millis;
 use crate::coherence::{Change, Watcher};
 use crate::context::Admission;
 use crate::key::{KeyId, KeyText};
-use crate::lifecycle::{DEFAULT_OVERLAP_DAYS, MAX_OVERLAP_DAYS, next_rotation, succeed};
+use crate::lifecycle::{next_rotation, succeed};
 use crate::names::{NameError, Reason};
 use crate::record::{Key, KeyRecord, KeyState, KeyStatus, RotationSchedule, Superseded};
 use crate::ring::Sealed;
@@ -90,8 +90,8 @@ impl ApiKeyManager {
     /// # Errors
     /// [`Superseded`](ManageError::Superseded) when it was rotated already; [`NotActive`](ManageError::NotActive) when it is
     /// deactivated or has ended, [`Revoked`](ManageError::Revoked) when it is revoked,
-    /// [`StillOverlapping`](ManageError::StillOverlapping) when two earlier keys of its line are good still; when there is no such key within
-    /// the actor's reach, it can do what the actor may not grant, the overlap is out of range, or the store fails.
+    /// [`StillOverlapping`](ManageError::StillOverlapping) when two earlier keys of its line are good still; when there is no
+    /// such key within the actor's reach, it can do what the actor may not grant, the overlap is out of range, or the store fails.
     pub async fn rotate(&self, actor: &Actor, id: KeyId, overlap: Option<TimeDelta>) -> Result<Rotation, ManageError> {
         self.rotate_to(actor, id, overlap, None).await
     }
@@ -159,34 +159,32 @@ impl ApiKeyManager {
     /// When there is no such key within the actor's reach, or the store fails.
     pub async fn rotation(&self, actor: &Actor, id: KeyId) -> Result<RotationStatus, ManageError> {
         let key = self.visible(actor, id).await?.key;
-        let (predecessor, successor) =
-            (key.succession.predecessor_id, key.succession.superseded.map(|superseded| superseded.successor_id));
-        let others: Vec<KeyId> = predecessor.into_iter().chain(successor).collect();
-        let asked: Vec<KeyId> = [id].into_iter().chain(others.iter().copied()).collect();
-        let mut last_used = self.inner.store.last_uses(&asked).await?.into_iter().map(|last| last.map(|last| last.at));
-        let last_used_at = last_used.next().flatten();
-        let now = self.inner.clock.now();
-        let mut overlapping = Vec::with_capacity(others.len());
-        for (other, last_used_at) in others.into_iter().zip(last_used) {
-            let record = self.inner.store.record(other).await?;
+        let (predecessor, superseded) = (key.succession.predecessor_id, key.succession.superseded);
+        let successor = superseded.map(|superseded| superseded.successor_id);
+        let asked: Vec<KeyId> = [Some(id), predecessor, successor].into_iter().flatten().collect();
+        let uses = self.inner.store.last_uses(&asked).await?;
+        let last_used =
+            |id: KeyId| asked.iter().zip(&uses).find(|(asked, _)| **asked == id)?.1.as_ref().map(|last| last.at);
+        let overlapping = async |other: Option<KeyId>| -> Result<Option<Overlapping>, StoreError> {
+            let Some(key_id) = other else { return Ok(None) };
+            let record = self.inner.store.record(key_id).await?;
             let record = record.filter(|record| record.key.organization == key.organization);
-            overlapping.push(record.map(|record| Overlapping {
-                key_id: other,
-                state: record.key.state(now),
+            Ok(record.map(|record| Overlapping {
+                key_id,
+                state: record.key.state(self.inner.clock.now()),
                 expires_at: record.key.expires_at,
-                last_used_at,
-            }));
-        }
-        let mut overlapping = overlapping.into_iter();
+                last_used_at: last_used(key_id),
+            }))
+        };
         Ok(RotationStatus {
             key_id: id,
             generation: key.lineage.generation,
             schedule: key.rotation_schedule,
             next_rotation: next_rotation(&key),
             hand_over: key.succession.hand_over,
-            last_used_at,
-            predecessor: predecessor.and_then(|_| overlapping.next().flatten()),
-            successor: successor.and_then(|_| overlapping.next().flatten()),
+            last_used_at: last_used(id),
+            predecessor: overlapping(predecessor).await?,
+            successor: overlapping(successor).await?,
         })
     }
 
@@ -206,16 +204,12 @@ impl ApiKeyManager {
                 KeyState::Expired => return Ok(record.key),
                 KeyState::Active | KeyState::Inactive => {}
             }
-            let found = record.key.revision;
             record.key.expires_at = Some(now);
-            record.key.revision = found.next();
             record.offer = None;
-            let replaced = self.inner.store.replace(&record, found).await;
-            self.inner.cache.changed(&Change::Key(id));
-            match replaced {
-                Ok(_) => {
-                    events::updated(actor, &record.key, &["expires_at"]);
-                    return Ok(record.key);
+            match self.inner.replace(record).await {
+                Ok(ended) => {
+                    events::updated(actor, &ended.key, &["expires_at"]);
+                    return Ok(ended.key);
                 }
                 Err(conflict @ WriteRefusal::Conflict { .. }) => last = Some(conflict.into()),
                 Err(refusal) => return Err(refusal.into()),
@@ -315,16 +309,16 @@ impl ApiKeyManager {
 }
 
 fn check_overlap(overlap: Option<TimeDelta>) -> Result<(), NameError> {
-    let most = TimeDelta::days(MAX_OVERLAP_DAYS.into());
-    if overlap.is_some_and(|overlap| overlap < TimeDelta::zero() || overlap > most) {
-        return Err(NameError::new("overlap", format!("must be 0 to {MAX_OVERLAP_DAYS} days")));
+    let most = RotationSchedule::MAX_OVERLAP_DAYS;
+    if overlap.is_some_and(|overlap| overlap < TimeDelta::zero() || overlap > TimeDelta::days(most.into())) {
+        return Err(NameError::new("overlap", format!("must be 0 to {most} days")));
     }
     Ok(())
 }
 
 /// How long a key is good beside its successor when nobody says otherwise.
 fn overlap_of(key: &Key) -> TimeDelta {
-    let days = key.rotation_schedule.map_or(DEFAULT_OVERLAP_DAYS, |schedule| schedule.overlap_days);
+    let days = key.rotation_schedule.map_or(RotationSchedule::DEFAULT_OVERLAP_DAYS, |schedule| schedule.overlap_days);
     TimeDelta::days(days.into())
 }
 

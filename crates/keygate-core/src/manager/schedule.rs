@@ -20,7 +20,6 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{ApiKeyManager, ManageError};
 use crate::actor::{Actor, Operator};
-use crate::coherence::{Change, Watcher};
 use crate::key::KeyId;
 use crate::lifecycle::{check_schedule, due, next_rotation};
 use crate::names::PrincipalId;
@@ -143,6 +142,7 @@ impl ApiKeyManager {
     /// # Errors
     /// When the store does not list what is due. What goes wrong with one key is counted, and stops none of the others.
     pub async fn run_schedules(&self, operator: &Operator) -> Result<ScheduleRun, ManageError> {
+        self.confirm_current().await?;
         self.run(&operator.clone().into(), &LookedAt::new(), &never()).await
     }
 
@@ -197,7 +197,6 @@ impl ApiKeyManager {
         looked_at: &LookedAt,
         stopped: &watch::Receiver<bool>,
     ) -> Result<ScheduleRun, ManageError> {
-        self.confirm_current().await?;
         let buckets = stream::iter(0..self.inner.store.due_buckets());
         let mut runs =
             buckets.map(|bucket| self.run_bucket(actor, bucket, looked_at, stopped)).buffer_unordered(IN_FLIGHT);
@@ -352,12 +351,7 @@ impl ApiKeyManager {
     /// Takes an offer that is over out of the record. A revoked record is not written any more, and what it offers not handed
     /// to anybody.
     async fn withdraw(&self, record: &KeyRecord) -> Result<Step, ManageError> {
-        let mut next = record.clone();
-        next.offer = None;
-        next.key.revision = record.key.revision.next();
-        let replaced = self.inner.store.replace(&next, record.key.revision).await;
-        self.inner.cache.changed(&Change::Key(record.key.id));
-        match replaced {
+        match self.inner.replace(KeyRecord { offer: None, ..record.clone() }).await {
             Ok(_) => {
                 self.warn_of_unused(record).await;
                 Ok(Step::Withdrawn)

@@ -6,7 +6,6 @@ use super::create::{check_grants, check_strength, check_tags};
 use super::{ApiKeyManager, Expiry, ManageError, events};
 use crate::actor::Actor;
 use crate::clock::to_millis;
-use crate::coherence::{Change, Watcher};
 use crate::key::KeyId;
 use crate::lifecycle::check_schedule;
 use crate::limits::Limits;
@@ -185,13 +184,10 @@ impl ApiKeyManager {
             if !record.key.succession.hand_over {
                 record.offer = None;
             }
-            record.key.revision = found.next();
-            let replaced = self.inner.store.replace(&record, found).await.map_err(ManageError::from);
-            self.inner.cache.changed(&Change::Key(id));
-            match replaced {
-                Ok(_) => {
-                    events::updated(actor, &record.key, &changed);
-                    return Ok(record.key);
+            match self.inner.replace(record).await.map_err(ManageError::from) {
+                Ok(updated) => {
+                    events::updated(actor, &updated.key, &changed);
+                    return Ok(updated.key);
                 }
                 Err(conflict @ ManageError::Conflict { .. }) => last = Some(conflict),
                 Err(error) => return Err(error),

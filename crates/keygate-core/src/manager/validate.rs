@@ -20,7 +20,6 @@ use crate::ring::EntryId;
 use crate::store::{StoreError, WriteRefusal};
 use crate::usage::Decision;
 use crate::usage::outcome::Outcome;
-use crate::verifier::{Scheme, Verifier};
 
 /// How long a key whose use could not be written down is left alone: a store that reads but does not write must not cost a
 /// write, and perhaps a slow verifier, at every request.
@@ -466,10 +465,7 @@ impl Inner {
         used.unclaimed = false;
         if marker.is_newer(entry.id(), record.digested_under) {
             let digest = entry.digest(presented.text());
-            used.verifier = match record.verifier.scheme() {
-                scheme @ Scheme::HmacSha256 => Verifier::make(scheme, digest)?,
-                scheme @ Scheme::Pbkdf2Sha256 { .. } => self.slow.make(scheme, digest).await??,
-            };
+            used.verifier = self.make_verifier(record.verifier.scheme(), digest).await?;
             used.digested_under = entry.id();
         }
         if used == *record {
@@ -489,11 +485,7 @@ impl Inner {
             if record.offer.take().is_none() || record.key.organization != used.key.organization {
                 return;
             }
-            let found = record.key.revision;
-            record.key.revision = found.next();
-            let replaced = self.store.replace(&record, found).await;
-            self.cache.changed(&Change::Key(predecessor));
-            if !matches!(replaced, Err(WriteRefusal::Conflict { .. })) {
+            if !matches!(self.replace(record).await, Err(WriteRefusal::Conflict { .. })) {
                 return;
             }
         }

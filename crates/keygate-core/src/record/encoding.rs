@@ -183,7 +183,7 @@ enum VerifierV1 {
 }
 
 /// What stands behind the fallback in schema version 3. Its field order is its format.
-#[derive(PartialEq, Serialize, Deserialize)]
+#[derive(Default, PartialEq, Serialize, Deserialize)]
 struct RotationV3 {
     predecessor: Option<[u8; 16]>,
     superseded: Option<([u8; 16], i64)>,
@@ -210,15 +210,7 @@ impl From<&KeyRecord> for RotationV3 {
 
 impl RotationV3 {
     fn is_none(&self) -> bool {
-        let none = Self {
-            predecessor: None,
-            superseded: None,
-            hand_over: false,
-            scheduled_at: None,
-            offer: None,
-            unclaimed: false,
-        };
-        *self == none
+        *self == Self::default()
     }
 
     fn write_into(self, record: &mut KeyRecord) -> Result<(), DecodeError> {

@@ -12,7 +12,6 @@ use super::status::{KeyState, KeyStatus, StatusChange};
 use super::succession::Succession;
 use super::tier::SecurityTier;
 use crate::key::KeyId;
-use crate::lifecycle::MAX_OVERLAP_DAYS;
 use crate::limits::Limits;
 use crate::names::{Description, Environment, KeyName, NameError, OrganizationId, PrincipalId, ProjectId, Tag, UserId};
 use crate::network::CidrSet;
@@ -63,7 +62,7 @@ pub struct RotationSchedule {
     /// Days between rotations, 1 to 3650.
     pub interval_days: u32,
     /// Days of warning before one, below `interval_days`. 7 by default.
-    #[serde(default = "seven")]
+    #[serde(default = "default_warning")]
     pub warning_days: u32,
     /// Whether it happens by itself.
     #[serde(default)]
@@ -72,12 +71,16 @@ pub struct RotationSchedule {
     #[serde(default = "yes")]
     pub notify_users: bool,
     /// Days the old key stays valid, 0 to 365, below `interval_days`; at least 1 with `auto_rotate`. 7 by default.
-    #[serde(default = "seven")]
+    #[serde(default = "default_overlap")]
     pub overlap_days: u32,
 }
 
-fn seven() -> u32 {
-    7
+fn default_warning() -> u32 {
+    RotationSchedule::DEFAULT_WARNING_DAYS
+}
+
+fn default_overlap() -> u32 {
+    RotationSchedule::DEFAULT_OVERLAP_DAYS
 }
 
 fn yes() -> bool {
@@ -85,6 +88,13 @@ fn yes() -> bool {
 }
 
 impl RotationSchedule {
+    /// Days of warning when nobody says how many.
+    pub const DEFAULT_WARNING_DAYS: u32 = 7;
+    /// Days of an overlap when nobody says how many.
+    pub const DEFAULT_OVERLAP_DAYS: u32 = 7;
+    /// The most days of an overlap.
+    pub const MAX_OVERLAP_DAYS: u32 = 365;
+
     /// Says which of its numbers is out of range.
     ///
     /// # Errors
@@ -96,8 +106,9 @@ impl RotationSchedule {
         if self.warning_days >= self.interval_days {
             return Err(NameError::new("rotation warning_days", "must be below interval_days"));
         }
-        if self.overlap_days > MAX_OVERLAP_DAYS {
-            return Err(NameError::new("rotation overlap_days", format!("must be 0 to {MAX_OVERLAP_DAYS}")));
+        if self.overlap_days > Self::MAX_OVERLAP_DAYS {
+            let problem = format!("must be 0 to {}", Self::MAX_OVERLAP_DAYS);
+            return Err(NameError::new("rotation overlap_days", problem));
         }
         if self.overlap_days >= self.interval_days {
             return Err(NameError::new("rotation overlap_days", "must be below interval_days"));

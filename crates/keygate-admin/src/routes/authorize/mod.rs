@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use keygate_core::context::{Admission, RequestContext};
 use keygate_core::denial::{Denial, DenialReason};
 use keygate_core::manager::Attempt;
-use keygate_http::deprecation::{DEPRECATION, Deprecation, LINK, SUNSET};
+use keygate_http::deprecation::Deprecation;
 use keygate_http::gate::Verdict;
 use keygate_http::rate_limit::{self, RATE_LIMIT, RATE_LIMIT_POLICY};
 use keygate_tower::api_key::HttpGate;
@@ -257,9 +257,8 @@ fn tell_limits(headers: &mut HeaderMap, admission: &Admission) {
 
 /// What the layers tell of a key that was rotated, which a proxy may pass on as well.
 fn tell_deprecation(headers: &mut HeaderMap, admission: &Admission) {
-    let Some(Deprecation { deprecation, sunset, link }) = Deprecation::of(admission) else { return };
-    for (name, field) in [(DEPRECATION, Some(deprecation)), (SUNSET, sunset), (LINK, Some(link))] {
-        if let Some(Ok(field)) = field.map(HeaderValue::try_from) {
+    for (name, field) in Deprecation::of(admission).into_iter().flat_map(Deprecation::into_fields) {
+        if let Ok(field) = HeaderValue::try_from(field) {
             headers.insert(HeaderName::from_static(name), field);
         }
     }

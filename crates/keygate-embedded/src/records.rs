@@ -65,8 +65,8 @@ impl KeyTables<'_> {
         now: DateTime<Utc>,
     ) -> Result<(), WriteRefusal> {
         let held = self.changeable(old, expected)?;
-        if let Some(taken) = record_of(&self.records, new.key.id)? {
-            return Err(WriteRefusal::Conflict { found: taken.key.revision });
+        if record_of(&self.records, new.key.id)?.is_some() {
+            return Err(WriteRefusal::Conflict { found: Revision::FIRST });
         }
         self.take(&held)?;
         self.put(old, now)?;

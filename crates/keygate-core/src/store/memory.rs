@@ -313,10 +313,10 @@ impl Store for MemoryStore {
             return Err(StoreError::stray(new.key.id).into());
         }
         let mut state = self.state();
-        let taken = state.records.get(&new.key.id).map(|held| held.key.revision);
+        let taken = state.records.contains_key(&new.key.id);
         let held = state.changeable(old, expected)?;
-        if let Some(found) = taken {
-            return Err(WriteRefusal::Conflict { found });
+        if taken {
+            return Err(WriteRefusal::Conflict { found: Revision::FIRST });
         }
         *held = old.clone();
         state.insert(new.clone());

@@ -183,7 +183,8 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Puts `old` in the place of the revision `expected` of it and creates `new`, its successor, in one step: both or
     /// neither. What is said of [`replace`](Self::replace) is true of `old`. The successor is of the same organization, user
-    /// and bucket, and quotas never refuse it. Where there is a key of its id already, that is a conflict.
+    /// and bucket, and quotas never refuse it. Where there is a key of its id already, that is a conflict with
+    /// [`Revision::FIRST`], which says nothing of that key: it may be another tenant's.
     async fn succeed(
         &self,
         old: &KeyRecord,

@@ -20,6 +20,7 @@ pub mod limits;
 pub mod manager;
 pub mod names;
 pub mod network;
+pub mod notice;
 pub mod record;
 pub mod ring;
 pub mod scope;

@@ -52,6 +52,9 @@ const DAYS_READ: u32 = 7;
 pub(crate) trait Hand: Send + Sync {
     /// Deactivates the finding's key, and says whether it did; an error where it is to be tried again.
     async fn suspend(&self, finding: &Finding) -> Result<bool, StoreError>;
+
+    /// Has those told of it who are to hear of it: once, however often it is found.
+    async fn tell(&self, finding: &Finding) -> Result<(), StoreError>;
 }
 
 type Hook = Arc<dyn Fn(&Finding) + Send + Sync>;
@@ -260,6 +263,10 @@ impl Sentry {
 
     /// Records a finding and tells of it, unless it is recorded already; and says what is to be done then.
     async fn record(&self, finding: &Finding) -> Result<Option<Step>, StoreError> {
+        // First, so that what is recorded is told of. What is found again is told of once.
+        if let Some(hand) = self.hand.get() {
+            hand.tell(finding).await?;
+        }
         if !self.store.record_finding(finding).await? {
             add(&self.counters.known, 1);
             return Ok(None);

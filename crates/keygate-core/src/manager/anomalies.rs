@@ -10,6 +10,7 @@ use crate::actor::{Actor, Operator};
 use crate::anomaly::{Finding, FindingCursor, Hand};
 use crate::key::KeyId;
 use crate::names::{OrganizationId, PrincipalId, Reason};
+use crate::notice::{Cause, Event};
 use crate::record::KeyStatus;
 use crate::store::StoreError;
 
@@ -75,7 +76,7 @@ impl ApiKeyManager {
     }
 }
 
-/// Suspends keys as an operator who is called `anomaly`.
+/// Has findings told of, and suspends keys as an operator who is called `anomaly`.
 pub(super) struct Suspender(Weak<Inner>);
 
 impl Suspender {
@@ -87,6 +88,12 @@ impl Suspender {
 
 #[async_trait]
 impl Hand for Suspender {
+    async fn tell(&self, finding: &Finding) -> Result<(), StoreError> {
+        let Some(inner) = self.0.upgrade() else { return Ok(()) };
+        let event = Event::Anomaly { finding: Box::new(finding.clone()) };
+        inner.post.tell(inner.post.notice(&finding.organization_id, Cause::Finding(finding.id).id(), event)).await
+    }
+
     async fn suspend(&self, finding: &Finding) -> Result<bool, StoreError> {
         let Some(inner) = self.0.upgrade() else { return Ok(false) };
         let manager = ApiKeyManager { inner };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use moka::sync::Cache as MokaCache;
 
 use super::anomalies::Suspender;
+use super::notices::limit_notices;
 use super::setup::Setup;
 use super::{ApiKeyManager, Inner};
 use crate::anomaly::{AnomalyPolicy, Finding, Sentry};
@@ -14,6 +15,7 @@ use crate::cache::{Cache, Policy};
 use crate::clock::{Clock, SystemClock};
 use crate::limiter::Limiter;
 use crate::names::{Environment, Prefix};
+use crate::notice::{NoticePolicy, Notifier, Post, WebhookSender};
 use crate::record::Quota;
 use crate::ring::SecretRing;
 use crate::store::Store;
@@ -45,6 +47,9 @@ pub struct ManagerBuilder {
     counts_usage: bool,
     anomalies: AnomalyPolicy,
     on_finding: Option<Hook>,
+    notices: NoticePolicy,
+    notifiers: Vec<Arc<dyn Notifier>>,
+    webhooks: Option<Arc<dyn WebhookSender>>,
 }
 
 /// What is told of findings.
@@ -74,6 +79,9 @@ impl ManagerBuilder {
             counts_usage: true,
             anomalies: AnomalyPolicy::default(),
             on_finding: None,
+            notices: NoticePolicy::default(),
+            notifiers: Vec::new(),
+            webhooks: None,
         }
     }
 
@@ -142,6 +150,26 @@ impl ManagerBuilder {
         self
     }
 
+    /// Of what [notices](crate::notice) tell that comes with time. The default policy if never called: 7 days and 1 day before
+    /// a key ends, and when it has.
+    pub fn notices(mut self, policy: NoticePolicy) -> Self {
+        self.notices = policy;
+        self
+    }
+
+    /// Brings [notices](crate::notice) to somebody. Several have different names; of two with one name the last counts. They
+    /// are brought by instances that run a [scheduler](ApiKeyManager::start_scheduler), and all instances are to have the same.
+    pub fn notifier(mut self, notifier: impl Notifier) -> Self {
+        self.notifiers.push(Arc::new(notifier));
+        self
+    }
+
+    /// Sends [notices](crate::notice) to the webhooks of organizations. Without one, webhooks cannot be made here.
+    pub fn webhooks(mut self, sender: impl WebhookSender) -> Self {
+        self.webhooks = Some(Arc::new(sender));
+        self
+    }
+
     /// Where the time comes from. The operating system's clock if never called.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -153,11 +181,13 @@ impl ManagerBuilder {
     /// # Errors
     /// When the operating system gives no random bytes.
     pub fn build(self) -> Result<ApiKeyManager, BuildError> {
-        let Self { store, ring, clock, prefix, environment, quota, policy, counts_usage, anomalies, on_finding } = self;
+        let Self { store, ring, clock, prefix, environment, quota, policy, counts_usage, anomalies, on_finding, notices, notifiers, webhooks } = self;
         let slow = SlowVerifiers::new()?;
         let setup = Setup::new();
         let writes = MokaCache::new(WRITES_REMEMBERED);
         let hook = on_finding.map(|Hook(hook)| hook);
+        let (held, time) = (Arc::clone(&store), Arc::clone(&clock));
+        let post = Arc::new(Post::new(held, ring.clone(), time, notices, notifiers, webhooks));
         let sentry = Sentry::new(Arc::clone(&store), Arc::clone(&clock), anomalies, hook);
         let recorder = Recorder::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&sentry));
         let counting = counts_usage.then(|| Arc::clone(&recorder));
@@ -176,6 +206,8 @@ impl ManagerBuilder {
             limiter,
             recorder,
             sentry,
+            post,
+            met: limit_notices(),
             writes,
         });
         Suspender::attach(&inner);

@@ -319,9 +319,18 @@ impl ApiKeyManager {
                 minted.record.key.limits = limits;
             }
         }
-        let records = minted.iter().map(|minted| minted.record.clone()).collect();
         let quota = self.quota_as_configured(configured.as_ref());
-        Ok(self.inner.store.create(&organization, quota, records).await?)
+        let announced = self.announce_created(minted.iter().map(|minted| &minted.record.key)).await?;
+        let records: Vec<_> = minted.iter().map(|minted| minted.record.clone()).collect();
+        let ids: Vec<_> = records.iter().map(|record| record.key.id).collect();
+        let created = self.inner.store.create(&organization, quota, records).await;
+        self.settle(announced, &created, |notice, outcomes| {
+            let key = notice.event.key().map(|key| key.key_id);
+            let outcome = ids.iter().position(|id| Some(*id) == key).and_then(|place| outcomes.get(place));
+            matches!(outcome, Some(Ok(()))).then_some(notice)
+        })
+        .await;
+        Ok(created?)
     }
 
     /// Makes a key's text and record, without storing them; under this id, or else a fresh one.
@@ -379,7 +388,9 @@ impl ApiKeyManager {
         };
         check_schedule(&key)?;
         let (text, verifier, entry) = self.mint_text(id, environment, scheme).await?;
-        Ok((text, KeyRecord::new(key, verifier, entry, entry)))
+        let mut record = KeyRecord::new(key, verifier, entry, entry);
+        self.inner.plan_look(&mut record);
+        Ok((text, record))
     }
 
     /// A fresh text for a key, what it is verified by, and the ring entry it is made under.

@@ -77,6 +77,15 @@ pub enum ManageError {
     /// The key's successor was used already, by whoever has claimed it before.
     #[error("the key's successor is in use already, and is handed over no more: if that was not you, have it revoked")]
     SuccessorInUse,
+    /// Nobody took the text of the key's successor, which nobody could claim.
+    #[error("no notifier took the successor's text, which nobody could claim")]
+    NotTaken,
+    /// This manager sends nothing to webhooks.
+    #[error("this server sends no webhooks")]
+    SendsNoWebhooks,
+    /// There is no such webhook.
+    #[error("there is no such webhook")]
+    NoSuchWebhook,
     /// Something could not be encrypted, or opened again.
     #[error(transparent)]
     Sealed(#[from] SealError),
@@ -135,6 +144,9 @@ impl ManageError {
             Self::NotSuperseded => "no_successor",
             Self::NotHandedOver => "successor_not_handed_over",
             Self::SuccessorInUse => "successor_in_use",
+            Self::NotTaken => "successor_not_taken",
+            Self::SendsNoWebhooks => "no_webhooks",
+            Self::NoSuchWebhook => "not_found",
             Self::InUse => "key_in_use",
             Self::IdempotencyMismatch => "idempotency_key_reused",
             Self::Busy => "busy",

@@ -140,9 +140,14 @@ impl ApiKeyManager {
         }
         let id = found.id;
         let change = StatusChange::new(status, self.inner.clock.now(), reason);
+        let is_stopped = status == KeyStatus::Revoked && found.status.status != KeyStatus::Revoked;
+        let announced = if is_stopped { Some(self.announce_revocation(found, &change).await) } else { None };
         let written = self.inner.store.set_status(&found.organization, id, &change).await;
         // Also where the store failed: it may have done it.
         self.inner.cache.changed(&Change::Key(id));
+        if let Some(announced) = announced {
+            self.settle(announced, &written, |notice, _| Some(notice)).await;
+        }
         let written = written?;
         if written.record.key.status.status == KeyStatus::Revoked {
             self.inner.cache.changed(&Change::Revoked(id));
@@ -157,6 +162,12 @@ impl ApiKeyManager {
 impl Inner {
     /// Puts a record that was read and changed in the place of the one that was read, and gives it as it then is.
     pub(super) async fn replace(&self, mut next: KeyRecord) -> Result<KeyRecord, WriteRefusal> {
+        self.plan_look(&mut next);
+        self.put_back(next).await
+    }
+
+    /// The same, of a record that says already when it is next to be looked at.
+    pub(super) async fn put_back(&self, mut next: KeyRecord) -> Result<KeyRecord, WriteRefusal> {
         let found = next.key.revision;
         next.key.revision = found.next();
         let replaced = self.store.replace(&next, found).await;

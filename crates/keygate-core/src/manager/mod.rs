@@ -33,6 +33,7 @@ mod fingerprint;
 mod left;
 mod list;
 mod manage;
+mod notices;
 mod once;
 mod operator_key;
 mod parents;
@@ -60,6 +61,7 @@ pub use error::ManageError;
 pub use examine::examine_deployment;
 pub use list::{Cursor, KeyFilter, KeyPage, MAX_PAGE};
 pub use manage::Revocation;
+pub use notices::{CreatedWebhook, GivenUp, MAX_GIVEN_UP_PAGE, WebhookShown};
 pub use once::{CreatedOnce, IdempotencyKey, OrganizationOnce, RotatedOnce};
 pub use parents::OrganizationUpdate;
 pub use ready::StoreState;
@@ -71,6 +73,7 @@ pub use update::KeyUpdate;
 pub use validate::{Attempt, Pending};
 pub use verify::{CheckReport, CheckVerdict, Explanation};
 
+use self::notices::MetLimit;
 use crate::actor::Operator;
 use crate::anomaly::{AnomalyStatistics, Sentry};
 use crate::cache::Cache;
@@ -80,6 +83,7 @@ use crate::coherence::Coherence;
 use crate::key::KeyId;
 use crate::limiter::{Limiter, LimiterStatistics};
 use crate::names::{Environment, Prefix};
+use crate::notice::{NoticeStatistics, Post};
 use crate::record::Quota;
 use crate::ring::{EntryId, SecretRing};
 use crate::store::Store;
@@ -110,6 +114,9 @@ struct Inner {
     limiter: Arc<Limiter>,
     recorder: Arc<Recorder>,
     sentry: Arc<Sentry>,
+    post: Arc<Post>,
+    /// Which limits of which keys were told of lately.
+    met: moka::sync::Cache<MetLimit, ()>,
     /// When the use of keys was last to be written to their records.
     writes: moka::sync::Cache<KeyId, DateTime<Utc>>,
 }
@@ -175,6 +182,12 @@ impl ApiKeyManager {
     #[must_use]
     pub fn anomaly_statistics(&self) -> AnomalyStatistics {
         self.inner.sentry.statistics()
+    }
+
+    /// What this manager has done about notices.
+    #[must_use]
+    pub fn notice_statistics(&self) -> NoticeStatistics {
+        self.inner.post.statistics()
     }
 
     /// Gives back what this instance holds of limits, so that others can use it at once and not when it has run out, and

@@ -222,7 +222,7 @@ impl ApiKeyManager {
         };
         let chosen = self.claim(&name, &claim).await?.unwrap_or(claim.chosen);
         let successor = KeyId::from_bytes(chosen);
-        match self.rotate_to(actor, id, overlap, Some(successor)).await {
+        match self.rotate_to(actor, id, overlap, Some(successor), false).await {
             Ok(rotation) => Ok(RotatedOnce::Now(rotation)),
             Err(ManageError::Superseded { successor_id }) if successor_id == successor => {
                 let successor = self.made(actor, successor).await?.ok_or(ManageError::NotFound)?;

@@ -89,7 +89,8 @@ impl ApiKeyManager {
         self.confirm_current().await?;
         let mut record = OrganizationRecord::new(organization.clone());
         settings.apply(&mut record);
-        match self.put_organization(operator, &record, None, "created").await {
+        let suspends = record.status == ParentStatus::Suspended;
+        match self.put_organization(operator, &record, None, suspends, "created").await {
             Err(ManageError::Conflict { .. }) => Err(ManageError::AlreadyExists),
             outcome => outcome.map(|()| record),
         }
@@ -124,8 +125,10 @@ impl ApiKeyManager {
             }
             let mut record = written.unwrap_or_else(|| OrganizationRecord::new(organization.clone()));
             record.revision = found.map_or(record.revision, Revision::next);
+            let was = record.status;
             update.apply(&mut record);
-            match self.put_organization(operator, &record, found, "updated").await {
+            let suspends = was != record.status && record.status == ParentStatus::Suspended;
+            match self.put_organization(operator, &record, found, suspends, "updated").await {
                 Ok(()) => return Ok(record),
                 Err(conflict @ ManageError::Conflict { .. }) => last = Some(conflict),
                 Err(error) => return Err(error),
@@ -139,11 +142,16 @@ impl ApiKeyManager {
         operator: &Operator,
         record: &OrganizationRecord,
         expected: Option<Revision>,
+        suspends: bool,
         action: &'static str,
     ) -> Result<(), ManageError> {
+        let announced = if suspends { Some(self.announce_suspension(&record.id, None, record.revision).await) } else { None };
         let put = self.inner.store.put_organization(record, expected).await;
         // Also where the store failed: it may have done it.
         self.inner.cache.changed(&Change::Organization(record.id.clone()));
+        if let Some(announced) = announced {
+            self.settle(announced, &put, |notice, _| Some(notice)).await;
+        }
         put.map_err(parent_refused)?;
         let by = Actor::from(operator.clone());
         tracing::info!(
@@ -195,9 +203,19 @@ impl ApiKeyManager {
         let expected = found.as_ref().map(|found| found.revision);
         let mut record = found.unwrap_or_else(|| ProjectRecord::new(organization.clone(), project.clone()));
         record.revision = expected.map_or(record.revision, Revision::next);
+        let was = record.status;
         change(&mut record);
+        let suspends = was != record.status && record.status == ParentStatus::Suspended;
+        let announced = if suspends {
+            Some(self.announce_suspension(organization, Some(project), record.revision).await)
+        } else {
+            None
+        };
         let put = self.inner.store.put_project(&record, expected).await;
         self.inner.cache.changed(&Change::Project(organization.clone(), project.clone()));
+        if let Some(announced) = announced {
+            self.settle(announced, &put, |notice, _| Some(notice)).await;
+        }
         put.map_err(parent_refused)?;
         tracing::info!(
             target: "keygate::admin",

@@ -93,16 +93,17 @@ impl ApiKeyManager {
     /// [`StillOverlapping`](ManageError::StillOverlapping) when two earlier keys of its line are good still; when there is no
     /// such key within the actor's reach, it can do what the actor may not grant, the overlap is out of range, or the store fails.
     pub async fn rotate(&self, actor: &Actor, id: KeyId, overlap: Option<TimeDelta>) -> Result<Rotation, ManageError> {
-        self.rotate_to(actor, id, overlap, None).await
+        self.rotate_to(actor, id, overlap, None, false).await
     }
 
-    /// The same, to a successor whose id was chosen before.
+    /// The same, to a successor whose id may have been chosen before, and whose text may have to be taken first by a notifier.
     pub(super) async fn rotate_to(
         &self,
         actor: &Actor,
         id: KeyId,
         overlap: Option<TimeDelta>,
         successor: Option<KeyId>,
+        hands: bool,
     ) -> Result<Rotation, ManageError> {
         self.confirm_current().await?;
         let mut last = None;
@@ -122,11 +123,17 @@ impl ApiKeyManager {
             };
             let mut new = KeyRecord::new(new, verifier, entry, entry);
             new.unclaimed = offer.is_some();
-            let old = KeyRecord { key: old, offer, ..found.clone() };
+            let mut old = KeyRecord { key: old, offer, ..found.clone() };
+            [&mut old, &mut new].into_iter().for_each(|record| self.inner.plan_look(record));
+            if hands {
+                self.hand_to_notifier(&old.key, &new.key, &text).await?;
+            }
+            let announced = self.announce_rotated(&old.key, &new.key).await?;
             let written = self.inner.store.succeed(&old, found.key.revision, &new).await;
             for id in [id, successor] {
                 self.inner.cache.changed(&Change::Key(id));
             }
+            self.settle(announced, &written, |notice, _| Some(notice)).await;
             match written {
                 Ok(_) => {}
                 // Perhaps it has happened, and the answer was lost on the way; then the text is good.

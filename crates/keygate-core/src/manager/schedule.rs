@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -20,6 +21,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{ApiKeyManager, ManageError};
 use crate::actor::{Actor, Operator};
+use crate::clock::to_millis;
 use crate::key::KeyId;
 use crate::lifecycle::{check_schedule, due, next_rotation};
 use crate::names::PrincipalId;
@@ -35,6 +37,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const CLAIMED_FOR: Duration = Duration::from_secs(10 * 60);
 /// Lists that are read at once.
 const IN_FLIGHT: usize = 16;
+/// Things that are done to one key, one after the other.
+const STEPS: usize = 4;
 /// Keys that are read of a list at a time.
 const PAGE: usize = 256;
 /// How long a key is left alone that is due later on its day, or for which something is waited.
@@ -57,6 +61,9 @@ pub struct ScheduleRun {
     pub withdrawn: u64,
     /// Keys at which it failed, to be tried again by the next run. Each is told in the log.
     pub failed: u64,
+    /// Notices of what comes with time, such as a key's end.
+    #[serde(default)]
+    pub told: u64,
     /// Lists that it could not read.
     #[serde(default)]
     pub unread: u64,
@@ -69,6 +76,7 @@ impl ScheduleRun {
             waiting: self.waiting + other.waiting,
             withdrawn: self.withdrawn + other.withdrawn,
             failed: self.failed + other.failed,
+            told: self.told + other.told,
             unread: self.unread + other.unread,
         }
     }
@@ -80,6 +88,8 @@ enum Step {
     /// It is to be looked at again, not before its time.
     Waiting(&'static str),
     Withdrawn,
+    /// It was looked at, and so much was told of it. Something else may be due to it.
+    LookedAt(u64),
     /// Nothing is due yet.
     Later,
     /// Nothing is due on this day any more.
@@ -104,36 +114,40 @@ impl LookedAt {
 #[must_use = "the schedules run while this lives"]
 pub struct Scheduler {
     stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    schedules: JoinHandle<()>,
+    notices: JoinHandle<()>,
 }
 
 impl Scheduler {
-    /// Stops after the key that is under way. Dropping the future does not wait for that.
+    /// Stops after the key that is under way, and the notices that are. Dropping the future does not wait for that.
     pub async fn stop(self) {
         self.stop.send_replace(true);
         // It has panicked, or its runtime has ended: either way it has stopped.
-        let _ = self.task.await;
+        let _ = self.schedules.await;
+        let _ = self.notices.await;
     }
 }
 
 impl fmt::Debug for Scheduler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scheduler").field("is_finished", &self.task.is_finished()).finish_non_exhaustive()
+        f.debug_struct("Scheduler").field("is_finished", &self.schedules.is_finished()).finish_non_exhaustive()
     }
 }
 
 impl ApiKeyManager {
-    /// Runs the schedules each minute from now on, in a task of the present tokio runtime: keys whose time has come are
-    /// rotated by themselves. Any number of instances may; one of them runs in each minute. A store that fails is asked again
+    /// Runs the schedules each minute from now on, in tasks of the present tokio runtime: keys whose time has come are rotated by
+    /// themselves, and [notices](crate::notice) of what comes with time are made; and each second notices are brought to
+    /// their receivers. Any number of instances may; one of them runs in each minute. A store that fails is asked again
     /// in the next.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start_scheduler(&self) -> Scheduler {
         let (stop, stopped) = watch::channel(false);
-        let manager = self.clone();
-        let task = tokio::spawn(async move { manager.run_each_minute(stopped).await });
-        Scheduler { stop, task }
+        let (manager, post) = (self.clone(), Arc::clone(&self.inner.post));
+        let notices = tokio::spawn(post.run(stopped.clone()));
+        let schedules = tokio::spawn(async move { manager.run_each_minute(stopped).await });
+        Scheduler { stop, schedules, notices }
     }
 
     /// Does all that is due now, whoever has claimed this minute, and says what that was: for those who have no scheduler, or
@@ -169,8 +183,8 @@ impl ApiKeyManager {
             };
             match run.await {
                 Ok(Some(run)) if run != ScheduleRun::default() => {
-                    let ScheduleRun { rotated, waiting, withdrawn, failed, unread: _ } = run;
-                    tracing::info!(target: "keygate::schedule", rotated, waiting, withdrawn, failed, "schedules were run");
+                    let ScheduleRun { rotated, waiting, withdrawn, failed, told, unread: _ } = run;
+                    tracing::info!(target: "keygate::schedule", rotated, waiting, withdrawn, failed, told, "schedules were run");
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -252,13 +266,29 @@ impl ApiKeyManager {
 
     /// Does what is due to one key.
     async fn step(&self, actor: &Actor, bucket: u16, listed: Due, looked_at: &LookedAt, run: &mut ScheduleRun) {
+        for _ in 0..STEPS {
+            if !self.one_step(actor, bucket, listed, looked_at, run).await {
+                return;
+            }
+        }
+    }
+
+    /// Does one thing that is due to a key, and says whether there may be another.
+    async fn one_step(
+        &self,
+        actor: &Actor,
+        bucket: u16,
+        listed: Due,
+        looked_at: &LookedAt,
+        run: &mut ScheduleRun,
+    ) -> bool {
         let key_id = listed.id;
         let record = match self.inner.store.record(key_id).await {
             Ok(record) => record,
             Err(error) => {
                 run.failed += 1;
                 tracing::warn!(target: "keygate::schedule", %key_id, %error, "what is due to a key was not done");
-                return;
+                return false;
             }
         };
         let seen = record.as_ref().map(|record| record.key.revision);
@@ -269,6 +299,10 @@ impl ApiKeyManager {
         match done {
             Ok(Step::Rotated) => run.rotated += 1,
             Ok(Step::Withdrawn) => run.withdrawn += 1,
+            Ok(Step::LookedAt(told)) => {
+                run.told += told;
+                return true;
+            }
             Ok(Step::Waiting(why)) => {
                 run.waiting += 1;
                 looked_at.keys.insert(key_id, ());
@@ -297,6 +331,7 @@ impl ApiKeyManager {
                 tracing::warn!(target: "keygate::schedule", %key_id, %error, "what is due to a key was not done");
             }
         }
+        false
     }
 
     async fn do_what_is_due(&self, actor: &Actor, record: &KeyRecord, listed: Day) -> Result<Step, ManageError> {
@@ -305,6 +340,9 @@ impl ApiKeyManager {
             Some(at) if at <= now => {}
             Some(at) if Day::of(at) == listed => return Ok(Step::Later),
             _ => return Ok(Step::NotDue),
+        }
+        if record.look_at.is_some_and(|at| at <= now) {
+            return self.look(record, now).await;
         }
         // Whatever makes an ended key usable again lists it again.
         if key.is_expired(now) {
@@ -316,11 +354,33 @@ impl ApiKeyManager {
         if let Some(why) = self.waits(record, now).await? {
             return Ok(Step::Waiting(why));
         }
-        match self.rotate(actor, key.id, None).await {
+        let hands = !key.succession.hand_over;
+        match self.rotate_to(actor, key.id, None, None, hands).await {
             Ok(_) => Ok(Step::Rotated),
+            Err(ManageError::NotTaken) => Ok(Step::Waiting("no notifier took its new text")),
             Err(ManageError::StillOverlapping) => Ok(Step::Waiting("two earlier keys of its line are good still")),
             Err(error) => Err(error),
         }
+    }
+
+    /// Tells what is to be told of a key, and writes down until when it was looked at. Where that fails after it was told, the
+    /// same is told again, which is no second notice.
+    async fn look(&self, record: &KeyRecord, now: DateTime<Utc>) -> Result<Step, ManageError> {
+        let (post, key, now) = (&self.inner.post, &record.key, to_millis(now));
+        let last_use = if post.policy().asks_for_use() {
+            let uses = self.inner.store.last_uses(&[key.id]).await?;
+            uses.into_iter().next().flatten().map(|last| last.at)
+        } else {
+            None
+        };
+        let notices = post.policy().told(record, last_use, now);
+        let told = notices.len() as u64;
+        for (id, event) in notices {
+            post.tell(post.notice(&key.organization, id, event)).await?;
+        }
+        let look_at = post.policy().next_look(key, last_use, now);
+        self.inner.put_back(KeyRecord { looked_at: Some(now), look_at, ..record.clone() }).await?;
+        Ok(Step::LookedAt(told))
     }
 
     /// Why a key that is due is not rotated yet: nobody could claim its successor before it ends, or nobody needs one.
@@ -332,7 +392,8 @@ impl ApiKeyManager {
         if key.not_before.is_some_and(|begin| now < begin) {
             return Ok(Some("it has not begun"));
         }
-        if !key.succession.hand_over || key.rotation_schedule.is_some_and(|schedule| schedule.overlap_days == 0) {
+        let reaches_owner = key.succession.hand_over || self.inner.post.takers_of_keys().next().is_some();
+        if !reaches_owner || key.rotation_schedule.is_some_and(|schedule| schedule.overlap_days == 0) {
             return Ok(Some("nobody would be handed its new text: turn its hand-over on, or rotate it by hand"));
         }
         if record.unclaimed {

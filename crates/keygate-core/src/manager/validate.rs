@@ -171,7 +171,9 @@ impl Inner {
         match limits.as_ref()?.set().charge_at_once(&mut charge, context.cost(), now) {
             Quick::Charged => {}
             Quick::Denied(denial) => {
-                return Some(Err(denied(&entry, denial.for_key(entry.key().id), context, at)));
+                let denial = denial.for_key(entry.key().id);
+                self.limit_met(entry.key(), &denial);
+                return Some(Err(denied(&entry, denial, context, at)));
             }
             Quick::Ask => return None,
         }
@@ -314,7 +316,9 @@ impl Inner {
         let limits = arc_swap::Guard::into_inner(entry.limits_under(parents, &self.limiter));
         if let Some(limited) = limits {
             let charged = limited.set().charge(&mut charge, context.cost).await;
-            charged.map_err(|denial| denial.for_key(entry.key().id))?;
+            charged.map_err(|denial| denial.for_key(entry.key().id)).inspect_err(|denial| {
+                self.limit_met(entry.key(), denial);
+            })?;
         }
         Ok(Admission::new(entry, charge))
     }

@@ -182,7 +182,7 @@ enum VerifierV1 {
     Pbkdf2Sha256([u8; 16], u32, [u8; 32]),
 }
 
-/// What stands behind the fallback in schema version 3. Its field order is its format.
+/// What comes with time, behind the fallback in schema version 3. Its field order is its format.
 #[derive(Default, PartialEq, Serialize, Deserialize)]
 struct RotationV3 {
     predecessor: Option<[u8; 16]>,
@@ -191,6 +191,8 @@ struct RotationV3 {
     scheduled_at: Option<i64>,
     offer: Option<([u8; 4], Vec<u8>)>,
     unclaimed: bool,
+    looked_at: Option<i64>,
+    look_at: Option<i64>,
 }
 
 impl From<&KeyRecord> for RotationV3 {
@@ -204,6 +206,8 @@ impl From<&KeyRecord> for RotationV3 {
             scheduled_at: scheduled_at.map(|at| at.timestamp_millis()),
             offer: record.offer.as_ref().map(|offer| (offer.entry().as_bytes(), offer.as_bytes().to_vec())),
             unclaimed: record.unclaimed,
+            looked_at: record.looked_at.map(|at| at.timestamp_millis()),
+            look_at: record.look_at.map(|at| at.timestamp_millis()),
         }
     }
 }
@@ -225,6 +229,8 @@ impl RotationV3 {
         };
         record.offer = self.offer.map(|(entry, bytes)| Sealed::from_parts(EntryId::from_bytes(entry), bytes));
         record.unclaimed = self.unclaimed;
+        record.looked_at = self.looked_at.map(|at| time("looked_at", at)).transpose()?;
+        record.look_at = self.look_at.map(|at| time("look_at", at)).transpose()?;
         Ok(())
     }
 }

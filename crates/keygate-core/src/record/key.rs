@@ -233,13 +233,18 @@ pub struct KeyRecord {
     pub offer: Option<Sealed>,
     /// It was offered to whoever holds its predecessor, and was not used yet.
     pub unclaimed: bool,
+    /// Until when its owner was told of what comes with time; until it was made, where this is absent.
+    pub looked_at: Option<DateTime<Utc>>,
+    /// When it is next to be looked at whether there is something to tell of it.
+    pub look_at: Option<DateTime<Utc>>,
 }
 
 impl KeyRecord {
     /// A record of a key that has nothing to do with rotation yet.
     #[must_use]
     pub fn new(key: Key, verifier: Verifier, minted_under: EntryId, digested_under: EntryId) -> Self {
-        Self { key, verifier, minted_under, digested_under, offer: None, unclaimed: false }
+        let (offer, unclaimed, looked_at, look_at) = (None, false, None, None);
+        Self { key, verifier, minted_under, digested_under, offer, unclaimed, looked_at, look_at }
     }
 
     /// The ring entries it needs: to be checked, and to hand its successor over.

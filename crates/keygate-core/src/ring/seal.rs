@@ -2,8 +2,12 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::SecretRing;
@@ -37,6 +41,27 @@ impl Sealed {
     #[must_use]
     pub fn from_parts(entry: EntryId, bytes: Vec<u8>) -> Self {
         Self { entry, bytes: bytes.into() }
+    }
+}
+
+/// As it is kept in JSON: the entry, and base64.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    entry: EntryId,
+    bytes: String,
+}
+
+impl Serialize for Sealed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Written { entry: self.entry, bytes: STANDARD.encode(&self.bytes) }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sealed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Written { entry, bytes } = Written::deserialize(deserializer)?;
+        let bytes = STANDARD.decode(bytes).map_err(D::Error::custom)?;
+        Ok(Self::from_parts(entry, bytes))
     }
 }
 

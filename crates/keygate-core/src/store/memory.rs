@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::memo::Memos;
+use super::notices::Notices;
 use super::{
     Acknowledgement, CreateRefusal, Deployment, Depth, Due, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
     StoreError, WriteRefusal, Written, check_memo,
@@ -26,6 +27,7 @@ use crate::limiter::policy::PoolId;
 use crate::limiter::window::Millis;
 use crate::limits::Limits;
 use crate::names::{OrganizationId, ProjectId, UserId};
+use crate::notice::{Fate, Parcel, Posted, SENT_KEPT, WebhookRecord};
 use crate::record::{
     Key, KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange,
 };
@@ -63,6 +65,8 @@ struct State {
     /// A key's habits, and when they were put.
     habits: BTreeMap<KeyId, (Vec<u8>, DateTime<Utc>)>,
     findings: KeptFindings,
+    webhooks: BTreeMap<OrganizationId, WebhookRecord>,
+    notices: Notices,
 }
 
 impl Default for MemoryStore {
@@ -495,6 +499,56 @@ impl Store for MemoryStore {
         before: Option<FindingCursor>,
     ) -> Result<Vec<anomaly::Finding>, StoreError> {
         Ok(self.state().findings.list(organization, key, limit, before, self.clock.now()))
+    }
+
+    async fn webhooks(&self, organization: &OrganizationId) -> Result<Option<WebhookRecord>, StoreError> {
+        Ok(self.state().webhooks.get(organization).cloned())
+    }
+
+    async fn put_webhooks(
+        &self,
+        record: &WebhookRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        let mut state = self.state();
+        expect(state.webhooks.get(&record.organization).map(|held| held.revision), expected)?;
+        state.webhooks.insert(record.organization.clone(), record.clone());
+        Ok(Acknowledgement::default())
+    }
+
+    async fn put_notice(&self, notice: &Parcel) -> Result<Posted, StoreError> {
+        let (now, mut state) = (self.clock.now(), self.state());
+        if state.memos.recall(&notice.sent_name(), now).is_some() {
+            return Ok(Posted::Known);
+        }
+        Ok(state.notices.put(notice))
+    }
+
+    async fn take_notices(
+        &self,
+        _: u16,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<Parcel>, StoreError> {
+        Ok(self.state().notices.take(now, until, limit))
+    }
+
+    async fn settle_notice(&self, taken: &Parcel, fate: &Fate) -> Result<bool, StoreError> {
+        let (now, mut state) = (self.clock.now(), self.state());
+        let settled = state.notices.settle(taken, fate);
+        if settled && *fate == Fate::Sent {
+            state.memos.remember(&taken.sent_name(), &[], SENT_KEPT.to_std().unwrap_or_default(), now);
+        }
+        Ok(settled)
+    }
+
+    async fn given_up(&self, organization: &OrganizationId, limit: usize) -> Result<Vec<Parcel>, StoreError> {
+        Ok(self.state().notices.given_up(organization, limit))
+    }
+
+    async fn redrive_notice(&self, notice: &Parcel) -> Result<bool, StoreError> {
+        Ok(self.state().notices.redrive(notice))
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

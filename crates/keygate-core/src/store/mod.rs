@@ -17,6 +17,7 @@ mod error;
 mod examination;
 mod memo;
 mod memory;
+mod notices;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -25,6 +26,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 pub use deployment::Deployment;
 pub use error::{CreateRefusal, StoreError, WriteRefusal};
@@ -40,6 +42,7 @@ use crate::limiter::call::{Answer, Call};
 use crate::limiter::policy::PoolId;
 use crate::limits::Limits;
 use crate::names::{OrganizationId, ProjectId, UserId};
+use crate::notice::{Fate, Parcel, Posted, WebhookRecord};
 use crate::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use crate::ring::EntryId;
 use crate::usage::batch::{Batch, LastUse, Mark, Writer};
@@ -320,6 +323,48 @@ pub trait Store: Debug + Send + Sync + 'static {
         limit: usize,
         before: Option<FindingCursor>,
     ) -> Result<Vec<anomaly::Finding>, StoreError>;
+
+    /// The webhooks of an organization, if it ever had one.
+    async fn webhooks(&self, organization: &OrganizationId) -> Result<Option<WebhookRecord>, StoreError>;
+
+    /// Writes an organization's webhooks if their revision still is `expected` (`None`: it never had one).
+    async fn put_webhooks(
+        &self,
+        record: &WebhookRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal>;
+
+    /// In how many lists notices wait: one, unless a store says otherwise.
+    fn notice_shards(&self) -> u16 {
+        1
+    }
+
+    /// Keeps a notice, to be taken from when it is due. Of its organization one of an id is kept, whoever puts it and however
+    /// often, and none that was [sent](Fate::Sent) within [`SENT_KEPT`](crate::notice::SENT_KEPT). No more are kept of an
+    /// organization than [may wait](crate::notice::MAX_WAITING).
+    ///
+    /// A call that is sent again on its way, because its answer was lost, may be answered that the notice is known.
+    async fn put_notice(&self, notice: &Parcel) -> Result<Posted, StoreError>;
+
+    /// Takes at most `limit` notices of a list that are due by `now`, those that are due longest first, and moves them to
+    /// `until`: of all who take at once, each is taken by one.
+    async fn take_notices(
+        &self,
+        shard: u16,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<Parcel>, StoreError>;
+
+    /// Says what becomes of a notice that was put or taken, if it still waits until the time it then had, and says whether it
+    /// did. Of an organization [so many](crate::notice::MAX_GIVEN_UP) are kept that were given up, the newest.
+    async fn settle_notice(&self, taken: &Parcel, fate: &Fate) -> Result<bool, StoreError>;
+
+    /// The notices of an organization that were given up, the newest first, at most `limit`; each due when it was given up.
+    async fn given_up(&self, organization: &OrganizationId, limit: usize) -> Result<Vec<Parcel>, StoreError>;
+
+    /// Has a notice that was given up wait again, until it is due, and says whether it was there.
+    async fn redrive_notice(&self, notice: &Parcel) -> Result<bool, StoreError>;
 
     /// How many instances use this store, this one among them, as far as it knows. What an instance is granted at once is
     /// divided by it. No limit rests on it, but what each may let in alone while the store is not reached

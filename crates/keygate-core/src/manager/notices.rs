@@ -1,0 +1,451 @@
+//! What is told, to whom, and what became of it.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::{ApiKeyManager, Inner, ManageError};
+use crate::actor::Actor;
+use crate::clock::to_millis;
+use crate::denial::Denial;
+use crate::key::{KeyId, KeyText};
+use crate::names::{NameError, OrganizationId, ProjectId};
+use crate::notice::{
+    Announced, Cause, DeliveryRun, Disabled, Event, Failed, HandedKey, MAX_WEBHOOKS, Notice, NoticeId, NoticeKind,
+    Outgoing, TIMEOUT, Webhook, WebhookId, WebhookRecord, WebhookSecret, WebhookUrl, looked_at,
+};
+use crate::record::{Key, KeyRecord, StatusChange};
+use crate::store::{StoreError, WriteRefusal};
+use crate::usage::period::Day;
+
+/// The most notices of a page of those that were given up.
+pub const MAX_GIVEN_UP_PAGE: usize = 1_000;
+/// How often a change is tried again after another came in between.
+const ATTEMPTS: usize = 16;
+/// For how many limits of keys it is remembered that they were told of.
+const MET_REMEMBERED: u64 = 100_000;
+
+/// A limit that a key has met on a day: its level, and its window.
+pub(super) type MetLimit = (KeyId, &'static str, &'static str, Day);
+
+pub(super) fn limit_notices() -> moka::sync::Cache<MetLimit, ()> {
+    moka::sync::Cache::new(MET_REMEMBERED)
+}
+
+/// What may be shown of a webhook. Its JSON form is that of the management API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WebhookShown {
+    /// Its id.
+    pub webhook_id: WebhookId,
+    /// Where it is.
+    pub url: WebhookUrl,
+    /// Of what it is told; of everything where this is empty.
+    pub events: Vec<NoticeKind>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// Who made it.
+    pub created_by: String,
+    /// Since when, and why, nothing is sent there any more.
+    pub disabled: Option<Disabled>,
+}
+
+impl From<&Webhook> for WebhookShown {
+    fn from(webhook: &Webhook) -> Self {
+        Self {
+            webhook_id: webhook.id,
+            url: webhook.url.clone(),
+            events: webhook.events.clone(),
+            created_at: webhook.created_at,
+            created_by: webhook.created_by.to_string(),
+            disabled: webhook.disabled.clone(),
+        }
+    }
+}
+
+/// A webhook with a new secret. Its JSON form is that of the management API: the one answer that shows the secret.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct CreatedWebhook {
+    /// What its notices are signed with from now on, to be handed to whoever receives there.
+    #[serde(serialize_with = "expose_secret")]
+    pub secret: WebhookSecret,
+    /// The webhook.
+    #[serde(flatten)]
+    pub webhook: WebhookShown,
+}
+
+fn expose_secret<S: serde::Serializer>(secret: &WebhookSecret, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&secret.expose())
+}
+
+/// A notice that was given up. Its JSON form is that of the management API.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct GivenUp {
+    /// The notice's id.
+    pub notice_id: NoticeId,
+    /// When it was given up.
+    pub given_up_at: DateTime<Utc>,
+    /// Who has not taken it.
+    pub failed: Vec<Failed>,
+    /// What is sent: see [`Notice::payload`].
+    pub notice: Value,
+}
+
+impl ApiKeyManager {
+    /// The webhooks of an organization, the oldest first.
+    ///
+    /// # Errors
+    /// When the organization is not within the actor's reach, or the store fails.
+    pub async fn webhooks(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+    ) -> Result<Vec<WebhookShown>, ManageError> {
+        let record = self.webhook_record(actor, organization).await?;
+        Ok(record.iter().flat_map(|record| &record.webhooks).map(WebhookShown::from).collect())
+    }
+
+    /// Makes a webhook: the organization's notices of these kinds, or of all where none is named, are sent there from now on.
+    ///
+    /// # Errors
+    /// When this manager [sends none](super::ManagerBuilder::webhooks), nothing would be sent to that address, the
+    /// organization has [as many as it may](MAX_WEBHOOKS), it is not within the actor's reach, or the store fails.
+    pub async fn create_webhook(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        url: &WebhookUrl,
+        events: &[NoticeKind],
+    ) -> Result<CreatedWebhook, ManageError> {
+        self.inner.post.sender().ok_or(ManageError::SendsNoWebhooks)?.check(url)?;
+        let mut events = events.to_vec();
+        events.sort_unstable();
+        events.dedup();
+        let now = to_millis(self.inner.clock.now());
+        self.change_webhooks(actor, organization, "webhook created", |record| {
+            if record.webhooks.len() >= MAX_WEBHOOKS {
+                return Err(NameError::new("webhooks", format!("must be at most {MAX_WEBHOOKS} of an organization")).into());
+            }
+            let (url, by) = (url.clone(), actor.principal().clone());
+            let (webhook, secret) = Webhook::new(&self.inner.ring, organization, url, events.clone(), now, by)?;
+            let created = CreatedWebhook { secret, webhook: WebhookShown::from(&webhook) };
+            record.webhooks.push(webhook);
+            Ok(created)
+        })
+        .await
+    }
+
+    /// Gives a webhook another secret, and has notices sent to it again where it was disabled. The secret before signs too for
+    /// a day, so that whoever receives can change over.
+    ///
+    /// # Errors
+    /// When there is no such webhook, its organization is not within the actor's reach, or the store fails.
+    pub async fn renew_webhook_secret(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        id: WebhookId,
+    ) -> Result<CreatedWebhook, ManageError> {
+        let now = to_millis(self.inner.clock.now());
+        self.change_webhooks(actor, organization, "webhook secret renewed", |record| {
+            let webhook = record.webhooks.iter_mut().find(|webhook| webhook.id == id);
+            let webhook = webhook.ok_or(ManageError::NoSuchWebhook)?;
+            let secret = webhook.renew_secret(&self.inner.ring, organization, now)?;
+            Ok(CreatedWebhook { secret, webhook: WebhookShown::from(&*webhook) })
+        })
+        .await
+    }
+
+    /// Takes a webhook away. What is on its way to it is sent no more.
+    ///
+    /// # Errors
+    /// When there is no such webhook, its organization is not within the actor's reach, or the store fails.
+    pub async fn delete_webhook(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        id: WebhookId,
+    ) -> Result<(), ManageError> {
+        self.change_webhooks(actor, organization, "webhook deleted", |record| {
+            let before = record.webhooks.len();
+            record.webhooks.retain(|webhook| webhook.id != id);
+            if record.webhooks.len() == before { Err(ManageError::NoSuchWebhook) } else { Ok(()) }
+        })
+        .await
+    }
+
+    /// Takes all webhooks of an organization away.
+    ///
+    /// # Errors
+    /// When the organization is not within the actor's reach, or the store fails.
+    pub async fn delete_webhooks(&self, actor: &Actor, organization: &OrganizationId) -> Result<(), ManageError> {
+        if self.webhooks(actor, organization).await?.is_empty() {
+            return Ok(());
+        }
+        self.change_webhooks(actor, organization, "webhooks deleted", |record| {
+            record.webhooks.clear();
+            Ok(())
+        })
+        .await
+    }
+
+    /// Sends a notice of kind `test` to all webhooks of an organization, and gives its id.
+    ///
+    /// # Errors
+    /// When it has none, it is not within the actor's reach, or the store fails.
+    pub async fn test_webhooks(&self, actor: &Actor, organization: &OrganizationId) -> Result<NoticeId, ManageError> {
+        let record = self.webhook_record(actor, organization).await?;
+        if !record.is_some_and(|record| record.hears_anything()) {
+            return Err(ManageError::NoSuchWebhook);
+        }
+        let notice = self.inner.post.notice(organization, NoticeId::fresh()?, Event::Test);
+        let id = notice.id;
+        self.inner.post.tell(notice).await?;
+        Ok(id)
+    }
+
+    /// The notices of an organization that were given up, the newest first; at most `limit`, and [`MAX_GIVEN_UP_PAGE`].
+    ///
+    /// # Errors
+    /// When the organization is not within the actor's reach, or the store fails.
+    pub async fn notices_given_up(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        limit: usize,
+    ) -> Result<Vec<GivenUp>, ManageError> {
+        if !actor.reaches(organization) {
+            return Err(ManageError::ParentNotFound);
+        }
+        let parcels = self.inner.store.given_up(organization, limit.clamp(1, MAX_GIVEN_UP_PAGE)).await?;
+        let shown = parcels.iter().filter_map(|parcel| {
+            // What cannot be read was said in the log when it was given up.
+            let outgoing = Outgoing::decode(parcel).ok()?;
+            let (notice_id, given_up_at, notice) = (parcel.id, parcel.due, outgoing.notice.payload());
+            Some(GivenUp { notice_id, given_up_at, failed: outgoing.failed, notice })
+        });
+        Ok(shown.collect())
+    }
+
+    /// Has notices sent again that were given up: this one, or all of the organization; and says how many.
+    ///
+    /// # Errors
+    /// When the organization is not within the actor's reach, or the store fails.
+    pub async fn redrive_notices(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        id: Option<NoticeId>,
+    ) -> Result<u64, ManageError> {
+        if !actor.reaches(organization) {
+            return Err(ManageError::ParentNotFound);
+        }
+        let now = to_millis(self.inner.clock.now());
+        let mut redriven = 0;
+        for mut parcel in self.inner.store.given_up(organization, MAX_GIVEN_UP_PAGE).await? {
+            if id.is_some_and(|id| id != parcel.id) {
+                continue;
+            }
+            let Ok(mut outgoing) = Outgoing::decode(&parcel) else { continue };
+            outgoing.redrive(now);
+            (parcel.bytes, parcel.due) = (outgoing.encode()?, now);
+            redriven += u64::from(self.inner.store.redrive_notice(&parcel).await?);
+        }
+        Ok(redriven)
+    }
+
+    /// Brings all notices that are due now to their receivers, and says what became of them. Where a
+    /// [scheduler](Self::start_scheduler) runs that happens each second by itself; this is for those who have none, and for
+    /// tests. Dropping the future leaves what was taken to be taken again a minute later.
+    ///
+    /// # Errors
+    /// When the store does not give what is due.
+    pub async fn deliver_notices(&self) -> Result<DeliveryRun, ManageError> {
+        if !self.inner.post.delivers() {
+            return Ok(DeliveryRun::default());
+        }
+        Ok(self.inner.post.deliver().await?)
+    }
+
+    async fn webhook_record(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+    ) -> Result<Option<WebhookRecord>, ManageError> {
+        if !actor.reaches(organization) {
+            return Err(ManageError::ParentNotFound);
+        }
+        Ok(self.inner.store.webhooks(organization).await?)
+    }
+
+    /// Changes the webhooks of an organization, as often as others come in between.
+    async fn change_webhooks<T>(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        action: &'static str,
+        change: impl Fn(&mut WebhookRecord) -> Result<T, ManageError>,
+    ) -> Result<T, ManageError> {
+        self.confirm_current().await?;
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            let found = self.webhook_record(actor, organization).await?;
+            let expected = found.as_ref().map(|found| found.revision);
+            let mut record = found.unwrap_or_else(|| WebhookRecord::new(organization.clone()));
+            record.revision = expected.map_or(record.revision, |found| found.next());
+            let changed = change(&mut record)?;
+            for webhook in &mut record.webhooks {
+                webhook.reseal(&self.inner.ring, organization)?;
+            }
+            match self.inner.store.put_webhooks(&record, expected).await {
+                Ok(_) => {
+                    let by = actor.principal();
+                    let webhooks = record.webhooks.len();
+                    tracing::info!(
+                        target: "keygate::admin", action, %by, organization_id = %organization, webhooks, "{action}"
+                    );
+                    return Ok(changed);
+                }
+                Err(refusal @ (WriteRefusal::Conflict { .. } | WriteRefusal::Absent)) => last = Some(refusal.into()),
+                Err(refusal) => return Err(refusal.into()),
+            }
+        }
+        Err(last.unwrap_or(ManageError::NoSuchWebhook))
+    }
+
+    /// Announces keys that are about to be made.
+    pub(super) async fn announce_created(
+        &self,
+        keys: impl Iterator<Item = &Key>,
+    ) -> Result<Announced, StoreError> {
+        let notice = |key: &Key| {
+            let event = Event::Created { key: key.into() };
+            self.inner.post.notice(&key.organization, Cause::Once(NoticeKind::KeyCreated, key.id).id(), event)
+        };
+        self.inner.post.announce(keys.map(notice).collect()).await
+    }
+
+    /// Announces that a key is about to be rotated.
+    pub(super) async fn announce_rotated(&self, old: &Key, new: &Key) -> Result<Announced, StoreError> {
+        let event = Event::Rotated {
+            key: old.into(),
+            successor_id: new.id,
+            overlap_expires_at: old.expires_at.unwrap_or(new.created_at),
+            hand_over: new.succession.hand_over,
+        };
+        let id = Cause::Once(NoticeKind::KeyRotated, old.id).id();
+        self.inner.post.announce(vec![self.inner.post.notice(&old.organization, id, event)]).await
+    }
+
+    /// Announces that a key is about to be revoked. It is revoked all the same where that fails.
+    pub(super) async fn announce_revocation(&self, key: &Key, change: &StatusChange) -> Announced {
+        let event = Event::Revoked { key: key.into(), reason: change.reason.clone() };
+        let id = Cause::Once(NoticeKind::KeyRevoked, key.id).id();
+        self.announce_anyway(self.inner.post.notice(&key.organization, id, event)).await
+    }
+
+    /// Announces that an organization, or a project of it, is about to be suspended. It is suspended all the same where that
+    /// fails.
+    pub(super) async fn announce_suspension(
+        &self,
+        organization: &OrganizationId,
+        project: Option<&ProjectId>,
+        revision: crate::record::Revision,
+    ) -> Announced {
+        let event = match project {
+            Some(project) => Event::ProjectSuspended { project_id: project.clone() },
+            None => Event::OrganizationSuspended,
+        };
+        let id = Cause::Parent(event.kind(), organization, project, revision).id();
+        self.announce_anyway(self.inner.post.notice(organization, id, event)).await
+    }
+
+    async fn announce_anyway(&self, notice: Notice) -> Announced {
+        let (notice_id, kind) = (notice.id, notice.kind());
+        self.inner.post.announce(vec![notice]).await.unwrap_or_else(|error| {
+            tracing::error!(target: "keygate::notice", %notice_id, %kind, %error, "what is done is not told of");
+            Announced::default()
+        })
+    }
+
+    /// Says what was announced is so, as far as `told` has it; where it failed, that is looked up later.
+    pub(super) async fn settle<T, E>(
+        &self,
+        announced: Announced,
+        done: &Result<T, E>,
+        told: impl Fn(Notice, &T) -> Option<Notice>,
+    ) {
+        if let Ok(done) = done {
+            self.inner.post.settle(announced, |notice| told(notice, done)).await;
+        }
+    }
+
+    /// Hands the text of a key that is about to replace another to the first notifier that takes it.
+    pub(super) async fn hand_to_notifier(&self, old: &Key, new: &Key, text: &KeyText) -> Result<(), ManageError> {
+        let handed = HandedKey {
+            old_key_id: old.id,
+            new_key_id: new.id,
+            text: text.clone(),
+            organization_id: old.organization.clone(),
+            user_id: old.user.clone(),
+            overlap_expires_at: old.expires_at.unwrap_or(new.created_at),
+        };
+        for notifier in self.inner.post.takers_of_keys() {
+            let notifier_name = notifier.name();
+            match timeout(TIMEOUT, notifier.take_key(&handed)).await {
+                Ok(Ok(())) => {
+                    tracing::info!(target: "keygate::notice", key_id = %old.id, notifier_name, "a new text was handed over");
+                    return Ok(());
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(target: "keygate::notice", key_id = %old.id, notifier_name, %error, "a new text was not taken");
+                }
+                Err(_) => {
+                    tracing::warn!(target: "keygate::notice", key_id = %old.id, notifier_name, "a new text was not taken in time");
+                }
+            }
+        }
+        Err(ManageError::NotTaken)
+    }
+}
+
+impl Inner {
+    /// Says in a record when it is next to be looked at.
+    pub(super) fn plan_look(&self, record: &mut KeyRecord) {
+        let (policy, after) = (self.post.policy(), looked_at(record));
+        let next = policy.next_look(&record.key, None, after);
+        // It was found when it was last looked at, from when the key was last used.
+        let found = record.look_at.filter(|at| policy.asks_for_use() && *at > after);
+        record.look_at = next.into_iter().chain(found).min();
+    }
+
+    /// Has it told that a key has met a limit, once a day for each of its limits. Nothing is waited for, and where there is no
+    /// runtime nothing is told.
+    pub(super) fn limit_met(&self, key: &Key, denial: &Denial) {
+        let Some(met) = denial.exceeded().and_then(|exceeded| exceeded.violated.first()) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (level, window) = (met.policy.level.as_str(), met.policy.bound.as_str());
+        let day = Day::of(self.clock.now());
+        let place = (key.id, level, window, day);
+        if self.met.contains_key(&place) {
+            return;
+        }
+        self.met.insert(place, ());
+        let what = format!("{level}/{window}");
+        let id = Cause::Daily(NoticeKind::KeyLimitReached, key.id, &what, day).id();
+        let (level, window, limit) = (level.to_owned(), window.to_owned(), met.policy.limit);
+        let event = Event::LimitReached { key: key.into(), level, window, limit };
+        let notice = self.post.notice(&key.organization, id, event);
+        let (post, met) = (self.post.clone(), self.met.clone());
+        runtime.spawn(async move {
+            if let Err(error) = post.tell(notice).await {
+                // The next denial tries it again.
+                met.invalidate(&place);
+                tracing::debug!(target: "keygate::notice", %error, "a limit was met, and is not told of yet");
+            }
+        });
+    }
+}

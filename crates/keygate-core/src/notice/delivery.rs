@@ -1,0 +1,371 @@
+//! Bringing notices from the outbox to their receivers.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::{Either, join_all, select};
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::event::{Event, Notice};
+use super::notifier::{NotTaken, TIMEOUT};
+use super::outgoing::{Outgoing, Receiver, Target, jittered};
+use super::parcel::{Fate, Parcel};
+use super::post::Post;
+use super::webhook::{Disabled, Webhook, WebhookId, WebhookRecord};
+use crate::clock::to_millis;
+use crate::names::OrganizationId;
+use crate::record::{KeyStatus, ParentStatus};
+use crate::store::{StoreError, WriteRefusal};
+
+/// For how long a notice that is taken is no other instance's: longer than it takes to bring it.
+const TAKEN_FOR: TimeDelta = TimeDelta::seconds(60);
+/// Notices that one instance brings at once.
+const IN_FLIGHT: usize = 64;
+/// How often the outbox is looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// After how long something is tried again that failed for a reason of this side.
+const OWN_TROUBLE: TimeDelta = TimeDelta::seconds(30);
+/// The shortest and the longest that a webhook which fails is left alone.
+const SHORTEST_PAUSE: TimeDelta = TimeDelta::seconds(5);
+const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(1);
+/// How often a webhook is tried to be disabled when others change the same record.
+const ATTEMPTS: usize = 8;
+
+/// What was done with the notices that were due.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DeliveryRun {
+    /// Notices that everybody has taken who is to.
+    pub sent: u64,
+    /// Notices that are to be tried again.
+    pub later: u64,
+    /// Notices that somebody did not take, and is tried no more with.
+    pub given_up: u64,
+    /// Notices of what has not come to pass.
+    pub forgotten: u64,
+}
+
+impl DeliveryRun {
+    fn add(&mut self, fate: &Fate) {
+        match fate {
+            Fate::Sent => self.sent += 1,
+            Fate::Later { .. } => self.later += 1,
+            Fate::GivenUp { .. } => self.given_up += 1,
+            Fate::Forgotten => self.forgotten += 1,
+        }
+    }
+}
+
+impl Post {
+    /// Brings what is due, each second, until it is told to stop; what is on its way then is brought to its end.
+    pub(crate) async fn run(self: Arc<Self>, stopped: watch::Receiver<bool>) {
+        if !self.delivers() {
+            return;
+        }
+        let mut on_their_way = JoinSet::new();
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let mut told = stopped.clone();
+            let is_told = told.wait_for(|stopped| *stopped);
+            if let Either::Right(_) = select(pin!(ticks.tick()), pin!(is_told)).await {
+                break;
+            }
+            while on_their_way.try_join_next().is_some() {}
+            match self.take(IN_FLIGHT.saturating_sub(on_their_way.len())).await {
+                Ok(parcels) => {
+                    for parcel in parcels {
+                        let post = Arc::clone(&self);
+                        on_their_way.spawn(async move { post.bring(parcel).await });
+                    }
+                }
+                Err(error) => tracing::warn!(target: "keygate::notice", %error, "notices were not looked at"),
+            }
+        }
+        while on_their_way.join_next().await.is_some() {}
+    }
+
+    /// Brings all that is due now.
+    pub(crate) async fn deliver(&self) -> Result<DeliveryRun, StoreError> {
+        let mut run = DeliveryRun::default();
+        loop {
+            let parcels = self.take(IN_FLIGHT).await?;
+            if parcels.is_empty() {
+                return Ok(run);
+            }
+            let mut brought = stream::iter(parcels).map(|parcel| self.bring(parcel)).buffer_unordered(IN_FLIGHT);
+            while let Some(fate) = brought.next().await {
+                run.add(&fate);
+            }
+        }
+    }
+
+    /// Takes at most so many notices that are due, beginning in a list by chance, so that none is always the last.
+    async fn take(&self, limit: usize) -> Result<Vec<Parcel>, StoreError> {
+        let now = to_millis(self.clock.now());
+        let (shards, mut taken) = (self.store.notice_shards().max(1), Vec::new());
+        let mut chance = [0; 2];
+        // Without random bytes it begins with the first.
+        let _ = getrandom::fill(&mut chance);
+        let first = u16::from_be_bytes(chance) % shards;
+        for shard in (first..shards).chain(0..first) {
+            let room = limit - taken.len();
+            if room == 0 {
+                break;
+            }
+            taken.extend(self.store.take_notices(shard, now, now + TAKEN_FOR, room).await?);
+        }
+        Ok(taken)
+    }
+
+    /// Brings a notice to whom it is to be brought now, and says in the store what became of it.
+    async fn bring(&self, parcel: Parcel) -> Fate {
+        let fate = self.fate(&parcel).await.unwrap_or_else(|error| {
+            let notice_id = parcel.id;
+            tracing::warn!(target: "keygate::notice", %notice_id, %error, "a notice is tried again later");
+            let due = to_millis(self.clock.now() + jittered(OWN_TROUBLE));
+            Fate::Later { due, bytes: parcel.bytes.clone() }
+        });
+        if let Err(error) = self.store.settle_notice(&parcel, &fate).await {
+            let notice_id = parcel.id;
+            tracing::warn!(target: "keygate::notice", %notice_id, %error, "a notice may be sent again");
+        }
+        fate
+    }
+
+    async fn fate(&self, parcel: &Parcel) -> Result<Fate, StoreError> {
+        let mut outgoing = match Outgoing::decode(parcel) {
+            Ok(outgoing) => outgoing,
+            Err(error) => {
+                // Kept for somebody to look at, and in nobody's way.
+                tracing::error!(target: "keygate::notice", notice_id = %parcel.id, %error, "a notice cannot be read");
+                return Ok(Fate::GivenUp { at: to_millis(self.clock.now()), bytes: parcel.bytes.clone() });
+            }
+        };
+        if !outgoing.is_sure {
+            match self.come_to_pass(&outgoing.notice).await? {
+                Some(event) => (outgoing.notice.event, outgoing.is_sure) = (event, true),
+                None => return Ok(Fate::Forgotten),
+            }
+        }
+        let webhooks = self.webhooks(&outgoing).await?;
+        let targets = match outgoing.targets.take() {
+            Some(targets) => targets,
+            None => self.receivers(&outgoing.notice, webhooks.as_ref()),
+        };
+        let now = to_millis(self.clock.now());
+        let (due, later): (Vec<_>, Vec<_>) = targets.into_iter().partition(|target| target.next <= now);
+        outgoing.targets = Some(later);
+        let notice = outgoing.notice.clone();
+        let tried = due.into_iter().map(|target| self.try_target(target, &notice, webhooks.as_ref()));
+        for (target, tried) in join_all(tried).await {
+            let now = to_millis(self.clock.now());
+            match tried {
+                Tried::Taken => {
+                    self.counters.taken.fetch_add(1, Ordering::Relaxed);
+                }
+                Tried::Left(pause) => {
+                    let next = to_millis(now + jittered(pause));
+                    outgoing.targets.get_or_insert_default().push(Target { next, ..target });
+                }
+                Tried::NotTaken(why) => {
+                    let failed = outgoing.failed.len();
+                    Self::say_not_taken(&notice, &target, &why);
+                    outgoing.not_taken(target, why.reason(), &why.again(), now);
+                    let counter = if outgoing.failed.len() > failed { &self.counters.given_up } else { &self.counters.retried };
+                    counter.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        Ok(match outgoing.next() {
+            Some(next) => Fate::Later { due: to_millis(next), bytes: outgoing.encode()? },
+            None if outgoing.failed.is_empty() => Fate::Sent,
+            None => Fate::GivenUp { at: to_millis(self.clock.now()), bytes: outgoing.encode()? },
+        })
+    }
+
+    /// What is to be told of something that was announced, by what is in the store; `None` if it has not come to pass.
+    async fn come_to_pass(&self, notice: &Notice) -> Result<Option<Event>, StoreError> {
+        let event = notice.event.clone();
+        let Some(key_id) = event.key().map(|key| key.key_id) else {
+            let suspended = |status: Option<ParentStatus>| status == Some(ParentStatus::Suspended);
+            let project = if let Event::ProjectSuspended { project_id } = &event { Some(project_id) } else { None };
+            let parents = self.store.parents(&notice.organization_id, project).await?;
+            let holds = match event {
+                Event::OrganizationSuspended => suspended(parents.organization.map(|record| record.status)),
+                Event::ProjectSuspended { .. } => suspended(parents.project.map(|record| record.status)),
+                _ => true,
+            };
+            return Ok(holds.then_some(event));
+        };
+        let record = self.store.record(key_id).await?;
+        let record = record.filter(|record| record.key.organization == notice.organization_id);
+        Ok(match (event, record) {
+            (Event::Created { .. }, None) | (Event::Rotated { .. }, None) => None,
+            (Event::Rotated { key, hand_over, .. }, Some(record)) => {
+                record.key.succession.superseded.map(|superseded| Event::Rotated {
+                    key,
+                    successor_id: superseded.successor_id,
+                    overlap_expires_at: record.key.expires_at.unwrap_or(superseded.at),
+                    hand_over,
+                })
+            }
+            (Event::Revoked { .. }, Some(record)) if record.key.status.status != KeyStatus::Revoked => None,
+            (Event::Revoked { key, .. }, Some(record)) => {
+                Some(Event::Revoked { key, reason: record.key.status.reason.clone() })
+            }
+            // What is erased was revoked, or has ended.
+            (event, _) => Some(event),
+        })
+    }
+
+    /// The webhooks of the notice's organization, where it matters.
+    async fn webhooks(&self, outgoing: &Outgoing) -> Result<Option<WebhookRecord>, StoreError> {
+        let is_webhook = |target: &Target| matches!(target.to, Receiver::Webhook(_));
+        if outgoing.targets.as_ref().is_some_and(|targets| !targets.iter().any(is_webhook)) {
+            return Ok(None);
+        }
+        self.store.webhooks(&outgoing.notice.organization_id).await
+    }
+
+    /// Everybody who is to hear of a notice.
+    fn receivers(&self, notice: &Notice, webhooks: Option<&WebhookRecord>) -> Vec<Target> {
+        let webhooks = webhooks.iter().flat_map(|record| &record.webhooks);
+        let webhooks = webhooks.filter(|webhook| webhook.hears(notice.kind())).map(|webhook| Receiver::Webhook(webhook.id));
+        let notifiers = self.notifiers.keys().cloned().map(Receiver::Notifier);
+        // Whether a webhook works is of no interest to the others.
+        let notifiers = notifiers.filter(|_| notice.event != Event::Test);
+        notifiers.chain(webhooks).map(|to| Target { to, attempts: 0, next: DateTime::UNIX_EPOCH }).collect()
+    }
+
+    async fn try_target(&self, target: Target, notice: &Notice, webhooks: Option<&WebhookRecord>) -> (Target, Tried) {
+        let tried = match &target.to {
+            Receiver::Notifier(name) => match self.notifiers.get(name) {
+                Some(notifier) => Tried::from(within(notifier.notify(notice)).await),
+                None => Tried::Left(OWN_TROUBLE),
+            },
+            Receiver::Webhook(id) => {
+                let webhook = webhooks.iter().flat_map(|record| &record.webhooks).find(|webhook| webhook.id == *id);
+                match webhook {
+                    Some(webhook) if webhook.disabled.is_none() => self.try_webhook(webhook, notice).await,
+                    // It was taken away, or disabled, since.
+                    _ => Tried::Taken,
+                }
+            }
+        };
+        (target, tried)
+    }
+
+    async fn try_webhook(&self, webhook: &Webhook, notice: &Notice) -> Tried {
+        let Some(sender) = &self.sender else { return Tried::Left(OWN_TROUBLE) };
+        let (now, organization) = (self.clock.now(), &notice.organization_id);
+        let failing = self.failing.get(&webhook.id);
+        if let Some(pause) = failing.and_then(|failing| failing.pause(now)) {
+            return Tried::Left(pause);
+        }
+        let secrets = match webhook.secrets(&self.ring, organization, now) {
+            Ok(secrets) => secrets,
+            Err(error) => {
+                tracing::error!(target: "keygate::notice", webhook_id = %webhook.id, %error, "a webhook's secret is lost");
+                return Tried::Left(OWN_TROUBLE);
+            }
+        };
+        let sent = within(sender.send(&webhook.url, &secrets, notice)).await;
+        match &sent {
+            Ok(()) => self.failing.invalidate(&webhook.id),
+            Err(error) if error.is_gone() => self.disable(organization, webhook.id, error.reason()).await,
+            Err(_) => {
+                let last = self.clock.now();
+                let since = failing.map_or(last, |failing| failing.since);
+                self.failing.insert(webhook.id, Failing { since, last });
+            }
+        }
+        Tried::from(sent)
+    }
+
+    /// Sees to it that nothing is sent to a webhook any more. Where it fails, the next notice has the same answer.
+    async fn disable(&self, organization: &OrganizationId, id: WebhookId, reason: &str) {
+        for _ in 0..ATTEMPTS {
+            let Ok(Some(mut record)) = self.store.webhooks(organization).await else { return };
+            let found = record.revision;
+            let Some(webhook) = record.webhooks.iter_mut().find(|webhook| webhook.id == id) else { return };
+            if webhook.disabled.is_some() {
+                return;
+            }
+            webhook.disabled = Some(Disabled { at: to_millis(self.clock.now()), reason: reason.to_owned() });
+            record.revision = found.next();
+            match self.store.put_webhooks(&record, Some(found)).await {
+                Err(WriteRefusal::Conflict { .. }) => {}
+                Ok(_) => {
+                    let organization_id = organization;
+                    tracing::warn!(target: "keygate::notice", webhook_id = %id, %organization_id, reason, "a webhook is disabled");
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(target: "keygate::notice", webhook_id = %id, %error, "a webhook is not disabled yet");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn say_not_taken(notice: &Notice, target: &Target, why: &NotTaken) {
+        tracing::warn!(
+            target: "keygate::notice",
+            notice_id = %notice.id,
+            organization_id = %notice.organization_id,
+            kind = %notice.kind(),
+            receiver = ?target.to,
+            attempts = target.attempts + 1,
+            reason = ?why.reason(),
+            "a notice was not taken"
+        );
+    }
+}
+
+/// What became of one try.
+enum Tried {
+    Taken,
+    NotTaken(NotTaken),
+    /// It was not tried, and is so much later.
+    Left(TimeDelta),
+}
+
+impl From<Result<(), NotTaken>> for Tried {
+    fn from(taken: Result<(), NotTaken>) -> Self {
+        taken.map_or_else(Self::NotTaken, |()| Self::Taken)
+    }
+}
+
+/// That a webhook takes nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failing {
+    /// From when on.
+    since: DateTime<Utc>,
+    /// When it was last tried.
+    last: DateTime<Utc>,
+}
+
+impl Failing {
+    /// For how long it is to be left alone. One that does not answer must not take the time of all others, so this is as long
+    /// as it has failed.
+    fn pause(self, now: DateTime<Utc>) -> Option<TimeDelta> {
+        let pause = (self.last - self.since).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        let left = self.last + pause - now;
+        // A clock that was set back must not make it longer.
+        (left > TimeDelta::zero()).then(|| left.min(pause))
+    }
+}
+
+/// What a receiver says, if it says it in time.
+async fn within(taken: impl Future<Output = Result<(), NotTaken>>) -> Result<(), NotTaken> {
+    let late = || NotTaken::for_now(format!("it did not answer within {} s", TIMEOUT.as_secs()));
+    timeout(TIMEOUT, taken).await.unwrap_or_else(|_| Err(late()))
+}

@@ -43,6 +43,7 @@ mod holder;
 mod ledgers;
 mod listing;
 mod memos;
+mod notices;
 mod open;
 mod parents;
 mod quota;

@@ -29,6 +29,15 @@ pub(crate) fn recall(
     }
 }
 
+/// The same, in a transaction that writes.
+pub(crate) fn recall_in(
+    transaction: &WriteTransaction,
+    name: &MemoName,
+    now: DateTime<Utc>,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    held(&transaction.open_table(MEMOS).map_err(storage)?, name, now)
+}
+
 /// Whether every memo has its end and nothing else has one: if not, in words.
 pub(crate) fn disagreement(transaction: &ReadTransaction) -> Result<Option<String>, StoreError> {
     let memos = match transaction.open_table(MEMOS) {

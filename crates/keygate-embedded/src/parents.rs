@@ -1,12 +1,14 @@
-//! Organizations, projects and the deployment marker: read and written as JSON, compare-and-set.
+//! Organizations, their webhooks, projects and the deployment marker: read and written as JSON, compare-and-set.
 
 use keygate_core::names::{OrganizationId, ProjectId};
+use keygate_core::notice::WebhookRecord;
 use keygate_core::record::{OrganizationRecord, Parents, ProjectRecord, Revision};
+use keygate_core::ring::EntryId;
 use keygate_core::store::{Deployment, StoreError, WriteRefusal};
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use crate::error::storage;
-use crate::tables::{DEPLOYMENT_WORD, META, ORGANIZATIONS, PROJECTS, reading};
+use crate::tables::{DEPLOYMENT_WORD, META, ORGANIZATIONS, PROJECTS, WEBHOOKS, reading, reading_if_there};
 
 /// What stands above a key.
 pub(crate) fn parents(
@@ -76,6 +78,50 @@ pub(crate) fn put_project(
     expect(project_of(&projects, &record.organization, &record.id)?.map(|held| held.revision), expected)?;
     let place = (record.organization.as_str(), record.id.as_str());
     projects.insert(place, json(record)?.as_slice()).map_err(storage)?;
+    Ok(())
+}
+
+/// The webhooks of an organization.
+pub(crate) fn webhooks(
+    transaction: &ReadTransaction,
+    organization: &OrganizationId,
+) -> Result<Option<WebhookRecord>, StoreError> {
+    let webhooks = reading_if_there(transaction, WEBHOOKS)?;
+    Ok(webhooks.map(|webhooks| webhooks_of(&webhooks, organization)).transpose()?.flatten())
+}
+
+fn webhooks_of(
+    webhooks: &impl ReadableTable<&'static str, &'static [u8]>,
+    organization: &OrganizationId,
+) -> Result<Option<WebhookRecord>, StoreError> {
+    let held = webhooks.get(organization.as_str()).map_err(storage)?;
+    held.map(|bytes| serde_json::from_slice(bytes.value()))
+        .transpose()
+        .map_err(|error| StoreError::damaged(format!("the webhooks of organization {organization}"), error))
+}
+
+/// The ring entries that webhooks' secrets are sealed under, each as often as there are webhooks that name it.
+pub(crate) fn webhook_entries(transaction: &ReadTransaction) -> Result<Vec<EntryId>, StoreError> {
+    let Some(webhooks) = reading_if_there(transaction, WEBHOOKS)? else { return Ok(Vec::new()) };
+    let mut entries = Vec::new();
+    for entry in webhooks.iter().map_err(storage)? {
+        let (organization, bytes) = entry.map_err(storage)?;
+        let record: WebhookRecord = serde_json::from_slice(bytes.value()).map_err(|error| {
+            StoreError::damaged(format!("the webhooks of organization {}", organization.value()), error)
+        })?;
+        entries.extend(record.ring_entries());
+    }
+    Ok(entries)
+}
+
+pub(crate) fn put_webhooks(
+    transaction: &WriteTransaction,
+    record: &WebhookRecord,
+    expected: Option<Revision>,
+) -> Result<(), WriteRefusal> {
+    let mut webhooks = transaction.open_table(WEBHOOKS).map_err(storage)?;
+    expect(webhooks_of(&webhooks, &record.organization)?.map(|held| held.revision), expected)?;
+    webhooks.insert(record.organization.as_str(), json(record)?.as_slice()).map_err(storage)?;
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use keygate_core::limiter::call::{Answer, Call};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
+use keygate_core::notice::{Fate, Parcel, Posted, WebhookRecord};
 use keygate_core::record::{
     KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange,
 };
@@ -38,7 +39,7 @@ use crate::holder::HolderFile;
 use crate::tables::{KeyTables, META, RECORDS, decode, reading, record_of};
 use crate::usage::Recorded;
 use crate::verify::Verification;
-use crate::{findings, habits, listing, memos, open, parents, quota, usage, verify};
+use crate::{findings, habits, listing, memos, notices, open, parents, quota, usage, verify};
 
 /// The keys created in one transaction: enough that syncing it costs little a key, few enough that others who write
 /// do not wait for seconds.
@@ -432,6 +433,58 @@ impl Store for EmbeddedStore {
         self.read_long(move |read, now| findings::list(read, &organization, key, limit, before, now)).await
     }
 
+    async fn webhooks(&self, organization: &OrganizationId) -> Result<Option<WebhookRecord>, StoreError> {
+        self.read_short(|read| parents::webhooks(read, organization))
+    }
+
+    async fn put_webhooks(
+        &self,
+        record: &WebhookRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        let record = record.clone();
+        self.write(Vec::new(), move |write, _| parents::put_webhooks(write, &record, expected)).await?;
+        Ok(SYNCED)
+    }
+
+    async fn put_notice(&self, notice: &Parcel) -> Result<Posted, StoreError> {
+        // Who finds it again writes nothing.
+        if self.file.read(|read, now| notices::is_known(read, notice, now))? {
+            return Ok(Posted::Known);
+        }
+        let notice = notice.clone();
+        self.write(Vec::new(), move |write, now| notices::put(write, &notice, now)).await
+    }
+
+    async fn take_notices(
+        &self,
+        _: u16,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<Parcel>, StoreError> {
+        // There is seldom anything.
+        if !self.read_short(|read| notices::is_any_due(read, now))? {
+            return Ok(Vec::new());
+        }
+        self.write(Vec::new(), move |write, _| notices::take(write, now, until, limit)).await
+    }
+
+    async fn settle_notice(&self, taken: &Parcel, fate: &Fate) -> Result<bool, StoreError> {
+        let (taken, fate) = (taken.clone(), fate.clone());
+        self.write(Vec::new(), move |write, now| notices::settle(write, &taken, &fate, now)).await
+    }
+
+    async fn given_up(&self, organization: &OrganizationId, limit: usize) -> Result<Vec<Parcel>, StoreError> {
+        let organization = organization.clone();
+        self.read_long(move |read, _| notices::given_up(read, &organization, limit)).await
+    }
+
+    async fn redrive_notice(&self, notice: &Parcel) -> Result<bool, StoreError> {
+        let notice = notice.clone();
+        self.write(Vec::new(), move |write, _| notices::redrive(write, &notice)).await
+    }
+
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
         self.read_long(|read, now| {
             let mut usage = BTreeMap::new();
@@ -444,6 +497,9 @@ impl Store for EmbeddedStore {
                 for entry in record.ring_entries() {
                     *usage.entry(entry).or_insert(0) += 1;
                 }
+            }
+            for entry in parents::webhook_entries(read)? {
+                *usage.entry(entry).or_insert(0) += 1;
             }
             Ok(usage)
         })

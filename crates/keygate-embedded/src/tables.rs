@@ -25,6 +25,10 @@
 //! | `habit_ends` | end, key id | |
 //! | `findings` | organization, when, id | the key, the finding, JSON |
 //! | `finding_ids` | organization, id | when |
+//! | `webhooks` | organization | its webhooks, JSON |
+//! | `notices` | organization, notice id | whether it waits (0) or was given up (1), its time, as core writes it |
+//! | `notice_times` | time, organization, notice id | the notices that wait |
+//! | `notice_counts` | organization | how many of its notices wait |
 //! | `meta` | a word | `format`: the version of all this; `deployment`: the marker |
 //!
 //! Key ids begin with the time they were made at, so an index read backwards is a list with the newest key first.
@@ -37,7 +41,7 @@ use keygate_core::store::StoreError;
 
 use crate::error::storage;
 
-/// The bytes of a key id, or of a finding's.
+/// The bytes of a key id, or of a finding's or a notice's.
 pub(crate) type Id = &'static [u8; 16];
 /// The bytes of a memo's name.
 pub(crate) type Name = &'static [u8; 32];
@@ -61,6 +65,10 @@ pub(crate) const USAGE_ADDRESSES: TableDefinition<'_, (&str, u32), &[u8]> = Tabl
 pub(crate) const USAGE_RANKINGS: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("usage_rankings");
 pub(crate) const USAGE_MARKS: TableDefinition<'_, u64, (u64, i64)> = TableDefinition::new("usage_marks");
 pub(crate) const USAGE_ENDS: TableDefinition<'_, (i64, u8, &str, u64), ()> = TableDefinition::new("usage_ends");
+pub(crate) const WEBHOOKS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("webhooks");
+pub(crate) const NOTICES: TableDefinition<'_, (&str, Id), (u8, i64, &[u8])> = TableDefinition::new("notices");
+pub(crate) const NOTICE_TIMES: TableDefinition<'_, (i64, &str, Id), ()> = TableDefinition::new("notice_times");
+pub(crate) const NOTICE_COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("notice_counts");
 pub(crate) const HABITS: TableDefinition<'_, Id, (i64, &[u8])> = TableDefinition::new("habits");
 pub(crate) const HABIT_ENDS: TableDefinition<'_, (i64, Id), ()> = TableDefinition::new("habit_ends");
 pub(crate) const FINDINGS: TableDefinition<'_, (&str, i64, Id), (Id, &[u8])> = TableDefinition::new("findings");
@@ -129,6 +137,10 @@ pub(crate) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::Tab
     transaction.open_table(HABIT_ENDS)?;
     transaction.open_table(FINDINGS)?;
     transaction.open_table(FINDING_IDS)?;
+    transaction.open_table(WEBHOOKS)?;
+    transaction.open_table(NOTICES)?;
+    transaction.open_table(NOTICE_TIMES)?;
+    transaction.open_table(NOTICE_COUNTS)?;
     transaction.open_table(META)?;
     Ok(())
 }

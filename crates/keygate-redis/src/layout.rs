@@ -12,6 +12,7 @@ use keygate_core::coherence::Change;
 use keygate_core::key::{Bucket, KeyId};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
+use keygate_core::notice::NoticeId;
 use keygate_core::store::MemoName;
 use keygate_core::usage::batch::Writer;
 use keygate_core::usage::period::{Day, Month};
@@ -66,6 +67,9 @@ impl Display for Namespace {
         f.pad(&self.0)
     }
 }
+
+/// In how many lists notices wait. Few, because each is looked at every second.
+pub(crate) const NOTICE_SHARDS: u16 = 16;
 
 /// Names entries of one deployment. Public for those who look into the store beside keygate.
 #[derive(Debug, Clone, Default)]
@@ -305,6 +309,59 @@ impl Layout {
         self.of_organization("finding-times", organization)
     }
 
+    /// An organization's webhooks: written like its record, and in its bucket.
+    #[must_use]
+    pub fn webhooks(&self, organization: &OrganizationId) -> String {
+        self.of_organization("webhooks", organization)
+    }
+
+    /// What the names of all webhooks begin with.
+    #[must_use]
+    pub fn webhooks_prefix(&self) -> String {
+        format!("{}:webhooks:", self.namespace)
+    }
+
+    /// In which of the sixteen lists an organization's notices are: its bucket's number, taken modulo that.
+    #[must_use]
+    pub fn notice_shard(organization: &OrganizationId) -> u16 {
+        Self::organization_bucket(organization).number() % NOTICE_SHARDS
+    }
+
+    fn of_shard(&self, kind: &str, shard: u16) -> String {
+        format!("{}:{kind}:{{{}}}", self.namespace, Bucket::of(shard.into()))
+    }
+
+    /// The notices of a list, those that wait and those that were given up: a hash, each under the 16 bytes of its id
+    /// followed by its organization.
+    #[must_use]
+    pub fn notices(&self, shard: u16) -> String {
+        self.of_shard("notices", shard)
+    }
+
+    /// When the notices of a list that wait are due: a sorted set of the same, the score milliseconds since 1970.
+    #[must_use]
+    pub fn notices_waiting(&self, shard: u16) -> String {
+        self.of_shard("notices-waiting", shard)
+    }
+
+    /// How many notices of each organization wait in a list: a hash.
+    #[must_use]
+    pub fn notice_counts(&self, shard: u16) -> String {
+        self.of_shard("notice-counts", shard)
+    }
+
+    /// That a notice was sent: `1`, with a time to live.
+    #[must_use]
+    pub fn notice_sent(&self, organization: &OrganizationId, id: NoticeId) -> String {
+        format!("{}:{organization}:{id}", self.of_shard("notice-sent", Self::notice_shard(organization)))
+    }
+
+    /// When notices of an organization were given up: a sorted set like that of those that wait.
+    #[must_use]
+    pub fn notices_given_up(&self, organization: &OrganizationId) -> String {
+        format!("{}:{organization}", self.of_shard("notices-given-up", Self::notice_shard(organization)))
+    }
+
     /// The deployment marker: JSON.
     #[must_use]
     pub fn deployment(&self) -> String {
@@ -413,6 +470,15 @@ mod tests {
         assert_eq!(layout.habits(id), "kg:habits:{b0607}:01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f");
         assert_eq!(layout.findings(&acme()), format!("kg:findings:{{{bucket}}}:acme"));
         assert_eq!(layout.finding_times(&acme()), format!("kg:finding-times:{{{bucket}}}:acme"));
+        assert_eq!(layout.webhooks(&acme()), format!("kg:webhooks:{{{bucket}}}:acme"));
+        let shard = Layout::notice_shard(&acme());
+        assert_eq!(shard, bucket.number() % 16);
+        assert_eq!(layout.notices(shard), format!("kg:notices:{{b{shard:04}}}"));
+        assert_eq!(layout.notices_waiting(shard), format!("kg:notices-waiting:{{b{shard:04}}}"));
+        assert_eq!(layout.notice_counts(shard), format!("kg:notice-counts:{{b{shard:04}}}"));
+        let sent = layout.notice_sent(&acme(), NoticeId::from_bytes([7; 16]));
+        assert_eq!(sent, format!("kg:notice-sent:{{b{shard:04}}}:acme:msg_07070707070707070707070707070707"));
+        assert_eq!(layout.notices_given_up(&acme()), format!("kg:notices-given-up:{{b{shard:04}}}:acme"));
         let memo = MemoName::from_bytes(std::array::from_fn(|place| place as u8));
         // 0x0001020304050607 modulo 1024.
         assert_eq!(
@@ -451,6 +517,12 @@ mod tests {
             &layout.habits(id),
             &layout.findings(&acme),
             &layout.finding_times(&acme),
+            &layout.webhooks(&acme),
+            &layout.notices(7),
+            &layout.notices_waiting(7),
+            &layout.notice_counts(7),
+            &layout.notice_sent(&acme, NoticeId::from_bytes([7; 16])),
+            &layout.notices_given_up(&acme),
             &layout.deployment(),
             &Layout::default().record(id),
             "",

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use keygate_core::anomaly::{self, FindingCursor};
 use keygate_core::clock::Tick;
 use keygate_core::coherence::{Coherence, Lease, Read, Watcher};
@@ -14,6 +15,7 @@ use keygate_core::limiter::call::{Answer, Call};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
+use keygate_core::notice::{Fate, Parcel, Posted, WebhookRecord};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
@@ -98,6 +100,13 @@ pub struct StoreCalls {
     pub put_habits: u64,
     pub record_finding: u64,
     pub findings: u64,
+    pub webhooks: u64,
+    pub put_webhooks: u64,
+    pub put_notice: u64,
+    pub take_notices: u64,
+    pub settle_notice: u64,
+    pub given_up: u64,
+    pub redrive_notice: u64,
     pub ring_usage: u64,
     pub examine: u64,
 }
@@ -115,9 +124,11 @@ impl StoreCalls {
         let Self { record_usage, usage, last_uses, most_used, due, not_due, .. } = self;
         let Self { habits, put_habits, record_finding, findings, .. } = self;
         let (memos, counted) = (remember + recall, record_usage + usage + last_uses + most_used);
+        let Self { webhooks, put_webhooks, put_notice, take_notices, settle_notice, given_up, redrive_notice, .. } = self;
         let unusual = habits + put_habits + record_finding + findings;
+        let told = webhooks + put_webhooks + put_notice + take_notices + settle_notice + given_up + redrive_notice;
         let read = deployment + record + parents + list + quota_use + ring_usage + examine;
-        read + written + loaded + memos + lease + counted + unusual + due + not_due
+        read + written + loaded + memos + lease + counted + unusual + due + not_due + told
     }
 }
 
@@ -443,6 +454,55 @@ impl Store for FaultyStore {
     ) -> Result<Vec<anomaly::Finding>, StoreError> {
         let lost = self.enter(|calls| calls.findings += 1).await?;
         answer(lost, self.inner.findings(organization, key, limit, before).await)
+    }
+
+    async fn webhooks(&self, organization: &OrganizationId) -> Result<Option<WebhookRecord>, StoreError> {
+        let lost = self.enter(|calls| calls.webhooks += 1).await?;
+        answer(lost, self.inner.webhooks(organization).await)
+    }
+
+    async fn put_webhooks(
+        &self,
+        record: &WebhookRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        let lost = self.enter(|calls| calls.put_webhooks += 1).await?;
+        answer(lost, self.inner.put_webhooks(record, expected).await)
+    }
+
+    fn notice_shards(&self) -> u16 {
+        self.inner.notice_shards()
+    }
+
+    async fn put_notice(&self, notice: &Parcel) -> Result<Posted, StoreError> {
+        let lost = self.enter(|calls| calls.put_notice += 1).await?;
+        answer(lost, self.inner.put_notice(notice).await)
+    }
+
+    async fn take_notices(
+        &self,
+        shard: u16,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<Parcel>, StoreError> {
+        let lost = self.enter(|calls| calls.take_notices += 1).await?;
+        answer(lost, self.inner.take_notices(shard, now, until, limit).await)
+    }
+
+    async fn settle_notice(&self, taken: &Parcel, fate: &Fate) -> Result<bool, StoreError> {
+        let lost = self.enter(|calls| calls.settle_notice += 1).await?;
+        answer(lost, self.inner.settle_notice(taken, fate).await)
+    }
+
+    async fn given_up(&self, organization: &OrganizationId, limit: usize) -> Result<Vec<Parcel>, StoreError> {
+        let lost = self.enter(|calls| calls.given_up += 1).await?;
+        answer(lost, self.inner.given_up(organization, limit).await)
+    }
+
+    async fn redrive_notice(&self, notice: &Parcel) -> Result<bool, StoreError> {
+        let lost = self.enter(|calls| calls.redrive_notice += 1).await?;
+        answer(lost, self.inner.redrive_notice(notice).await)
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

@@ -16,6 +16,7 @@ use keygate_core::key::KeyId;
 use keygate_core::limits::Limits;
 use keygate_core::names::{Description, Environment, KeyName, OrganizationId, PrincipalId, ProjectId, Tag, UserId};
 use keygate_core::network::{Cidr, CidrSet};
+use keygate_core::notice::WebhookRecord;
 use keygate_core::record::{
     Key, KeyRecord, KeyStatus, Lineage, Metadata, Revision, RotationSchedule, SecurityTier, StatusChange, Succession,
     Superseded,
@@ -201,6 +202,24 @@ pub fn succession(record: &KeyRecord) -> (KeyRecord, KeyRecord) {
 #[must_use]
 pub fn status(status: KeyStatus) -> StatusChange {
     StatusChange::new(status, now(), None)
+}
+
+/// The webhooks of an organization that has one, whose secret nobody can open.
+#[must_use]
+pub fn webhooks(organization: &OrganizationId) -> WebhookRecord {
+    let record = serde_json::json!({
+        "organization_id": organization,
+        "revision": 1,
+        "webhooks": [{
+            "id": format!("wh_{:032x}", u128::from_be_bytes(random())),
+            "url": "https://example.com/hook?token=1",
+            "events": ["key.created", "key.revoked"],
+            "created_at": now(),
+            "created_by": "test",
+            "secret": { "entry": ring_entry(), "bytes": "AAEC" },
+        }],
+    });
+    serde_json::from_value(record).expect("webhooks")
 }
 
 /// A deployment that was set up just now.

@@ -123,7 +123,8 @@ impl ApiKeyManager {
             };
             let mut new = KeyRecord::new(new, verifier, entry, entry);
             new.unclaimed = offer.is_some();
-            let mut old = KeyRecord { key: old, offer, ..found.clone() };
+            // That it is rotated tells when it ends.
+            let mut old = KeyRecord { key: old, offer, looked_at: Some(now), ..found.clone() };
             [&mut old, &mut new].into_iter().for_each(|record| self.inner.plan_look(record));
             if hands {
                 self.hand_to_notifier(&old.key, &new.key, &text).await?;

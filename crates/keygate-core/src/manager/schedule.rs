@@ -61,7 +61,7 @@ pub struct ScheduleRun {
     pub withdrawn: u64,
     /// Keys at which it failed, to be tried again by the next run. Each is told in the log.
     pub failed: u64,
-    /// Notices of what comes with time, such as a key's end.
+    /// Notices that it has made of what comes with time, such as a key's end.
     #[serde(default)]
     pub told: u64,
     /// Lists that it could not read.
@@ -374,9 +374,9 @@ impl ApiKeyManager {
             None
         };
         let notices = post.policy().told(record, last_use, now);
-        let told = notices.len() as u64;
+        let mut told = 0;
         for (id, event) in notices {
-            post.tell(post.notice(&key.organization, id, event)).await?;
+            told += u64::from(post.tell(post.notice(&key.organization, id, event)).await?);
         }
         let look_at = post.policy().next_look(key, last_use, now);
         self.inner.put_back(KeyRecord { looked_at: Some(now), look_at, ..record.clone() }).await?;

@@ -24,7 +24,7 @@
 //!   notice to be brought again, with the same id. A receiver that does not take a notice is tried again for some three days,
 //!   with growing delays that are never quite the same; then the notice is given up, and kept until somebody has it
 //!   [sent again](crate::manager::ApiKeyManager::redrive_notices).
-//! - **Bounded.** Ten thousand notices of an organization wait at most, one thousand are kept that were given up, and a webhook that
+//! - **Bounded.** Five thousand notices of an organization wait at most, one thousand are kept that were given up, and a webhook that
 //!   fails is left alone for as long as it has failed, up to an hour, so that it takes no time of others.
 
 mod delivery;

@@ -8,7 +8,7 @@ use crate::store::MemoName;
 
 /// The most notices of one organization that wait to be sent. What would be more is not kept, so that a receiver that
 /// answers nobody takes no room of others.
-pub const MAX_WAITING: usize = 10_000;
+pub const MAX_WAITING: usize = 5_000;
 /// The most notices of one organization that were given up and are kept; the oldest make room for the next.
 pub const MAX_GIVEN_UP: usize = 1_000;
 /// How long it is remembered that a notice was sent: the same cause makes no second one.

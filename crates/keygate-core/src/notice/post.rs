@@ -184,12 +184,12 @@ impl Post {
         }
     }
 
-    /// Keeps a notice of what is so, if anybody hears of it.
-    pub(crate) async fn tell(&self, notice: Notice) -> Result<(), StoreError> {
-        if self.is_heard(&notice.organization_id).await? {
-            self.put(&notice, true, to_millis(self.clock.now())).await?;
+    /// Keeps a notice of what is so, if anybody hears of it; says whether it is kept anew.
+    pub(crate) async fn tell(&self, notice: Notice) -> Result<bool, StoreError> {
+        if !self.is_heard(&notice.organization_id).await? {
+            return Ok(false);
         }
-        Ok(())
+        Ok(self.put(&notice, true, to_millis(self.clock.now())).await?.is_some())
     }
 
     /// `None` where it is not kept anew.

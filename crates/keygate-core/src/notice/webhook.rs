@@ -14,7 +14,7 @@ use super::event::{Notice, NoticeKind};
 use super::notifier::NotTaken;
 use crate::names::{NameError, OrganizationId, PrincipalId};
 use crate::record::Revision;
-use crate::ring::{SealError, Sealed, SecretRing};
+use crate::ring::{EntryId, SealError, Sealed, SecretRing};
 
 /// The most webhooks of an organization.
 pub const MAX_WEBHOOKS: usize = 10;
@@ -272,6 +272,16 @@ impl WebhookRecord {
     #[must_use]
     pub fn new(organization: OrganizationId) -> Self {
         Self { organization, revision: Revision::FIRST, webhooks: Vec::new() }
+    }
+
+    /// The ring entries that its secrets are sealed under, each as often as there are webhooks that need it.
+    #[must_use]
+    pub fn ring_entries(&self) -> Vec<EntryId> {
+        let entries = self.webhooks.iter().flat_map(|webhook| {
+            let old = webhook.old_secret.as_ref().map(|(old, _)| old.entry());
+            [Some(webhook.secret.entry()), old.filter(|old| *old != webhook.secret.entry())]
+        });
+        entries.flatten().collect()
     }
 
     /// Whether any notice is sent to one of them.

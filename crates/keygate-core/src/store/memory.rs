@@ -561,6 +561,9 @@ impl Store for MemoryStore {
                 *usage.entry(entry).or_insert(0) += 1;
             }
         }
+        for entry in state.webhooks.values().flat_map(WebhookRecord::ring_entries) {
+            *usage.entry(entry).or_insert(0) += 1;
+        }
         Ok(usage)
     }
 

@@ -373,7 +373,7 @@ pub trait Store: Debug + Send + Sync + 'static {
         1
     }
 
-    /// How many records that can still be used name each ring entry. It reads every record of the store.
+    /// How many records that can still be used, and webhooks, name each ring entry. It reads every record of the store.
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError>;
 
     /// Looks the store over for its operator. What cannot be looked at is a finding too, and so is a store that does not

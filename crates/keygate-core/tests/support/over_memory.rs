@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use keygate_core::anomaly::{Finding, FindingCursor};
 use keygate_core::coherence::{Coherence, Read, Watcher};
 use keygate_core::key::KeyId;
@@ -14,6 +15,7 @@ use keygate_core::limiter::call::{Answer, Call};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
+use keygate_core::notice::{Fate, Parcel, Posted, WebhookRecord};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
@@ -161,6 +163,15 @@ over_memory! {
         async fn record_finding(&self, finding: &Finding) -> Result<bool, StoreError>;
         async fn findings(&self, organization: &OrganizationId, key: Option<KeyId>, limit: usize,
             before: Option<FindingCursor>) -> Result<Vec<Finding>, StoreError>;
+        async fn webhooks(&self, organization: &OrganizationId) -> Result<Option<WebhookRecord>, StoreError>;
+        async fn put_webhooks(&self, record: &WebhookRecord, expected: Option<Revision>)
+            -> Result<Acknowledgement, WriteRefusal>;
+        async fn put_notice(&self, notice: &Parcel) -> Result<Posted, StoreError>;
+        async fn take_notices(&self, shard: u16, now: DateTime<Utc>, until: DateTime<Utc>, limit: usize)
+            -> Result<Vec<Parcel>, StoreError>;
+        async fn settle_notice(&self, taken: &Parcel, fate: &Fate) -> Result<bool, StoreError>;
+        async fn given_up(&self, organization: &OrganizationId, limit: usize) -> Result<Vec<Parcel>, StoreError>;
+        async fn redrive_notice(&self, notice: &Parcel) -> Result<bool, StoreError>;
         async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError>;
     }
 }

@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use keygate_core::anomaly::{Finding, FindingCursor};
 use keygate_core::clock::{Clock, Tick};
 use keygate_core::coherence::{Change, Coherence, Lease, Read, Watcher, Watchers};
@@ -23,6 +24,7 @@ use keygate_core::limiter::call::{self, Answer};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
+use keygate_core::notice::{Fate, Parcel, Posted, WebhookRecord};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
@@ -495,6 +497,44 @@ impl Store for SimulatedStore {
         before: Option<FindingCursor>,
     ) -> Result<Vec<Finding>, StoreError> {
         self.aside().await?.findings(organization, key, limit, before).await
+    }
+
+    async fn webhooks(&self, organization: &OrganizationId) -> Result<Option<WebhookRecord>, StoreError> {
+        self.aside().await?.webhooks(organization).await
+    }
+
+    async fn put_webhooks(
+        &self,
+        record: &WebhookRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        self.aside().await?.put_webhooks(record, expected).await
+    }
+
+    async fn put_notice(&self, notice: &Parcel) -> Result<Posted, StoreError> {
+        self.aside().await?.put_notice(notice).await
+    }
+
+    async fn take_notices(
+        &self,
+        shard: u16,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<Parcel>, StoreError> {
+        self.aside().await?.take_notices(shard, now, until, limit).await
+    }
+
+    async fn settle_notice(&self, taken: &Parcel, fate: &Fate) -> Result<bool, StoreError> {
+        self.aside().await?.settle_notice(taken, fate).await
+    }
+
+    async fn given_up(&self, organization: &OrganizationId, limit: usize) -> Result<Vec<Parcel>, StoreError> {
+        self.aside().await?.given_up(organization, limit).await
+    }
+
+    async fn redrive_notice(&self, notice: &Parcel) -> Result<bool, StoreError> {
+        self.aside().await?.redrive_notice(notice).await
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

@@ -49,6 +49,16 @@ script!(/// Writes an organization's or a project's record.
 script!(/// Keeps what was found, once.
     RECORD_FINDING, "clock.lua", "record_finding.lua");
 
+// In the slot of a list of notices.
+script!(/// Keeps a notice, once.
+    PUT_NOTICE, "put_notice.lua");
+script!(/// Takes notices that are due.
+    TAKE_NOTICES, "take_notices.lua");
+script!(/// Says what becomes of a notice that was taken.
+    SETTLE_NOTICE, "settle_notice.lua");
+script!(/// Has a notice wait that was given up.
+    REDRIVE_NOTICE, "redrive_notice.lua");
+
 // In the slot of a memo.
 script!(/// Remembers a value for a while, unless something is remembered already.
     REMEMBER, "remember.lua");

@@ -87,7 +87,7 @@ impl RedisStore {
         self.write_parent(name, record, record.revision, expected).await
     }
 
-    async fn write_parent(
+    pub(super) async fn write_parent(
         &self,
         name: String,
         record: &(impl Serialize + Sync),
@@ -124,7 +124,7 @@ fn encode(record: &impl Serialize, revision: Revision) -> Result<Vec<u8>, serde_
     Ok(blob)
 }
 
-fn decode<T: DeserializeOwned>(name: &str, blob: &[u8]) -> Result<T, StoreError> {
+pub(super) fn decode<T: DeserializeOwned>(name: &str, blob: &[u8]) -> Result<T, StoreError> {
     match blob {
         [PARENT_VERSION, _, _, _, _, _, _, _, _, json @ ..] => {
             serde_json::from_slice(json).map_err(|error| StoreError::damaged(name, error))

@@ -21,6 +21,7 @@ mod lease;
 mod list;
 mod markers;
 mod memo;
+mod notices;
 mod reap;
 mod records;
 mod replace;
@@ -42,6 +43,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use deadpool_redis::Pool;
 use keygate_core::anomaly::{self, FindingCursor};
 use keygate_core::coherence::{Coherence, Read, Watcher};
@@ -50,6 +52,7 @@ use keygate_core::limiter::call::{Answer, Call};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
+use keygate_core::notice::{Fate, Parcel, Posted, WebhookRecord};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
@@ -63,7 +66,7 @@ use keygate_core::usage::subject::Subject;
 
 use crate::coherence::{Audience, told_everywhere};
 use crate::examine::examine;
-use crate::layout::{Layout, Namespace};
+use crate::layout::{Layout, NOTICE_SHARDS, Namespace};
 use crate::link::Link;
 use crate::settings::{RedisSettings, SettingsError, Terms};
 use unsettled::Unsettled;
@@ -345,6 +348,48 @@ impl Store for RedisStore {
 
     fn instances(&self) -> u64 {
         self.link.instances()
+    }
+
+    async fn webhooks(&self, organization: &OrganizationId) -> Result<Option<WebhookRecord>, StoreError> {
+        self.read_webhooks(organization).await
+    }
+
+    async fn put_webhooks(
+        &self,
+        record: &WebhookRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        self.write_webhooks(record, expected).await
+    }
+
+    fn notice_shards(&self) -> u16 {
+        NOTICE_SHARDS
+    }
+
+    async fn put_notice(&self, notice: &Parcel) -> Result<Posted, StoreError> {
+        self.keep_notice(notice).await
+    }
+
+    async fn take_notices(
+        &self,
+        shard: u16,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<Parcel>, StoreError> {
+        self.take_due_notices(shard, now, until, limit).await
+    }
+
+    async fn settle_notice(&self, taken: &Parcel, fate: &Fate) -> Result<bool, StoreError> {
+        self.end_notice(taken, fate).await
+    }
+
+    async fn given_up(&self, organization: &OrganizationId, limit: usize) -> Result<Vec<Parcel>, StoreError> {
+        self.list_given_up(organization, limit).await
+    }
+
+    async fn redrive_notice(&self, notice: &Parcel) -> Result<bool, StoreError> {
+        self.take_up_again(notice).await
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

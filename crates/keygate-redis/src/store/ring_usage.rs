@@ -1,9 +1,11 @@
-//! Which ring entries are still needed, from every record there is.
+//! Which ring entries are still needed, from every record of a key and of webhooks there is.
 
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use keygate_core::key::KeyId;
+use keygate_core::names::OrganizationId;
+use keygate_core::notice::WebhookRecord;
 use keygate_core::ring::EntryId;
 use keygate_core::store::StoreError;
 
@@ -22,7 +24,8 @@ impl RedisStore {
         // entry missed may be taken out of the ring while a key needs it.
         for _ in 0..TRIES {
             let (primaries, before) = self.link.primaries().await.map_err(StoreError::unavailable)?;
-            let usage = self.scan(&primaries).await?;
+            let mut usage = self.scan(&primaries).await?;
+            self.scan_webhooks(&primaries, &mut usage).await?;
             let (_, after) = self.link.primaries().await.map_err(StoreError::unavailable)?;
             if before == after {
                 return Ok(usage);
@@ -65,5 +68,35 @@ impl RedisStore {
             }
         }
         Ok(usage)
+    }
+
+    async fn scan_webhooks(
+        &self,
+        primaries: &[Primary],
+        usage: &mut BTreeMap<EntryId, u64>,
+    ) -> Result<(), StoreError> {
+        let mut seen: HashSet<String> = HashSet::new();
+        let pattern = format!("{}*", self.layout.webhooks_prefix());
+        for primary in primaries {
+            let mut cursor = 0_u64;
+            loop {
+                let mut scan = redis::cmd("SCAN");
+                scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(STEP);
+                let (next, names): (u64, Vec<String>) = read(self.link.query_at(&scan, *primary).await)?;
+                for name in names.into_iter().filter(|name| seen.insert(name.clone())) {
+                    let organization = OrganizationId::new(name.rsplit(':').next().unwrap_or_default());
+                    let organization = organization.map_err(|error| StoreError::damaged(&name, error))?;
+                    let webhooks = self.read_webhooks(&organization).await?;
+                    for entry in webhooks.iter().flat_map(WebhookRecord::ring_entries) {
+                        *usage.entry(entry).or_insert(0) += 1;
+                    }
+                }
+                cursor = next;
+                if cursor == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 }

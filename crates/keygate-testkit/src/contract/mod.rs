@@ -16,7 +16,8 @@
 //! ```
 //!
 //! Every promise uses organizations, memos and ring entries that no other has, and real time only (ends of keys are a
-//! day ago or years ahead, and what is soon over is waited for), so a store may be shared and may have a clock of its own. The crate needs tokio with its macros
+//! day ago or years ahead, and what is soon over is waited for), so a store may have a clock of its own, and
+//! may be shared but for its notices, which whoever looks takes. The crate needs tokio with its macros
 //! and its multi-threaded runtime among the dependencies of its tests.
 
 // A broken promise ends its test, with the reason.
@@ -32,6 +33,7 @@ mod lease;
 mod listing;
 mod memo;
 mod model;
+mod notice;
 mod parents;
 mod quota;
 mod status;
@@ -59,6 +61,8 @@ pub use lease::*;
 pub use listing::*;
 pub use memo::*;
 pub use model::*;
+pub(crate) use model::{Dice, SEED, seed};
+pub use notice::*;
 pub use parents::*;
 pub use quota::*;
 pub use status::*;
@@ -200,6 +204,13 @@ macro_rules! store_contract {
                 a_finding_is_recorded_once,
                 findings_are_listed_newest_first_and_by_tenant,
                 the_newest_findings_are_kept,
+                webhooks_compare_revisions,
+                a_notice_is_kept_once,
+                a_notice_is_taken_when_it_is_due,
+                who_is_too_late_settles_no_notice,
+                notices_that_were_given_up_are_kept,
+                not_too_many_notices_of_an_organization_wait,
+                random_notices_fare_as_in_the_memory_store,
                 ring_usage_counts_usable_keys_per_entry,
                 a_watcher_is_told_of_every_write_of_a_key,
                 a_watcher_is_told_of_every_key_of_a_batch,

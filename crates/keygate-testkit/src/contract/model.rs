@@ -15,7 +15,7 @@ use crate::sample;
 
 const OPERATIONS: usize = 400;
 /// A run is repeated by giving the seed it names when it fails.
-pub(super) const SEED: &str = "KEYGATE_TEST_SEED";
+pub(crate) const SEED: &str = "KEYGATE_TEST_SEED";
 
 /// Random operations of two tenants, some of them mistaken, some of them mean, on this store and on a
 /// [`MemoryStore`]: the same outcomes, refusals, records, lists and counts, after every one of them.
@@ -29,16 +29,16 @@ pub async fn random_operations_answer_as_the_memory_store_does(store: Arc<dyn St
 }
 
 /// The seed of this run.
-pub(super) fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let given = std::env::var(SEED).ok().and_then(|text| text.parse().ok());
     given.unwrap_or_else(|| u64::from_be_bytes(sample::random()))
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): small, and the same on every platform.
-pub(super) struct Dice(pub(super) u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    pub(super) fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -46,11 +46,11 @@ impl Dice {
         ((z ^ (z >> 31)) % end as u64) as usize
     }
 
-    pub(super) fn one_in(&mut self, n: usize) -> bool {
+    pub(crate) fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 
-    pub(super) fn choose<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+    pub(crate) fn choose<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use keygate_core::anomaly::{Finding, FindingCursor};
 use keygate_core::clock::Tick;
 use keygate_core::coherence::{Change, Coherence, Lease, Read, Watcher};
@@ -15,6 +16,7 @@ use keygate_core::limiter::call::{self, Answer, Call, Grant, Outcome};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
+use keygate_core::notice::{Fate, Parcel, Posted, WebhookRecord};
 use keygate_core::record::{
     KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange,
 };
@@ -31,11 +33,22 @@ use keygate_core::usage::subject::Subject;
 use crate::crier::Criers;
 use crate::miscounter::Miscounter;
 use crate::misfinder::Misfinder;
+use crate::misposter::Misposter;
 
 /// What is wrong with the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bend {
     Nothing,
+    PutsWebhooksOverOthers,
+    SaysEveryNoticeIsNew,
+    KeepsAnyNumberOfNotices,
+    TakesNoticesEarly,
+    LooksBeforeItTakes,
+    ForgetsWhatWasSent,
+    RemembersWhatWasForgotten,
+    SettlesNoticesTooLate,
+    ListsGivenUpOldestFirst,
+    RedrivesWhatIsNotGivenUp,
     CreatesBeyondQuotas,
     CountsBeforeItCreates,
     ReversesOutcomes,
@@ -125,6 +138,7 @@ struct Bent {
     criers: Criers,
     miscounter: Miscounter,
     misfinder: Misfinder,
+    misposter: Misposter,
     /// What was loaded first of each key.
     loaded: Mutex<BTreeMap<KeyId, Option<KeyRecord>>>,
     /// What is remembered in the place of the memory store, and without an end.
@@ -137,6 +151,7 @@ pub(crate) fn bent(bend: Bend) -> Arc<dyn Store> {
     Arc::new(Bent {
         miscounter: Miscounter::new(inner.clone(), bend),
         misfinder: Misfinder::new(inner.clone(), bend),
+        misposter: Misposter::new(inner.clone(), bend),
         inner,
         bend,
         criers: Criers::new(bend),
@@ -490,6 +505,49 @@ impl Store for Bent {
         before: Option<FindingCursor>,
     ) -> Result<Vec<Finding>, StoreError> {
         self.misfinder.findings(organization, key, limit, before).await
+    }
+
+    async fn webhooks(&self, organization: &OrganizationId) -> Result<Option<WebhookRecord>, StoreError> {
+        self.inner.webhooks(organization).await
+    }
+
+    async fn put_webhooks(
+        &self,
+        record: &WebhookRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        let expected = if self.is(Bend::PutsWebhooksOverOthers) {
+            self.inner.webhooks(&record.organization).await?.map(|held| held.revision)
+        } else {
+            expected
+        };
+        self.inner.put_webhooks(record, expected).await
+    }
+
+    async fn put_notice(&self, notice: &Parcel) -> Result<Posted, StoreError> {
+        self.misposter.put_notice(notice).await
+    }
+
+    async fn take_notices(
+        &self,
+        _: u16,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: usize,
+    ) -> Result<Vec<Parcel>, StoreError> {
+        self.misposter.take_notices(now, until, limit).await
+    }
+
+    async fn settle_notice(&self, taken: &Parcel, fate: &Fate) -> Result<bool, StoreError> {
+        self.misposter.settle_notice(taken, fate).await
+    }
+
+    async fn given_up(&self, organization: &OrganizationId, limit: usize) -> Result<Vec<Parcel>, StoreError> {
+        self.misposter.given_up(organization, limit).await
+    }
+
+    async fn redrive_notice(&self, notice: &Parcel) -> Result<bool, StoreError> {
+        self.misposter.redrive_notice(notice).await
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

@@ -6,6 +6,7 @@ mod bent;
 mod crier;
 mod miscounter;
 mod misfinder;
+mod misposter;
 
 use bent::{Bend, bent};
 use keygate_testkit::contract;
@@ -91,6 +92,13 @@ bites! {
     findings_are_listed_newest_first_and_by_tenant: ListsFindingsOldestFirst | ListsFindingsOfEveryKey
         | ListsFindingsOfEveryTenant | TurnsPagesByTheTimeAlone,
     the_newest_findings_are_kept: KeepsAllFindings,
+    webhooks_compare_revisions: PutsWebhooksOverOthers,
+    a_notice_is_kept_once: SaysEveryNoticeIsNew | ForgetsWhatWasSent | RemembersWhatWasForgotten,
+    a_notice_is_taken_when_it_is_due: TakesNoticesEarly | LooksBeforeItTakes,
+    who_is_too_late_settles_no_notice: SettlesNoticesTooLate,
+    notices_that_were_given_up_are_kept: ListsGivenUpOldestFirst | RedrivesWhatIsNotGivenUp,
+    not_too_many_notices_of_an_organization_wait: KeepsAnyNumberOfNotices,
+    random_notices_fare_as_in_the_memory_store: SettlesNoticesTooLate | TakesNoticesEarly | ForgetsWhatWasSent,
 }
 
 // What never comes is waited for in no time.

@@ -179,6 +179,13 @@ mod tests {
     }
 
     #[test]
+    fn whom_the_system_trusts_is_trusted_if_it_trusts_anybody_and_no_provider_of_the_process_is_needed() {
+        let client = WebhookClient::new();
+        assert!(matches!(client, Ok(_) | Err(BuildError::SystemAuthorities(_))), "{client:?}");
+        assert!(rustls::crypto::CryptoProvider::get_default().is_none());
+    }
+
+    #[test]
     fn debug_shows_no_password() {
         let builder = WebhookClient::builder().proxy("http://user:hunter2@127.0.0.1:3128").authorities("hunter2");
         assert!(!format!("{builder:?}").contains("hunter2"));

@@ -21,7 +21,9 @@ pub struct NameError {
 }
 
 impl NameError {
-    pub(crate) fn new(field: &'static str, problem: impl Into<String>) -> Self {
+    /// What is wrong with a field, for whoever checks more of it than is checked here: "must ..." reads on from its name.
+    #[must_use]
+    pub fn new(field: &'static str, problem: impl Into<String>) -> Self {
         Self { field, problem: problem.into() }
     }
 

@@ -180,7 +180,8 @@ async fn what_was_announced_is_looked_up_when_nobody_says_whether_it_came_to_pas
             let id = instance.create(new_key()).await.key.id;
             deliver(&instance).await;
             heard.forget();
-            let manager = failing(&instance, &heard, move |made| if made.starts_with(call) { fate } else { Fate::Answered });
+            let manager =
+                failing(&instance, &heard, move |made| if made.starts_with(call) { fate } else { Fate::Answered });
             act(&manager, id).await;
             assert_eq!(deliver(&instance).await.forgotten, 0, "{call}{fate:?}: nobody knows yet");
             instance.clock.advance(2 * MINUTE);
@@ -393,9 +394,12 @@ async fn a_policy_out_of_range_is_refused() {
 async fn what_is_not_taken_is_tried_again_ever_later_and_then_given_up_until_it_is_sent_again() {
     let works = Arc::new(AtomicBool::new(false));
     let working = Arc::clone(&works);
-    let heard = Heard::answering(move |_| {
-        if working.load(Ordering::Relaxed) { Ok(()) } else { Err(NotTaken::for_now("out to lunch")) }
-    });
+    let heard =
+        Heard::answering(
+            move |_| {
+                if working.load(Ordering::Relaxed) { Ok(()) } else { Err(NotTaken::for_now("out to lunch")) }
+            },
+        );
     let instance = hearing(&heard);
     let created = instance.create(new_key()).await;
     let mut waits = Vec::new();
@@ -438,7 +442,8 @@ async fn what_is_not_taken_is_tried_again_ever_later_and_then_given_up_until_it_
 async fn one_that_does_not_take_a_notice_holds_up_no_other() {
     let (channel, mut received) = ChannelNotifier::new("channel", 1);
     let never = Heard::answering(|_| Err(NotTaken::for_good("never")));
-    let instance = Instance::built(ring(&[1]), |builder| builder.notifier(never.clone()).notifier(channel).notifier(LogNotifier));
+    let instance =
+        Instance::built(ring(&[1]), |builder| builder.notifier(never.clone()).notifier(channel).notifier(LogNotifier));
     instance.create(new_key()).await;
     instance.create(new_key()).await;
     let run = deliver(&instance).await;
@@ -456,7 +461,12 @@ async fn what_one_instance_took_and_did_not_bring_another_brings() {
     let heard = Heard::new();
     let instance = hearing(&heard);
     instance.create(new_key()).await;
-    let taken = instance.memory.take_notices(0, instance.clock.now(), instance.clock.now() + days(0) + TimeDelta::seconds(60), 10);
+    let taken = instance.memory.take_notices(
+        0,
+        instance.clock.now(),
+        instance.clock.now() + days(0) + TimeDelta::seconds(60),
+        10,
+    );
     assert_eq!(taken.await.unwrap().len(), 1);
     assert_eq!(deliver(&instance).await, DeliveryRun::default());
     instance.clock.advance(MINUTE);
@@ -593,7 +603,10 @@ async fn a_webhook_hears_of_what_it_asked_for_in_its_organization() {
     let other = tenant("other", &["**"]);
     instance.manager.create_webhook(&other, &org("other"), &url("other"), &[]).await.unwrap();
     let listed = instance.manager.webhooks(&mine, &acme).await.unwrap();
-    assert_eq!(listed.iter().map(|hook| hook.url.as_str()).collect::<Vec<_>>(), [url("all").as_str(), url("revoked").as_str()]);
+    assert_eq!(
+        listed.iter().map(|hook| hook.url.as_str()).collect::<Vec<_>>(),
+        [url("all").as_str(), url("revoked").as_str()]
+    );
     assert_eq!(listed[1].events, [NoticeKind::KeyRevoked]);
     assert!(!format!("{all:?}").contains(&all.secret.expose()[6..]), "no secret in Debug");
     assert!(serde_json::to_string(&all).unwrap().contains(&*all.secret.expose()), "it is shown once");
@@ -644,7 +657,9 @@ async fn webhooks_are_refused_where_nothing_would_be_sent() {
     let silent = Instance::new();
     let unsent = silent.manager.create_webhook(&operator(), &acme, &url("a"), &[]).await;
     assert!(matches!(unsent, Err(ManageError::SendsNoWebhooks)));
-    for bad in ["ftp://example.com", "https://", "https:///path", "example.com", "https://exa mple.com", "https://ä.com"] {
+    for bad in
+        ["ftp://example.com", "https://", "https:///path", "example.com", "https://exa mple.com", "https://ä.com"]
+    {
         assert!(WebhookUrl::new(bad).is_err(), "{bad}");
     }
     assert!(WebhookUrl::new(format!("https://example.com/{}", "x".repeat(2048))).is_err());

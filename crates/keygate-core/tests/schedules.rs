@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use keygate_core::context::RequestContext;
 use keygate_core::denial::DenialReason;
 use keygate_core::key::KeyId;
 use keygate_core::lifecycle::next_rotation;
@@ -21,7 +20,7 @@ use keygate_testkit::HeldClock;
 use keygate_testkit::year::Year;
 use support::fateful_store::{Fate, FatefulStore};
 use support::yielding_store::YieldingStore;
-use support::{GivenUpAfter, Instance, manager_over, new_key_with, operator, org, ring, the_operator};
+use support::{Instance, manager_over, new_key_with, operator, org, ring, the_operator};
 
 const DAY: Duration = Duration::from_secs(86_400);
 

@@ -71,11 +71,7 @@ impl<'t> NoticeTables<'t> {
 }
 
 /// Whether a notice is there, or was sent not long ago.
-pub(crate) fn is_known(
-    transaction: &ReadTransaction,
-    notice: &Parcel,
-    now: DateTime<Utc>,
-) -> Result<bool, StoreError> {
+pub(crate) fn is_known(transaction: &ReadTransaction, notice: &Parcel, now: DateTime<Utc>) -> Result<bool, StoreError> {
     let Some(notices) = reading_if_there(transaction, NOTICES)? else { return Ok(false) };
     let place = (notice.organization.as_str(), notice.id.as_bytes());
     Ok(notices.get(place).map_err(storage)?.is_some()

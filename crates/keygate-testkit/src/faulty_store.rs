@@ -124,7 +124,8 @@ impl StoreCalls {
         let Self { record_usage, usage, last_uses, most_used, due, not_due, .. } = self;
         let Self { habits, put_habits, record_finding, findings, .. } = self;
         let (memos, counted) = (remember + recall, record_usage + usage + last_uses + most_used);
-        let Self { webhooks, put_webhooks, put_notice, take_notices, settle_notice, given_up, redrive_notice, .. } = self;
+        let Self { webhooks, put_webhooks, put_notice, take_notices, settle_notice, given_up, redrive_notice, .. } =
+            self;
         let unusual = habits + put_habits + record_finding + findings;
         let told = webhooks + put_webhooks + put_notice + take_notices + settle_notice + given_up + redrive_notice;
         let read = deployment + record + parents + list + quota_use + ring_usage + examine;

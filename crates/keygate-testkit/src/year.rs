@@ -59,7 +59,7 @@ impl Year {
         let seed = seed();
         println!("{SEED}={seed} repeats this run");
         let (mut dice, heard) = (Dice(seed), Heard::new());
-        let secret = MasterSecret::from_bytes([7; 32]).unwrap();
+        let secret = MasterSecret::generate().unwrap();
         let instance = |store: Arc<dyn Store>| {
             let builder = ApiKeyManager::builder_shared(store, SecretRing::new(&secret)).clock(clock.clone());
             let quota = Quota { per_organization: 1_000_000, per_user: 1_000_000 };
@@ -131,8 +131,9 @@ impl Year {
             let overdue = next_rotation(key).is_some_and(|due| due + TimeDelta::days(1) < clock.now());
             assert!(!overdue || key.state(clock.now()) != KeyState::Active, "{} is overdue", key.id);
         }
-        let rotations: usize =
-            (0..self.keys).map(|place| (self.days / (self.interval_days + place as u32 % self.intervals)) as usize).sum();
+        let rotations: usize = (0..self.keys)
+            .map(|place| (self.days / (self.interval_days + place as u32 % self.intervals)) as usize)
+            .sum();
         assert_eq!(keys.len(), self.keys + rotations);
     }
 }

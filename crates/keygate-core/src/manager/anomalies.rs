@@ -91,7 +91,11 @@ impl Hand for Suspender {
     async fn tell(&self, finding: &Finding) -> Result<(), StoreError> {
         let Some(inner) = self.0.upgrade() else { return Ok(()) };
         let event = Event::Anomaly { finding: Box::new(finding.clone()) };
-        inner.post.tell(inner.post.notice(&finding.organization_id, Cause::Finding(finding.id).id(), event)).await.map(drop)
+        inner
+            .post
+            .tell(inner.post.notice(&finding.organization_id, Cause::Finding(finding.id).id(), event))
+            .await
+            .map(drop)
     }
 
     async fn suspend(&self, finding: &Finding) -> Result<bool, StoreError> {

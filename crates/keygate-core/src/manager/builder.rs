@@ -181,7 +181,21 @@ impl ManagerBuilder {
     /// # Errors
     /// When the operating system gives no random bytes.
     pub fn build(self) -> Result<ApiKeyManager, BuildError> {
-        let Self { store, ring, clock, prefix, environment, quota, policy, counts_usage, anomalies, on_finding, notices, notifiers, webhooks } = self;
+        let Self {
+            store,
+            ring,
+            clock,
+            prefix,
+            environment,
+            quota,
+            policy,
+            counts_usage,
+            anomalies,
+            on_finding,
+            notices,
+            notifiers,
+            webhooks,
+        } = self;
         let slow = SlowVerifiers::new()?;
         let setup = Setup::new();
         let writes = MokaCache::new(WRITES_REMEMBERED);

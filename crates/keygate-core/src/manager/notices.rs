@@ -127,7 +127,9 @@ impl ApiKeyManager {
         let now = to_millis(self.inner.clock.now());
         self.change_webhooks(actor, organization, "webhook created", |record| {
             if record.webhooks.len() >= MAX_WEBHOOKS {
-                return Err(NameError::new("webhooks", format!("must be at most {MAX_WEBHOOKS} of an organization")).into());
+                return Err(
+                    NameError::new("webhooks", format!("must be at most {MAX_WEBHOOKS} of an organization")).into()
+                );
             }
             let (url, by) = (url.clone(), actor.principal().clone());
             let (webhook, secret) = Webhook::new(&self.inner.ring, organization, url, events.clone(), now, by)?;
@@ -298,7 +300,7 @@ impl ApiKeyManager {
             record.revision = expected.map_or(record.revision, |found| found.next());
             let changed = change(&mut record)?;
             for webhook in &mut record.webhooks {
-                webhook.reseal(&self.inner.ring, organization)?;
+                webhook.reseal(&self.inner.ring, organization, self.inner.clock.now())?;
             }
             match self.inner.store.put_webhooks(&record, expected).await {
                 Ok(_) => {
@@ -317,10 +319,7 @@ impl ApiKeyManager {
     }
 
     /// Announces keys that are about to be made.
-    pub(super) async fn announce_created(
-        &self,
-        keys: impl Iterator<Item = &Key>,
-    ) -> Result<Announced, StoreError> {
+    pub(super) async fn announce_created(&self, keys: impl Iterator<Item = &Key>) -> Result<Announced, StoreError> {
         let notice = |key: &Key| {
             let event = Event::Created { key: key.into() };
             self.inner.post.notice(&key.organization, Cause::Once(NoticeKind::KeyCreated, key.id).id(), event)

@@ -145,7 +145,8 @@ impl ApiKeyManager {
         suspends: bool,
         action: &'static str,
     ) -> Result<(), ManageError> {
-        let announced = if suspends { Some(self.announce_suspension(&record.id, None, record.revision).await) } else { None };
+        let announced =
+            if suspends { Some(self.announce_suspension(&record.id, None, record.revision).await) } else { None };
         let put = self.inner.store.put_organization(record, expected).await;
         // Also where the store failed: it may have done it.
         self.inner.cache.changed(&Change::Organization(record.id.clone()));

@@ -179,7 +179,8 @@ impl Post {
                     let failed = outgoing.failed.len();
                     Self::say_not_taken(&notice, &target, &why);
                     outgoing.not_taken(target, why.reason(), &why.again(), now);
-                    let counter = if outgoing.failed.len() > failed { &self.counters.given_up } else { &self.counters.retried };
+                    let counter =
+                        if outgoing.failed.len() > failed { &self.counters.given_up } else { &self.counters.retried };
                     counter.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -238,7 +239,8 @@ impl Post {
     /// Everybody who is to hear of a notice.
     fn receivers(&self, notice: &Notice, webhooks: Option<&WebhookRecord>) -> Vec<Target> {
         let webhooks = webhooks.iter().flat_map(|record| &record.webhooks);
-        let webhooks = webhooks.filter(|webhook| webhook.hears(notice.kind())).map(|webhook| Receiver::Webhook(webhook.id));
+        let webhooks =
+            webhooks.filter(|webhook| webhook.hears(notice.kind())).map(|webhook| Receiver::Webhook(webhook.id));
         let notifiers = self.notifiers.keys().cloned().map(Receiver::Notifier);
         // Whether a webhook works is of no interest to the others.
         let notifiers = notifiers.filter(|_| notice.event != Event::Test);

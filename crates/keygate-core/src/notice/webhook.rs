@@ -200,7 +200,8 @@ impl Webhook {
     ) -> Result<(Self, WebhookSecret), SealError> {
         let (id, secret) = (WebhookId::fresh()?, WebhookSecret::fresh()?);
         let sealed = ring.seal(&purpose(organization, id), secret.as_bytes())?;
-        let webhook = Self { id, url, events, created_at, created_by, disabled: None, secret: sealed, old_secret: None };
+        let webhook =
+            Self { id, url, events, created_at, created_by, disabled: None, secret: sealed, old_secret: None };
         Ok((webhook, secret))
     }
 
@@ -238,15 +239,22 @@ impl Webhook {
         std::iter::once(&self.secret).chain(old).map(open).collect()
     }
 
-    /// Seals its secret under the ring's current entry, if it is not; says whether that changed it.
-    pub(crate) fn reseal(&mut self, ring: &SecretRing, organization: &OrganizationId) -> Result<bool, SealError> {
-        if self.secret.entry() == ring.current_id() {
-            return Ok(false);
-        }
+    /// Seals its secrets under the ring's current entry, and lets go of one that does not sign any more.
+    pub(crate) fn reseal(
+        &mut self,
+        ring: &SecretRing,
+        organization: &OrganizationId,
+        now: DateTime<Utc>,
+    ) -> Result<(), SealError> {
+        self.old_secret.take_if(|(_, until)| *until <= now);
         let purpose = purpose(organization, self.id);
-        let opened = ring.open(&purpose, &self.secret)?;
-        self.secret = ring.seal(&purpose, &opened)?;
-        Ok(true)
+        let old = self.old_secret.as_mut().map(|(old, _)| old);
+        for sealed in std::iter::once(&mut self.secret).chain(old) {
+            if sealed.entry() != ring.current_id() {
+                *sealed = ring.seal(&purpose, &ring.open(&purpose, sealed)?)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -70,11 +70,7 @@ impl RedisStore {
         Ok(usage)
     }
 
-    async fn scan_webhooks(
-        &self,
-        primaries: &[Primary],
-        usage: &mut BTreeMap<EntryId, u64>,
-    ) -> Result<(), StoreError> {
+    async fn scan_webhooks(&self, primaries: &[Primary], usage: &mut BTreeMap<EntryId, u64>) -> Result<(), StoreError> {
         let mut seen: HashSet<String> = HashSet::new();
         let pattern = format!("{}*", self.layout.webhooks_prefix());
         for primary in primaries {

@@ -235,7 +235,11 @@ pub async fn random_notices_fare_as_in_the_memory_store(store: Arc<dyn Store>) {
                 notice.organization = dice.choose(&organizations).clone();
                 notice.due = now + TimeDelta::milliseconds(dice.below(9) as i64 * 2500);
                 known.push(notice.clone());
-                assert_eq!(store.put_notice(&notice).await.unwrap(), model.put_notice(&notice).await.unwrap(), "{note}");
+                assert_eq!(
+                    store.put_notice(&notice).await.unwrap(),
+                    model.put_notice(&notice).await.unwrap(),
+                    "{note}"
+                );
             }
             4..=6 => {
                 let until = now + TimeDelta::milliseconds(4001);

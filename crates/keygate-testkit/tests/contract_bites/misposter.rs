@@ -42,7 +42,9 @@ impl Misposter {
         limit: usize,
     ) -> Result<Vec<Parcel>, StoreError> {
         match self.bend {
-            Bend::TakesNoticesEarly => self.inner.take_notices(0, now + chrono::TimeDelta::hours(1), until, limit).await,
+            Bend::TakesNoticesEarly => {
+                self.inner.take_notices(0, now + chrono::TimeDelta::hours(1), until, limit).await
+            }
             Bend::LooksBeforeItTakes => {
                 let seen = self.inner.take_notices(0, now, now, limit).await?;
                 yield_now().await;
@@ -72,7 +74,11 @@ impl Misposter {
         self.inner.settle_notice(taken, fate).await
     }
 
-    pub(crate) async fn given_up(&self, organization: &OrganizationId, limit: usize) -> Result<Vec<Parcel>, StoreError> {
+    pub(crate) async fn given_up(
+        &self,
+        organization: &OrganizationId,
+        limit: usize,
+    ) -> Result<Vec<Parcel>, StoreError> {
         let mut given_up = self.inner.given_up(organization, limit).await?;
         if self.is(Bend::ListsGivenUpOldestFirst) {
             given_up.reverse();

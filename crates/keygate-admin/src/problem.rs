@@ -71,7 +71,9 @@ impl From<NameError> for Problem {
 impl From<ManageError> for Problem {
     fn from(error: ManageError) -> Self {
         let (status, title) = match error {
-            ManageError::NotFound | ManageError::ParentNotFound => (StatusCode::NOT_FOUND, "Not found"),
+            ManageError::NotFound | ManageError::ParentNotFound | ManageError::NoSuchWebhook => {
+                (StatusCode::NOT_FOUND, "Not found")
+            }
             ManageError::Invalid(_) | ManageError::UsageQuery(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid field"),
             ManageError::NotGrantable { .. } => (StatusCode::FORBIDDEN, "Not yours to grant"),
             ManageError::Refused(_) => (StatusCode::CONFLICT, "Refused"),
@@ -86,6 +88,7 @@ impl From<ManageError> for Problem {
             ManageError::NotHandedOver => (StatusCode::CONFLICT, "Not handed over"),
             ManageError::SuccessorInUse => (StatusCode::CONFLICT, "The successor is in use"),
             ManageError::InUse => (StatusCode::CONFLICT, "The key is in use"),
+            ManageError::SendsNoWebhooks => (StatusCode::CONFLICT, "Sends no webhooks"),
             ManageError::IdempotencyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key reused"),
             ManageError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Busy"),
             ManageError::Setup(_) | ManageError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "Store unavailable"),

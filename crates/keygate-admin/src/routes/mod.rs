@@ -6,12 +6,14 @@ mod health;
 mod keys;
 mod metrics;
 mod missing;
+mod notices;
 mod organizations;
 mod own;
 mod pages;
 mod paging;
 mod usage;
 mod verify;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -41,6 +43,8 @@ pub(crate) fn router(guard: ApiKeyLayer, locations: LocationSource, state: &Stat
         .merge(keys::routes())
         .merge(usage::routes())
         .merge(anomalies::routes())
+        .merge(webhooks::routes())
+        .merge(notices::routes())
         .merge(own::routes())
         .merge(verify::routes());
     let (guarded, mut document) = guarded.split_for_parts();

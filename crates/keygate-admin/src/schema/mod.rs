@@ -6,6 +6,7 @@ mod anomaly;
 mod answers;
 mod key;
 mod limits;
+mod notice;
 mod organization;
 mod rotation;
 mod usage;
@@ -17,6 +18,7 @@ pub(crate) use answers::{
 };
 pub(crate) use key::{KeyShape, KeyStateShape, NewRotationShape, SecurityTierShape};
 pub(crate) use limits::{BoundShape, FallbackShape, LevelShape, LimitsShape};
+pub(crate) use notice::{CreatedWebhookShape, GivenUpPageShape, NoticeKindShape, WebhookListShape, WebhookShape};
 pub(crate) use organization::ParentStatusShape;
 pub(crate) use rotation::{RotatedKeyShape, RotationStatusShape};
 pub(crate) use usage::{GranularityShape, UsageReportShape};

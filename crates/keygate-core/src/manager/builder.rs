@@ -8,6 +8,7 @@ use moka::sync::Cache as MokaCache;
 
 use super::anomalies::Suspender;
 use super::notices::limit_notices;
+use super::schedule::Counters;
 use super::setup::Setup;
 use super::{ApiKeyManager, Inner};
 use crate::anomaly::{AnomalyPolicy, Finding, Sentry};
@@ -221,6 +222,7 @@ impl ManagerBuilder {
             recorder,
             sentry,
             post,
+            schedules: Counters::default(),
             met: limit_notices(),
             writes,
         });

@@ -61,13 +61,13 @@ pub use error::ManageError;
 pub use examine::examine_deployment;
 pub use list::{Cursor, KeyFilter, KeyPage, MAX_PAGE};
 pub use manage::Revocation;
-pub use notices::{CreatedWebhook, GivenUp, MAX_GIVEN_UP_PAGE, WebhookShown};
+pub use notices::{CreatedWebhook, GivenUp, MAX_GIVEN_UP_PAGE, WebhookOnce, WebhookShown};
 pub use once::{CreatedOnce, IdempotencyKey, OrganizationOnce, RotatedOnce};
 pub use parents::OrganizationUpdate;
 pub use ready::StoreState;
 pub(crate) use repair::repair_all;
 pub use rotate::{Overlapping, Rotation, RotationStatus};
-pub use schedule::{ScheduleRun, Scheduler};
+pub use schedule::{ScheduleRun, ScheduleStatistics, Scheduler};
 pub use setup::{SetupError, prepare_deployment};
 pub use update::KeyUpdate;
 pub use validate::{Attempt, Pending};
@@ -115,6 +115,7 @@ struct Inner {
     recorder: Arc<Recorder>,
     sentry: Arc<Sentry>,
     post: Arc<Post>,
+    schedules: schedule::Counters,
     /// Which limits of which keys were told of lately.
     met: moka::sync::Cache<MetLimit, ()>,
     /// When the use of keys was last to be written to their records.
@@ -182,6 +183,12 @@ impl ApiKeyManager {
     #[must_use]
     pub fn anomaly_statistics(&self) -> AnomalyStatistics {
         self.inner.sentry.statistics()
+    }
+
+    /// What this manager's runs of schedules have done.
+    #[must_use]
+    pub fn schedule_statistics(&self) -> ScheduleStatistics {
+        self.inner.schedules.read()
     }
 
     /// What this manager has done about notices.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::{ApiKeyManager, Inner, ManageError};
+use super::{ApiKeyManager, IdempotencyKey, Inner, ManageError};
 use crate::actor::Actor;
 use crate::clock::to_millis;
 use crate::denial::Denial;
@@ -16,7 +16,7 @@ use crate::notice::{
     Outgoing, TIMEOUT, Webhook, WebhookId, WebhookRecord, WebhookSecret, WebhookUrl, looked_at,
 };
 use crate::record::{Key, KeyRecord, StatusChange};
-use crate::store::{StoreError, WriteRefusal};
+use crate::store::{MemoName, StoreError, WriteRefusal};
 use crate::usage::period::Day;
 
 /// The most notices of a page of those that were given up.
@@ -80,6 +80,16 @@ fn expose_secret<S: serde::Serializer>(secret: &WebhookSecret, serializer: S) ->
     serializer.serialize_str(&secret.expose())
 }
 
+/// What came of making a webhook once.
+#[derive(Debug, Clone)]
+pub enum WebhookOnce {
+    /// This call made it.
+    Now(CreatedWebhook),
+    /// A call before it did. Its secret was in the answer to that call; if that was lost, it can be
+    /// [renewed](ApiKeyManager::renew_webhook_secret).
+    Before(WebhookShown),
+}
+
 /// A notice that was given up. Its JSON form is that of the management API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -120,22 +130,57 @@ impl ApiKeyManager {
         url: &WebhookUrl,
         events: &[NoticeKind],
     ) -> Result<CreatedWebhook, ManageError> {
+        match self.make_webhook(actor, organization, url, events, WebhookId::fresh()?).await? {
+            WebhookOnce::Now(created) => Ok(created),
+            WebhookOnce::Before(_) => Err(ManageError::AlreadyExists),
+        }
+    }
+
+    /// The same, once however often it is asked for with the same key, as long as the webhook is there.
+    ///
+    /// # Errors
+    /// As [`create_webhook`](Self::create_webhook), and when the key was used for another webhook.
+    pub async fn create_webhook_once(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        url: &WebhookUrl,
+        events: &[NoticeKind],
+        key: &IdempotencyKey,
+    ) -> Result<WebhookOnce, ManageError> {
+        let parts = [actor.principal().as_str(), organization.as_str(), key.as_str()].map(str::as_bytes);
+        let id = WebhookId::of(&MemoName::of("keygate/v1 webhook", &parts));
+        self.make_webhook(actor, organization, url, events, id).await
+    }
+
+    async fn make_webhook(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        url: &WebhookUrl,
+        events: &[NoticeKind],
+        id: WebhookId,
+    ) -> Result<WebhookOnce, ManageError> {
         self.inner.post.sender().ok_or(ManageError::SendsNoWebhooks)?.check(url)?;
         let mut events = events.to_vec();
         events.sort_unstable();
         events.dedup();
         let now = to_millis(self.inner.clock.now());
         self.change_webhooks(actor, organization, "webhook created", |record| {
-            if record.webhooks.len() >= MAX_WEBHOOKS {
-                return Err(
-                    NameError::new("webhooks", format!("must be at most {MAX_WEBHOOKS} of an organization")).into()
-                );
+            if let Some(there) = record.webhooks.iter().find(|webhook| webhook.id == id) {
+                let is_same = there.url == *url && there.events == events;
+                let shown = WebhookOnce::Before(there.into());
+                return if is_same { Ok(shown) } else { Err(ManageError::IdempotencyMismatch) };
             }
-            let (url, by) = (url.clone(), actor.principal().clone());
-            let (webhook, secret) = Webhook::new(&self.inner.ring, organization, url, events.clone(), now, by)?;
+            if record.webhooks.len() >= MAX_WEBHOOKS {
+                let problem = format!("must be at most {MAX_WEBHOOKS} of an organization");
+                return Err(NameError::new("webhooks", problem).into());
+            }
+            let (ring, by) = (&self.inner.ring, actor.principal().clone());
+            let (webhook, secret) = Webhook::new(ring, organization, id, url.clone(), events.clone(), now, by)?;
             let created = CreatedWebhook { secret, webhook: WebhookShown::from(&webhook) };
             record.webhooks.push(webhook);
-            Ok(created)
+            Ok(WebhookOnce::Now(created))
         })
         .await
     }

@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -78,6 +78,40 @@ impl ScheduleRun {
             failed: self.failed + other.failed,
             told: self.told + other.told,
             unread: self.unread + other.unread,
+        }
+    }
+}
+
+/// What all runs of an instance have done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ScheduleStatistics {
+    /// Runs that read what is due.
+    pub runs: u64,
+    /// Runs that failed before that.
+    pub failed_runs: u64,
+    /// What they have done, together. What waits is that of the last run, in which a key that was looked at lately is not
+    /// looked at again.
+    pub done: ScheduleRun,
+}
+
+/// The same, while it is counted.
+#[derive(Debug, Default)]
+pub(super) struct Counters(Mutex<ScheduleStatistics>);
+
+impl Counters {
+    pub(super) fn read(&self) -> ScheduleStatistics {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, run: Option<ScheduleRun>) {
+        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match run {
+            Some(run) => {
+                counted.runs += 1;
+                counted.done = ScheduleRun { waiting: run.waiting, ..counted.done.plus(run) };
+            }
+            None => counted.failed_runs += 1,
         }
     }
 }
@@ -225,8 +259,10 @@ impl ApiKeyManager {
                 }
             }
         }
+        let is_read = failure.is_none() || is_any_read;
+        self.inner.schedules.count(is_read.then_some(all));
         match failure {
-            Some(error) if !is_any_read => Err(error.into()),
+            Some(error) if !is_read => Err(error.into()),
             Some(error) => {
                 tracing::warn!(target: "keygate::schedule", lists = all.unread, %error, "lists of what is due were not read");
                 Ok(all)

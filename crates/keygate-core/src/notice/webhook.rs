@@ -15,6 +15,7 @@ use super::notifier::NotTaken;
 use crate::names::{NameError, OrganizationId, PrincipalId};
 use crate::record::Revision;
 use crate::ring::{EntryId, SealError, Sealed, SecretRing};
+use crate::store::MemoName;
 
 /// The most webhooks of an organization.
 pub const MAX_WEBHOOKS: usize = 10;
@@ -35,6 +36,13 @@ impl WebhookId {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)?;
         Ok(Self(bytes))
+    }
+
+    /// The id that stands for a name.
+    pub(crate) fn of(name: &MemoName) -> Self {
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&name.as_bytes()[..16]);
+        Self(bytes)
     }
 }
 
@@ -193,12 +201,13 @@ impl Webhook {
     pub(crate) fn new(
         ring: &SecretRing,
         organization: &OrganizationId,
+        id: WebhookId,
         url: WebhookUrl,
         events: Vec<NoticeKind>,
         created_at: DateTime<Utc>,
         created_by: PrincipalId,
     ) -> Result<(Self, WebhookSecret), SealError> {
-        let (id, secret) = (WebhookId::fresh()?, WebhookSecret::fresh()?);
+        let secret = WebhookSecret::fresh()?;
         let sealed = ring.seal(&purpose(organization, id), secret.as_bytes())?;
         let webhook =
             Self { id, url, events, created_at, created_by, disabled: None, secret: sealed, old_secret: None };

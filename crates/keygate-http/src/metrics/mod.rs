@@ -24,7 +24,8 @@ mod nothing;
 use keygate_core::anomaly::AnomalyStatistics;
 use keygate_core::coherence::Coherence;
 use keygate_core::limiter::LimiterStatistics;
-use keygate_core::manager::{ApiKeyManager, CacheStatistics};
+use keygate_core::manager::{ApiKeyManager, CacheStatistics, ScheduleStatistics};
+use keygate_core::notice::NoticeStatistics;
 use keygate_core::usage::UsageStatistics;
 
 #[cfg(feature = "metrics")]
@@ -186,13 +187,47 @@ const ANOMALIES: [Row<AnomalyStatistics>; 8] = [
     ("keygate_anomaly_keys", "Keys whose usual use is kept in memory.", Gauge, |found| found.keys),
 ];
 
+const SCHEDULES: [Row<ScheduleStatistics>; 8] = [
+    ("keygate_schedule_runs_total", "Runs of schedules that this instance has done.", Counter, |counted| counted.runs),
+    ("keygate_schedule_failed_runs_total", "Runs that failed before anything was read.", Counter, |counted| {
+        counted.failed_runs
+    }),
+    ("keygate_schedule_rotated_total", "Keys that they have rotated.", Counter, |counted| counted.done.rotated),
+    ("keygate_schedule_withdrawn_total", "Successors that nobody claimed in time.", Counter, |counted| {
+        counted.done.withdrawn
+    }),
+    ("keygate_schedule_failures_total", "Keys at which they failed, to be tried again.", Counter, |counted| {
+        counted.done.failed
+    }),
+    ("keygate_schedule_unread_total", "Lists that they could not read.", Counter, |counted| counted.done.unread),
+    ("keygate_schedule_told_total", "Notices of what comes with time.", Counter, |counted| counted.done.told),
+    ("keygate_schedule_waiting", "Keys that the last run found due, and waiting.", Gauge, |counted| {
+        counted.done.waiting
+    }),
+];
+
+const NOTICES: [Row<NoticeStatistics>; 5] = [
+    ("keygate_notices_posted_total", "Notices that this instance has put in the outbox.", Counter, |told| told.posted),
+    (
+        "keygate_notices_refused_total",
+        "Notices that are lost because too many of their organization wait.",
+        Counter,
+        |told| told.refused,
+    ),
+    ("keygate_notices_taken_total", "Times that a receiver has taken one.", Counter, |told| told.taken),
+    ("keygate_notices_retried_total", "Times that a receiver has not, and is tried again.", Counter, |told| {
+        told.retried
+    }),
+    ("keygate_notices_given_up_total", "Times that a receiver is tried no more.", Counter, |told| told.given_up),
+];
+
 const COHERENCE: &str = "keygate_coherence_state";
 
 /// The states that keys may be kept in, one of which is so.
 const STATES: [&str; 6] = ["none", "in_process", "live", "lapsed", "time_bound", "unreachable"];
 
-/// What a manager has counted by itself: of its cache, its limiter, its recorder of usage and its search for anomalies, and how it
-/// learns of changes.
+/// What a manager has counted by itself: of its cache, its limiter, its recorder of usage, its search for anomalies, its schedules and
+/// its notices, and how it learns of changes.
 pub fn figures(manager: &ApiKeyManager) -> impl Iterator<Item = Figure> + use<> {
     let (cache, limiter) = (manager.cache_statistics(), manager.limiter_statistics());
     let (usage, anomalies) = (manager.usage_statistics(), manager.anomaly_statistics());
@@ -205,7 +240,9 @@ pub fn figures(manager: &ApiKeyManager) -> impl Iterator<Item = Figure> + use<> 
         value: u64::from(state == coherence),
     });
     let counted = read(&CACHE, cache).chain(read(&LIMITER, limiter)).chain(read(&USAGE, usage));
-    counted.chain(read(&ANOMALIES, anomalies)).chain(states)
+    let (schedules, notices) = (manager.schedule_statistics(), manager.notice_statistics());
+    let by_themselves = read(&SCHEDULES, schedules).chain(read(&NOTICES, notices));
+    counted.chain(read(&ANOMALIES, anomalies)).chain(by_themselves).chain(states)
 }
 
 fn read<S: 'static>(rows: &'static [Row<S>], statistics: S) -> impl Iterator<Item = Figure> {

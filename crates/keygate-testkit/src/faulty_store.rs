@@ -17,8 +17,8 @@ use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Depth, Due, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
-    StoreError, WriteRefusal, Written,
+    Acknowledgement, CreateRefusal, Deployment, Depth, Due, Finding, Listing, LookupToken, MemoName, QuotaUse,
+    RecordPage, Store, StoreError, WriteRefusal, Written,
 };
 use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
 use keygate_core::usage::book::Account;
@@ -89,6 +89,9 @@ pub struct StoreCalls {
     pub put_project: u64,
     pub remember: u64,
     pub recall: u64,
+    pub look_up: u64,
+    pub take_lookups: u64,
+    pub free_lookup: u64,
     pub lease: u64,
     pub record_usage: u64,
     pub usage: u64,
@@ -115,9 +118,11 @@ impl StoreCalls {
         let Self { record_usage, usage, last_uses, most_used, due, not_due, .. } = self;
         let Self { habits, put_habits, record_finding, findings, .. } = self;
         let (memos, counted) = (remember + recall, record_usage + usage + last_uses + most_used);
+        let Self { look_up, take_lookups, free_lookup, .. } = self;
+        let found = look_up + take_lookups + free_lookup;
         let unusual = habits + put_habits + record_finding + findings;
         let read = deployment + record + parents + list + quota_use + ring_usage + examine;
-        read + written + loaded + memos + lease + counted + unusual + due + not_due
+        read + written + loaded + memos + lease + counted + unusual + found + due + not_due
     }
 }
 
@@ -379,6 +384,21 @@ impl Store for FaultyStore {
     async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError> {
         let lost = self.enter(|calls| calls.recall += 1).await?;
         answer(lost, self.inner.recall(name).await)
+    }
+
+    async fn look_up(&self, tokens: &[LookupToken]) -> Result<Vec<Option<KeyId>>, StoreError> {
+        let lost = self.enter(|calls| calls.look_up += 1).await?;
+        answer(lost, self.inner.look_up(tokens).await)
+    }
+
+    async fn take_lookups(&self, taken: &[(LookupToken, KeyId)]) -> Result<Vec<Option<KeyId>>, StoreError> {
+        let lost = self.enter(|calls| calls.take_lookups += 1).await?;
+        answer(lost, self.inner.take_lookups(taken).await)
+    }
+
+    async fn free_lookup(&self, token: &LookupToken, id: KeyId) -> Result<bool, StoreError> {
+        let lost = self.enter(|calls| calls.free_lookup += 1).await?;
+        answer(lost, self.inner.free_lookup(token, id).await)
     }
 
     async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError> {

@@ -85,6 +85,7 @@ impl Settings {
             .cache_capacity(self.keeping.capacity)
             .stale_if_error(self.keeping.stale_if_error)
             .anomalies(self.anomalies.clone())
+            .imports(self.imports.clone())
             .build()?;
         let unavailable = match manager.open().await {
             Ok(()) => None,

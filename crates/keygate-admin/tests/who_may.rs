@@ -26,7 +26,7 @@ struct Row {
 
 const NOTHING: fn(&str) -> Option<Value> = |_| None;
 
-use ManagementPermission::{KeysRead, KeysVerify, KeysWrite, OrganizationsWrite, UsageRead};
+use ManagementPermission::{KeysImport, KeysRead, KeysVerify, KeysWrite, OrganizationsWrite, UsageRead};
 
 #[rustfmt::skip]
 fn table() -> Vec<Row> {
@@ -37,6 +37,8 @@ fn table() -> Vec<Row> {
         Row { call: "POST /v1/organizations/{org}/keys", body: |_| Some(json!({"user_id": "bob", "scopes": []})), needs: Some(KeysWrite), operator: 201, tenant: 201, foreigner: 404 },
         Row { call: "GET /v1/organizations/{org}/keys", body: NOTHING, needs: Some(KeysRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "POST /v1/organizations/{org}/keys:bulk", body: |id| Some(json!({"operation": "deactivate", "key_ids": [id]})), needs: Some(KeysWrite), operator: 200, tenant: 200, foreigner: 404 },
+        Row { call: "POST /v1/organizations/{org}/keys:import", body: |_| Some(json!({"raw": format!("sk_live_{}", "x".repeat(24)), "user_id": "bob", "scopes": []})), needs: Some(KeysImport), operator: 200, tenant: 403, foreigner: 403 },
+        Row { call: "GET /v1/organizations/{org}/keys:export", body: NOTHING, needs: Some(KeysRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "GET /v1/keys/{key_id}", body: NOTHING, needs: Some(KeysRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "PATCH /v1/keys/{key_id}", body: |_| Some(json!({"name": "other"})), needs: Some(KeysWrite), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "POST /v1/keys/{key_id}/deactivate", body: NOTHING, needs: Some(KeysWrite), operator: 200, tenant: 200, foreigner: 404 },

@@ -11,12 +11,16 @@ use http_body_util::BodyExt;
 use keygate_admin::Admin;
 use keygate_core::actor::{Actor, Operator};
 use keygate_core::clock::{Clock, SystemClock};
+use keygate_core::import::{ImportPattern, ImportPolicy};
 use keygate_core::manager::{ApiKeyManager, NewKey};
 use keygate_core::ring::{MasterSecret, SecretRing};
 use keygate_core::scope::ScopeSet;
 use keygate_core::store::{MemoryStore, Store};
 use serde_json::Value;
 use tower::ServiceExt;
+
+/// Which texts may be those of imported keys.
+pub const IMPORTED: &str = "legacy=sk_live_[A-Za-z0-9]{24}";
 
 /// The API, and keys to call it with.
 pub struct Api {
@@ -89,7 +93,9 @@ impl Api {
 
     async fn begin(store: Arc<dyn Store>, clock: impl Clock) -> Self {
         let ring = SecretRing::new(&MasterSecret::generate().unwrap());
-        let manager = ApiKeyManager::builder_shared(store, ring).clock(clock).build().unwrap();
+        let pattern = ImportPattern::parse(IMPORTED).unwrap();
+        let imports = ImportPolicy::default().pattern(pattern).unwrap();
+        let manager = ApiKeyManager::builder_shared(store, ring).clock(clock).imports(imports).build().unwrap();
         let operator = manager.ensure_operator_key(&boss()).await.unwrap().unwrap().text.expose().to_owned();
         let router = Admin::new(manager.clone()).router();
         Self { manager, router, operator }

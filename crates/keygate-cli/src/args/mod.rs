@@ -19,7 +19,7 @@ use clap_complete::Shell;
 pub(crate) use anomalies::AnomaliesArgs;
 pub(crate) use create::CreateArgs;
 pub(crate) use doctor::DoctorArgs;
-pub(crate) use keys::{DeleteArgs, FinalArgs, KeysCommand, ListArgs, StatusArgs};
+pub(crate) use keys::{DeleteArgs, ExportArgs, FinalArgs, ImportArgs, KeysCommand, ListArgs, StatusArgs};
 pub(crate) use organizations::OrganizationsCommand;
 pub(crate) use rotation::{RotateArgs, RotationCommand, ScheduleArgs};
 pub(crate) use serve::ServeArgs;

@@ -98,6 +98,14 @@ pub(crate) struct SettingArgs {
     /// [default: 8]
     #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
     anomaly_spread_networks: Option<String>,
+    /// The forms of keys that were made elsewhere and imported: name=regex, separated by white space, such as
+    /// legacy=sk_live_[A-Za-z0-9]{24} [env: KEYGATE_IMPORT_PATTERNS]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "PATTERNS", value_parser = NonEmptyStringValueParser::new())]
+    import_patterns: Option<String>,
+    /// How many texts of such a form, of no key that is known, are looked up in a second [env:
+    /// KEYGATE_IMPORT_LOOKUPS_PER_SECOND] [default: 2000]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
+    import_lookups_per_second: Option<String>,
     /// Print one JSON document, of the management API's shape, and nothing else
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -134,6 +142,8 @@ impl SettingArgs {
             "KEYGATE_ANOMALY_ERROR_POINTS" => ("--anomaly-error-points", &self.anomaly_error_points),
             "KEYGATE_ANOMALY_DORMANT_DAYS" => ("--anomaly-dormant-days", &self.anomaly_dormant_days),
             "KEYGATE_ANOMALY_SPREAD_NETWORKS" => ("--anomaly-spread-networks", &self.anomaly_spread_networks),
+            "KEYGATE_IMPORT_PATTERNS" => ("--import-patterns", &self.import_patterns),
+            "KEYGATE_IMPORT_LOOKUPS_PER_SECOND" => ("--import-lookups-per-second", &self.import_lookups_per_second),
             _ => return None,
         };
         value.as_deref().map(|value| (flag, value))

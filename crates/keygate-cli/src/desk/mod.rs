@@ -19,8 +19,8 @@ mod verdict;
 use keygate::anomaly::FindingCursor;
 use keygate::key::KeyId;
 use keygate::manager::{
-    CreatedKey, Cursor, FindingPage, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation, Rotation,
-    RotationStatus, ScheduleRun,
+    CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation,
+    Rotation, RotationStatus, ScheduleRun,
 };
 use keygate::names::{OrganizationId, Reason};
 use keygate::record::{Key, OrganizationRecord, RotationSchedule, SecurityTier};
@@ -104,6 +104,19 @@ impl Desk {
         match self {
             Self::Store(_) => StoreDesk::pace(tier),
             Self::Server(_) => ServerDesk::PACE,
+        }
+    }
+
+    /// Takes in keys that were made elsewhere: NDJSON, of which each line that says something has an outcome.
+    pub(crate) async fn import(
+        &self,
+        organization: &OrganizationId,
+        body: &[u8],
+        dry_run: bool,
+    ) -> Result<Vec<ImportOutcome>, NotDone> {
+        match self {
+            Self::Store(desk) => desk.import(organization, body, dry_run).await,
+            Self::Server(desk) => desk.import(organization, body, dry_run).await,
         }
     }
 

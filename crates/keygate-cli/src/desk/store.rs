@@ -6,8 +6,8 @@ use keygate::context::Admission;
 use keygate::denial::Denial;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
-    CreatedKey, Cursor, Explanation, FindingPage, KeyFilter, KeyPage, KeyUpdate, NewKey, OrganizationUpdate,
-    Revocation, Rotation, RotationStatus, ScheduleRun,
+    CreatedKey, Cursor, Explanation, FindingPage, ImportOutcome, KeyFilter, KeyPage, KeyUpdate, NewKey,
+    OrganizationUpdate, Revocation, Rotation, RotationStatus, ScheduleRun,
 };
 use keygate::names::{OrganizationId, Reason};
 use keygate::record::{Key, OrganizationRecord, RotationSchedule, SecurityTier};
@@ -34,6 +34,15 @@ impl StoreDesk {
     pub(super) async fn create_many(&self, new: Vec<NewKey>) -> Vec<Result<CreatedKey, NotDone>> {
         let outcomes = self.manager.create_many(&self.actor(), new).await;
         outcomes.into_iter().map(|outcome| outcome.map_err(NotDone::from)).collect()
+    }
+
+    pub(super) async fn import(
+        &self,
+        organization: &OrganizationId,
+        body: &[u8],
+        dry_run: bool,
+    ) -> Result<Vec<ImportOutcome>, NotDone> {
+        Ok(self.manager.import(&self.operator, organization, body, dry_run).await?)
     }
 
     pub(super) async fn list(

@@ -9,7 +9,6 @@ use moka::sync::Cache;
 use sha2::Sha256;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::pattern::is_candidate;
 use super::policy::ImportPolicy;
 use super::scheme::{HmacKey, ImportedScheme};
 use crate::clock::Tick;
@@ -97,9 +96,7 @@ impl Finder {
 
     /// Whether a text may be that of an imported key. No text may where no pattern is declared.
     pub(crate) fn admits(&self, text: &[u8]) -> bool {
-        !self.policy.patterns.is_empty()
-            && is_candidate(text)
-            && self.policy.patterns.iter().any(|pattern| pattern.matches(text))
+        self.policy.admits(text)
     }
 
     pub(crate) fn policy(&self) -> &ImportPolicy {

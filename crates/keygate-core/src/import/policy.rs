@@ -1,6 +1,6 @@
 //! What may be imported, and how much is spent on texts that may be imported keys.
 
-use super::pattern::{ImportPattern, MAX_PATTERNS};
+use super::pattern::{ImportPattern, MAX_PATTERNS, is_candidate};
 use super::scheme::HmacKey;
 use crate::names::NameError;
 
@@ -62,6 +62,13 @@ impl ImportPolicy {
     pub fn lookups_per_second(mut self, lookups: u32) -> Self {
         self.lookups_per_second = lookups.max(1);
         self
+    }
+
+    /// Whether a text may be that of an imported key, by its length, its characters and the declared patterns. No text of the
+    /// native form may, and none where no pattern is declared.
+    #[must_use]
+    pub fn admits(&self, text: &[u8]) -> bool {
+        !self.patterns.is_empty() && is_candidate(text) && self.patterns.iter().any(|pattern| pattern.matches(text))
     }
 
     /// The patterns.

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::{ApiKeyManager, ManageError, events};
 use crate::actor::{Actor, Operator};
 use crate::import::{
-    ImportedKey, ImportedScheme, ImportedSecret, MAX_IMPORTED_LENGTH, MIN_IMPORTED_LENGTH, is_native, token_of_digest,
-    token_of_part,
+    ImportPattern, ImportedKey, ImportedScheme, ImportedSecret, MAX_IMPORTED_LENGTH, MIN_IMPORTED_LENGTH, is_native,
+    token_of_digest, token_of_part,
 };
 use crate::key::KeyId;
 use crate::names::{NameError, OrganizationId, UserId};
@@ -239,7 +239,7 @@ impl ApiKeyManager {
                 }
                 let tokens = match lookup {
                     None => under_all(&|entry| token_of_digest(entry, scheme, digest)),
-                    Some(_) if !finder.policy().patterns().iter().any(|pattern| pattern.has_lookup_part()) => {
+                    Some(_) if !finder.policy().patterns().iter().any(ImportPattern::has_lookup_part) => {
                         let problem =
                             "is named by no declared pattern: a group (?P<lookup>...) in one says which part it is";
                         return Err(NameError::new("lookup", problem));

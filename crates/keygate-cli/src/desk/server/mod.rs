@@ -23,8 +23,8 @@ use futures_util::{StreamExt, stream};
 use keygate::anomaly::FindingCursor;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
-    CreatedKey, Cursor, FindingPage, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation, Rotation,
-    RotationStatus,
+    CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation,
+    Rotation, RotationStatus,
 };
 use keygate::names::{Environment, OrganizationId, Reason};
 use keygate::record::{Key, OrganizationRecord, RotationSchedule};
@@ -80,6 +80,17 @@ impl ServerDesk {
     pub(super) async fn create_many(&self, new: Vec<NewKey>) -> Vec<Result<CreatedKey, NotDone>> {
         let calls = stream::iter(new).map(|new| async move { self.create(&new).await });
         calls.buffered(IN_FLIGHT).collect().await
+    }
+
+    pub(super) async fn import(
+        &self,
+        organization: &OrganizationId,
+        body: &[u8],
+        dry_run: bool,
+    ) -> Result<Vec<ImportOutcome>, NotDone> {
+        let call = Call::new(Method::POST, &["organizations", organization.as_str(), "keys:import"]);
+        let call = call.asking("dry_run", dry_run.then_some(true)).with_lines(body);
+        Ok(self.link.send(&call).await?.read::<Imported>()?.lines)
     }
 
     pub(super) async fn list(
@@ -177,15 +188,14 @@ impl ServerDesk {
     }
 
     pub(super) async fn verify(&self, text: &str, question: &Question) -> Result<Verdict, NotDone> {
-        // Whatever else was pasted here by mistake is not sent anywhere.
-        let Ok(presented) = PresentedKey::parse(text.as_bytes()) else { return Verdict::malformed(question.explain) };
+        let presented = PresentedKey::parse(text.as_bytes()).ok();
         let body = body::Verification::of(text, question, self.environment);
         let answer = self.link.send(&Call::new(Method::POST, &["verify"]).saying(&body)?).await?;
         let Decided { valid, checks } = answer.read()?;
         let decision = if valid {
             Ok(Box::new(answer.read()?))
         } else {
-            Err(answer.read::<Refusal>()?.of_key(Some(presented.id())))
+            Err(answer.read::<Refusal>()?.of_key(presented.map(|presented| presented.id())))
         };
         Ok(Verdict { decision, checks })
     }
@@ -249,6 +259,12 @@ impl ServerDesk {
 struct Made {
     key: Option<serde::de::IgnoredAny>,
     key_id: KeyId,
+}
+
+/// What became of an import.
+#[derive(Debug, Deserialize)]
+struct Imported {
+    lines: Vec<ImportOutcome>,
 }
 
 /// What tells a key that was rotated now from one that was rotated for the same call before.

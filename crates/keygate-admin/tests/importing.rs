@@ -17,7 +17,11 @@ fn text(nth: usize) -> String {
 }
 
 fn lines(texts: &[String]) -> String {
-    let line = |text: &String| format!("{}\n", json!({"raw": text, "user_id": "bob", "scopes": []}));
+    // A user each, as one may have few keys.
+    let line = |text: &String| {
+        let user = format!("user-{}", &text[text.len().saturating_sub(8)..]);
+        format!("{}\n", json!({"raw": text, "user_id": user, "scopes": []}))
+    };
     texts.iter().map(line).collect()
 }
 

@@ -172,7 +172,7 @@ pub(crate) struct ImportArgs {
     /// The file; - is standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Check everything, and write nothing
+    /// Check everything, and write nothing; quotas are counted for a thousand lines at a time
     #[arg(long)]
     pub(crate) dry_run: bool,
 }

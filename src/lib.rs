@@ -43,5 +43,11 @@ pub mod actix {
     pub use keygate_actix::*;
 }
 
+/// Sends notices to webhooks.
+#[cfg(feature = "webhooks")]
+pub mod webhooks {
+    pub use keygate_webhooks::*;
+}
+
 #[cfg(feature = "settings")]
 pub mod settings;

@@ -124,6 +124,9 @@ fn keys(world: &World) -> Vec<Case> {
         case("a key of the environment asked for", Gate::Staging, with(&world.staging), Ok("ada")),
         case("a key of the high tier", Gate::Plain, with(&world.high_tier), Ok("ada")),
         case("a key that was rotated", Gate::Plain, with(&world.rotated), Ok("ada")),
+        case("an imported key", Gate::Plain, with(&world.imported), Ok("ada")),
+        case("a text of an imported key's form", Gate::Plain, with(&world.imported_unknown), Err(InvalidKey)),
+        case("an imported key that is revoked", Gate::Plain, with(&world.imported_revoked), Err(KeyRevoked)),
         case("its successor", Gate::Plain, with(&world.successor.text), Ok("ada")),
     ]
 }

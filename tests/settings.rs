@@ -11,6 +11,7 @@ use keygate::actor::Operator;
 use keygate::anomaly::{AnomalyPolicy, Rule};
 use keygate::context::RequestContext;
 use keygate::http::location::LocationHeader;
+use keygate::import::ImportPattern;
 use keygate::manager::{NewKey, SetupError};
 use keygate::settings::{Keeping, LocationSetting, OpenError, SettingError, Settings, StoreAddress};
 use keygate_testkit::RedisServer;
@@ -97,6 +98,16 @@ fn a_malformed_value_is_one_sentence_that_names_its_variable() {
         ("KEYGATE_ANOMALY_DORMANT_DAYS", "+30"),
         ("KEYGATE_ANOMALY_SPREAD_NETWORKS", "129"),
         ("KEYGATE_ANOMALY_SPREAD_NETWORKS", "many"),
+        ("KEYGATE_IMPORT_PATTERNS", "sk_[a-z]{20}"),
+        ("KEYGATE_IMPORT_PATTERNS", "legacy=sk_("),
+        ("KEYGATE_IMPORT_PATTERNS", "legacy=.*"),
+        ("KEYGATE_IMPORT_PATTERNS", "a=sk_[a-z]{20} a=pk_[a-z]{20}"),
+        ("KEYGATE_IMPORT_HMAC_KEYS", "old"),
+        ("KEYGATE_IMPORT_HMAC_KEYS", "old=***"),
+        ("KEYGATE_IMPORT_HMAC_KEYS", "OLD=aGVsbG8="),
+        ("KEYGATE_IMPORT_HMAC_KEYS", "old=aGVsbG8=,old=aGVsbG8="),
+        ("KEYGATE_IMPORT_HMAC_KEYS", "old=aGVsbG8=,"),
+        ("KEYGATE_IMPORT_LOOKUPS_PER_SECOND", "0"),
     ];
     for (name, value) in cases {
         let error = read(&[(name, value)]).expect_err(name);
@@ -153,6 +164,24 @@ fn what_is_unusual_can_be_set() {
     // What nobody looks for suspends nobody: that was not meant.
     let error = read(&[("KEYGATE_ANOMALY_WITHOUT", "all"), ("KEYGATE_ANOMALY_SUSPEND_ON", "volume")]).unwrap_err();
     assert_eq!(error.to_string(), "KEYGATE_ANOMALY_SUSPEND_ON has volume, which KEYGATE_ANOMALY_WITHOUT leaves out");
+}
+
+#[test]
+fn the_forms_of_imported_keys_can_be_set() {
+    assert!(read(&[]).unwrap().imports.patterns().is_empty());
+    let imports = read(&[
+        ("KEYGATE_IMPORT_PATTERNS", "legacy=sk_live_[A-Za-z0-9]{24,32}\n  salted=pk_(?P<lookup>[a-z]{8})_[a-z]{16} "),
+        ("KEYGATE_IMPORT_HMAC_KEYS", "old=aGVsbG8=, older=d29ybGQ="),
+    ])
+    .unwrap()
+    .imports;
+    let names: Vec<_> = imports.patterns().iter().map(ImportPattern::name).collect();
+    assert_eq!(names, ["legacy", "salted"]);
+    assert!(imports.patterns()[1].has_lookup_part());
+    assert_eq!(imports.hmac_key_names().collect::<Vec<_>>(), ["old", "older"]);
+    // What is wrong with a key is said without it.
+    let error = read(&[("KEYGATE_IMPORT_HMAC_KEYS", "secretsecret")]).unwrap_err().to_string();
+    assert!(!error.contains("secretsecret"), "{error}");
 }
 
 #[test]

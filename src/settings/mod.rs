@@ -25,6 +25,14 @@
 //! | `KEYGATE_ANOMALY_ERROR_POINTS` | by how many percentage points errors are above twice the usual share, 1 to 90 | 5 |
 //! | `KEYGATE_ANOMALY_DORMANT_DAYS` | after how many days without a request a key is dormant, 7 to 365 | 30 |
 //! | `KEYGATE_ANOMALY_SPREAD_NETWORKS` | how many networks in an hour are many, 3 to 128 | 8 |
+//! | `KEYGATE_NOTICE_EXPIRING_DAYS` | how many days before a key ends its end is told of, separated by commas; or `none` | 7,1 |
+//! | `KEYGATE_NOTICE_UNUSED_DAYS` | after how many days without use a key is told of, 1 to 3650 | never |
+//! | `KEYGATE_NOTICE_LOG` | whether notices are written in the log: `true` or `false` | false |
+//! | `KEYGATE_WEBHOOKS_ALLOW_PRIVATE` | whether webhooks may be at addresses that are not public, and at `http`: `true` or `false` | false |
+//! | `KEYGATE_WEBHOOKS_PROXY` | the proxy through which webhooks are reached | none |
+//! | `KEYGATE_IMPORT_PATTERNS` | forms of [imported](keygate_core::import) keys, `name=regex`, separated by white space | none |
+//! | `KEYGATE_IMPORT_HMAC_KEYS` | keys that imported digests were made under, `name=base64`, separated by commas | none |
+//! | `KEYGATE_IMPORT_LOOKUPS_PER_SECOND` | how many texts of such a form are looked up in a second, 1 to 1000000 | 2000 |
 //!
 //! A value that cannot be used stops the start with one sentence that names the variable and shows no secret.
 //!
@@ -41,8 +49,10 @@
 
 mod anomalies;
 mod examine;
+mod imports;
 mod keeping;
 mod location;
+mod notices;
 mod open;
 #[cfg(feature = "embedded")]
 mod secret_file;
@@ -55,12 +65,14 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use keygate_core::anomaly::AnomalyPolicy;
+use keygate_core::import::ImportPolicy;
 use keygate_core::names::Environment;
 use keygate_core::network::{Cidr, CidrSet};
 use secrecy::SecretString;
 
 pub use keeping::Keeping;
 pub use location::LocationSetting;
+pub use notices::NoticeSettings;
 pub use open::{OpenError, Opened};
 pub use secrets::Secrets;
 pub use store::StoreAddress;
@@ -107,6 +119,10 @@ pub struct Settings {
     pub keeping: Keeping,
     /// Which anomalies are looked for, and what comes of them.
     pub anomalies: AnomalyPolicy,
+    /// What is told of keys, and how it is sent.
+    pub notices: NoticeSettings,
+    /// Which texts may be those of imported keys.
+    pub imports: ImportPolicy,
 }
 
 impl Settings {
@@ -173,6 +189,8 @@ impl Settings {
             namespace: read_namespace(lookup("KEYGATE_NAMESPACE")?)?,
             keeping: Keeping::read(lookup)?,
             anomalies: anomalies::read(lookup)?,
+            notices: NoticeSettings::read(lookup)?,
+            imports: imports::read(lookup)?,
         })
     }
 }

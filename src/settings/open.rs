@@ -80,12 +80,14 @@ impl Settings {
             None => self.own_secret(&*store).await?,
         };
         let ring = self.secrets.ring(&secret)?;
-        let manager = ApiKeyManager::builder_shared(store, ring)
+        let builder = ApiKeyManager::builder_shared(store, ring)
             .environment(self.environment)
             .cache_capacity(self.keeping.capacity)
             .stale_if_error(self.keeping.stale_if_error)
             .anomalies(self.anomalies.clone())
-            .build()?;
+            .imports(self.imports.clone())
+            .notices(self.notices.policy.clone());
+        let manager = self.notices.tell(builder)?.build()?;
         let unavailable = match manager.open().await {
             Ok(()) => None,
             Err(error @ SetupError::Store(_)) => Some(error),

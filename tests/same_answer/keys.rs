@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use keygate::actor::{Actor, Operator};
+use keygate::import::{ImportPattern, ImportPolicy};
 use keygate::key::KeyId;
 use keygate::limits::Limits;
 use keygate::manager::{ApiKeyManager, CreatedKey, Expiry, NewKey, OrganizationUpdate};
@@ -42,6 +43,10 @@ pub(crate) struct World {
     pub(crate) writer: String,
     /// Rotated at 02:00 on the first of January 2026, with an overlap of a week.
     pub(crate) rotated: String,
+    /// Made elsewhere; one that is, one of the same form that is not, and one that was revoked.
+    pub(crate) imported: String,
+    pub(crate) imported_unknown: String,
+    pub(crate) imported_revoked: String,
     pub(crate) successor: CreatedSuccessor,
 }
 
@@ -84,7 +89,8 @@ impl World {
         let store = FaultyStore::before(memory.clone());
         let quota = Quota { per_organization: 100, per_user: 100 };
         let builder = ApiKeyManager::builder(store.clone(), ring.clone()).clock(clock.clone()).quota(quota);
-        let builder = builder.cache_capacity(capacity);
+        let pattern = ImportPattern::parse("legacy=sk_live_[a-z]{24}").unwrap();
+        let builder = builder.cache_capacity(capacity).imports(ImportPolicy::default().pattern(pattern).unwrap());
         let manager = builder.build().unwrap();
         manager.open().await.unwrap();
 
@@ -110,6 +116,13 @@ impl World {
         let not_yet_valid = text(&manager, |new| new.not_before = Some(start + TimeDelta::days(10))).await;
         clock.advance(Duration::from_secs(2 * 3600));
 
+        let [imported, imported_unknown, imported_revoked] =
+            ["i", "u", "r"].map(|of| format!("sk_live_{}", of.repeat(24)));
+        let line = |text: &String| format!("{{\"raw\":\"{text}\",\"user_id\":\"ada\",\"limits\":{{}}}}\n");
+        let lines = [&imported, &imported_revoked].map(line).concat();
+        let outcomes = manager.import(&operator(), &acme, lines.as_bytes(), false).await.unwrap();
+        manager.revoke(&actor(), outcomes[1].key_id.unwrap(), None).await.unwrap();
+
         let rotated = make(&manager, |_| {}).await;
         let rotation = manager.rotate(&actor(), rotated.key.id, None).await.unwrap();
 
@@ -119,6 +132,9 @@ impl World {
             foreign: foreign(&clock).await,
             deleted: deleted.text.expose().to_owned(),
             wrong_secret: wrong_secret(&*memory, ring.clone(), &clock).await,
+            imported,
+            imported_unknown,
+            imported_revoked,
             expired,
             not_yet_valid,
             inactive: inactive.text.expose().to_owned(),

@@ -32,6 +32,7 @@ const GUARDED: &str = "/v1/";
         (name = "organizations", description = "Tenants: their status and their quotas."),
         (name = "keys", description = "The keys of an organization."),
         (name = "usage", description = "What keys were used for, and what was unusual about it."),
+        (name = "notices", description = "Who is told of what happens to keys, and what was not taken."),
         (name = "self", description = "The key a call is made with."),
         (name = "server", description = "What this server is up to. These calls need no key."),
         (name = "checking", description = "Whether a request may go on, for services that do not run keygate themselves."),

@@ -209,6 +209,15 @@ async fn every_call_answers_as_is_described() {
         ("listKeys", format!("GET {keys}"), None, 200),
         ("bulkKeys", format!("POST {keys}:bulk"), Some(json!({"operation": "activate", "key_ids": [id, ABSENT]})), 200),
         ("listKeys", format!("GET {keys}?unused_for_days=1"), None, 200),
+        (
+            "importKeys",
+            format!("POST {keys}:import"),
+            Some(json!({"raw": format!("sk_live_{}", "x".repeat(24)), "user_id": "bob", "scopes": []})),
+            200,
+        ),
+        ("importKeys", "POST /v1/organizations/system/keys:import".into(), Some(json!({})), 409),
+        // Of one key, so that its one line is a document.
+        ("exportKeys", "GET /v1/organizations/globex/keys:export".into(), None, 200),
         ("keyUsage", format!("GET {one}/usage"), None, 200),
         ("keyUsage", format!("GET {one}/usage?granularity=hour&from=2020-01-01"), None, 200),
         ("keyUsage", format!("GET {one}/usage?to=never"), None, 422),

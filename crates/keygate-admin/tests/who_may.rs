@@ -26,7 +26,9 @@ struct Row {
 
 const NOTHING: fn(&str) -> Option<Value> = |_| None;
 
-use ManagementPermission::{KeysRead, KeysVerify, KeysWrite, OrganizationsWrite, UsageRead};
+use ManagementPermission::{
+    KeysImport, KeysRead, KeysVerify, KeysWrite, OrganizationSettings, OrganizationsWrite, UsageRead,
+};
 
 #[rustfmt::skip]
 fn table() -> Vec<Row> {
@@ -37,6 +39,8 @@ fn table() -> Vec<Row> {
         Row { call: "POST /v1/organizations/{org}/keys", body: |_| Some(json!({"user_id": "bob", "scopes": []})), needs: Some(KeysWrite), operator: 201, tenant: 201, foreigner: 404 },
         Row { call: "GET /v1/organizations/{org}/keys", body: NOTHING, needs: Some(KeysRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "POST /v1/organizations/{org}/keys:bulk", body: |id| Some(json!({"operation": "deactivate", "key_ids": [id]})), needs: Some(KeysWrite), operator: 200, tenant: 200, foreigner: 404 },
+        Row { call: "POST /v1/organizations/{org}/keys:import", body: |_| Some(json!({"raw": format!("sk_live_{}", "x".repeat(24)), "user_id": "bob", "scopes": []})), needs: Some(KeysImport), operator: 200, tenant: 403, foreigner: 403 },
+        Row { call: "GET /v1/organizations/{org}/keys:export", body: NOTHING, needs: Some(KeysRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "GET /v1/keys/{key_id}", body: NOTHING, needs: Some(KeysRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "PATCH /v1/keys/{key_id}", body: |_| Some(json!({"name": "other"})), needs: Some(KeysWrite), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "POST /v1/keys/{key_id}/deactivate", body: NOTHING, needs: Some(KeysWrite), operator: 200, tenant: 200, foreigner: 404 },
@@ -54,6 +58,15 @@ fn table() -> Vec<Row> {
         Row { call: "GET /v1/organizations/{org}/usage", body: NOTHING, needs: Some(UsageRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "GET /v1/keys/{key_id}/anomalies", body: NOTHING, needs: Some(UsageRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "GET /v1/organizations/{org}/anomalies", body: NOTHING, needs: Some(UsageRead), operator: 200, tenant: 200, foreigner: 404 },
+        Row { call: "GET /v1/organizations/{org}/webhooks", body: NOTHING, needs: Some(OrganizationSettings), operator: 200, tenant: 200, foreigner: 404 },
+        Row { call: "POST /v1/organizations/{org}/webhooks", body: |_| Some(json!({"url": "https://example.com/hook"})), needs: Some(OrganizationSettings), operator: 201, tenant: 201, foreigner: 404 },
+        Row { call: "DELETE /v1/organizations/{org}/webhooks", body: NOTHING, needs: Some(OrganizationSettings), operator: 204, tenant: 204, foreigner: 404 },
+        // It has no webhook.
+        Row { call: "DELETE /v1/organizations/{org}/webhooks/{webhook_id}", body: NOTHING, needs: Some(OrganizationSettings), operator: 404, tenant: 404, foreigner: 404 },
+        Row { call: "POST /v1/organizations/{org}/webhooks/{webhook_id}/secret", body: NOTHING, needs: Some(OrganizationSettings), operator: 404, tenant: 404, foreigner: 404 },
+        Row { call: "POST /v1/organizations/{org}/webhooks:test", body: NOTHING, needs: Some(OrganizationSettings), operator: 404, tenant: 404, foreigner: 404 },
+        Row { call: "GET /v1/organizations/{org}/notices", body: NOTHING, needs: Some(OrganizationSettings), operator: 200, tenant: 200, foreigner: 404 },
+        Row { call: "POST /v1/organizations/{org}/notices:redrive", body: NOTHING, needs: Some(OrganizationSettings), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "GET /v1/self", body: NOTHING, needs: None, operator: 200, tenant: 200, foreigner: 200 },
         // No caller's key was rotated; tests/rotation.rs has one that was.
         Row { call: "POST /v1/self/successor", body: NOTHING, needs: None, operator: 409, tenant: 409, foreigner: 409 },
@@ -81,6 +94,7 @@ impl Place {
 
     async fn status(&self, key: &str, row: &Row) -> u16 {
         let call = row.call.replace("{org}", "acme").replace("{key_id}", &self.key_id);
+        let call = call.replace("{webhook_id}", "wh_5f0c8a52b7d94e6f8a3b1c2d3e4f5a6b");
         let answer = self.api.call(key, &call, (row.body)(&self.key_id)).await;
         let secrets = ["digest", "verifier", "hmac"];
         assert!(!secrets.iter().any(|word| answer.body.to_string().contains(word)), "{call}: {answer:?}");

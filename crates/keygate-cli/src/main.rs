@@ -10,6 +10,7 @@ mod doctor;
 mod failure;
 mod keys;
 mod log;
+mod notices;
 mod open;
 mod organizations;
 mod output;
@@ -69,6 +70,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Rotation(command) => rotation::run(command, &cli.settings).await,
             Command::Usage(args) => usage::run(args, &cli.settings).await,
             Command::Anomalies(args) => anomalies::run(args, &cli.settings).await,
+            Command::Webhooks(command) => notices::run_webhooks(command, &cli.settings).await,
+            Command::Notices(command) => notices::run_notices(command, &cli.settings).await,
             Command::Organizations(command) => organizations::run(command, &cli.settings).await,
             Command::Ring(command) => ring::run(command, &cli.settings).await,
             Command::Serve(args) => serve::run(args, &cli.settings).await,

@@ -38,6 +38,7 @@ pub(crate) struct Complaints {
     pub(crate) store_emptied: Complaint,
     pub(crate) ring_entry_missing: Complaint,
     pub(crate) verifiers_overloaded: Complaint,
+    pub(crate) lookups_overloaded: Complaint,
     pub(crate) keeps_changing: Complaint,
     pub(crate) revocation_forgotten: Complaint,
 }

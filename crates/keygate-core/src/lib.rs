@@ -13,6 +13,7 @@ pub mod coherence;
 mod complaints;
 pub mod context;
 pub mod denial;
+pub mod import;
 pub mod key;
 pub mod lifecycle;
 pub mod limiter;

@@ -5,6 +5,7 @@
 mod support;
 
 use chrono::{DateTime, Utc};
+use keygate_core::import::ImportedScheme;
 use keygate_core::key::KeyId;
 use keygate_core::limits::{Fallback, Limits};
 use keygate_core::manager::KeyPage;
@@ -18,6 +19,7 @@ use keygate_core::record::{
 };
 use keygate_core::ring::{EntryId, Sealed};
 use keygate_core::scope::ScopeSet;
+use keygate_core::store::LookupToken;
 use keygate_core::verifier::{MAX_PBKDF2_ITERATIONS, MIN_PBKDF2_ITERATIONS, Verifier};
 use keygate_testkit::sample;
 use proptest::prelude::*;
@@ -188,10 +190,10 @@ fn records_of_version_3_are_those_of_version_2_with_the_rotation_behind() {
         record
     };
     for (name, record, tail) in [
-        ("plain", old, "000001".to_owned() + &id_hex(2) + "f691c5c383670000010102030405070707070700"),
-        ("full", new, "0001".to_owned() + &id_hex(1) + "000101c6a1c5c383670001"),
-        ("plain", fallback(Fallback::Deny), "00000001000000".to_owned()),
-        ("plain", fallback(Fallback::Open), "01000001000000".to_owned()),
+        ("plain", old, "000001".to_owned() + &id_hex(2) + "f691c5c38367000001010203040507070707070000"),
+        ("full", new, "0001".to_owned() + &id_hex(1) + "000101c6a1c5c38367000100"),
+        ("plain", fallback(Fallback::Deny), "0000000100000000".to_owned()),
+        ("plain", fallback(Fallback::Open), "0100000100000000".to_owned()),
     ] {
         let mut bytes = golden(name);
         bytes[0] = 3;
@@ -202,7 +204,55 @@ fn records_of_version_3_are_those_of_version_2_with_the_rotation_behind() {
     // What an older version can hold is written in that.
     let mut bytes = golden("plain");
     bytes[0] = 3;
-    assert!(KeyRecord::decode(&[&bytes[..], &[0, 0, 0, 0, 0, 0, 0]].concat()).is_err());
+    assert!(KeyRecord::decode(&[&bytes[..], &[0, 0, 0, 0, 0, 0, 0, 0]].concat()).is_err());
+    // Without the last byte it is cut short.
+    assert!(KeyRecord::decode(&[&bytes[..], &[0, 0, 0, 1, 0, 0, 0]].concat()).is_err());
+}
+
+/// What an imported key is found by, and how its digest was made, stand last.
+#[test]
+fn records_of_imported_keys_say_last_what_they_are_found_by() {
+    let digest = std::array::from_fn(|i| i as u8);
+    let imported = |scheme| Verifier::Imported { scheme, digest };
+    let found_by = "11".repeat(32);
+    let pbkdf2 = |iterations, length| ImportedScheme::Pbkdf2Sha256 { salt: b"ab"[..].into(), iterations, length };
+    for (verifier, tail) in [
+        (Verifier::HmacSha256 { digest }, "00"),
+        (imported(ImportedScheme::Sha256), "0100"),
+        (imported(ImportedScheme::Sha512), "0101"),
+        (imported(ImportedScheme::HmacSha256 { key: "old".into() }), "0102036f6c64"),
+        (imported(pbkdf2(10_000, 32)), "0103026162904e20"),
+    ] {
+        let mut record = plain();
+        record.verifier = verifier;
+        record.lookup = Some(LookupToken::from_bytes([0x11; 32]));
+        let mut bytes = golden("plain");
+        bytes[0] = 3;
+        assert_eq!(hex(&record.encode().unwrap()), hex(&bytes) + "00" + "000000000000" + "01" + &found_by + tail);
+        assert_eq!(KeyRecord::decode(&record.encode().unwrap()).unwrap(), record);
+        assert!(!format!("{record:?}").contains("ab\""), "no salt is shown");
+        // Without what it is found by, nothing can be made of an old digest.
+        record.lookup = None;
+        assert_eq!(record.encode().is_err(), record.verifier.is_imported());
+    }
+    for scheme in [
+        pbkdf2(999, 32),
+        pbkdf2(2_000_001, 32),
+        pbkdf2(10_000, 15),
+        pbkdf2(10_000, 65),
+        ImportedScheme::HmacSha256 { key: "A b".into() },
+    ] {
+        let mut record = plain();
+        record.verifier = imported(scheme);
+        record.lookup = Some(LookupToken::from_bytes([0x11; 32]));
+        assert!(KeyRecord::decode(&record.encode().unwrap()).is_err(), "{record:?}");
+    }
+    // A scheme beside a verifier that is none of an import.
+    let mut record = full();
+    record.lookup = Some(LookupToken::from_bytes([0x11; 32]));
+    let mut bytes = record.encode().unwrap();
+    assert_eq!(bytes.pop(), Some(0));
+    assert!(KeyRecord::decode(&[&bytes[..], &[1, 0]].concat()).is_err());
 }
 
 fn id_hex(number: u8) -> String {
@@ -439,11 +489,26 @@ fn offers() -> impl Strategy<Value = Option<Sealed>> {
     prop::option::of(sealed.prop_map(|(entry, bytes)| Sealed::from_parts(EntryId::from_bytes(entry), bytes)))
 }
 
+fn imported_schemes() -> impl Strategy<Value = ImportedScheme> {
+    let salted = (prop::collection::vec(any::<u8>(), 0..=128), 1_000..=2_000_000_u32, 16..=64_u8);
+    prop_oneof![
+        Just(ImportedScheme::Sha256),
+        Just(ImportedScheme::Sha512),
+        "[a-z0-9._-]{1,32}".prop_map(|key| ImportedScheme::HmacSha256 { key: key.into() }),
+        salted.prop_map(|(salt, iterations, length)| ImportedScheme::Pbkdf2Sha256 {
+            salt: salt.into(),
+            iterations,
+            length
+        }),
+    ]
+}
+
 fn verifiers() -> impl Strategy<Value = Verifier> {
     prop_oneof![
         any::<[u8; 32]>().prop_map(|digest| Verifier::HmacSha256 { digest }),
         (any::<[u8; 16]>(), MIN_PBKDF2_ITERATIONS..=MAX_PBKDF2_ITERATIONS, any::<[u8; 32]>())
             .prop_map(|(salt, iterations, output)| Verifier::Pbkdf2Sha256 { salt, iterations, output }),
+        (any::<[u8; 32]>(), imported_schemes()).prop_map(|(digest, scheme)| Verifier::Imported { scheme, digest }),
     ]
 }
 
@@ -495,9 +560,11 @@ prop_compose! {
 prop_compose! {
     fn records()(
         key in keys(), verifier in verifiers(), entries: ([u8; 4], [u8; 4]), offer in offers(), unclaimed: bool,
+        lookup in prop::option::of(any::<[u8; 32]>()),
     ) -> KeyRecord {
         let (minted, digested) = (EntryId::from_bytes(entries.0), EntryId::from_bytes(entries.1));
-        KeyRecord { offer, unclaimed, ..KeyRecord::new(key, verifier, minted, digested) }
+        let lookup = lookup.or_else(|| verifier.is_imported().then_some([7; 32])).map(LookupToken::from_bytes);
+        KeyRecord { offer, unclaimed, lookup, ..KeyRecord::new(key, verifier, minted, digested) }
     }
 }
 

@@ -19,7 +19,7 @@ async fn keys_of_the_high_tier_are_kept_by_pbkdf2_and_validate() {
     let instance = Instance::new();
     let created = instance.create(new_key_with(|new| new.security_tier = SecurityTier::High)).await;
     let record = instance.record(created.key.id).await;
-    assert_eq!(record.verifier.scheme(), Scheme::PBKDF2);
+    assert_eq!(record.verifier.scheme(), Some(Scheme::PBKDF2));
     assert!(instance.validate(created.text.expose()).await.is_ok());
     // In a process that did not make the key, too, and after its record was read again.
     let beside = instance.beside(ring(&[1]));
@@ -39,7 +39,7 @@ async fn the_scheme_is_the_tiers_unless_the_key_has_its_own() {
     ] {
         let created = instance.create(new_key_with(|new| (new.security_tier, new.scheme) = (tier, scheme))).await;
         let record = instance.record(created.key.id).await;
-        assert_eq!(record.verifier.scheme(), expected);
+        assert_eq!(record.verifier.scheme(), Some(expected));
         assert_eq!((record.key.security_tier, record.key.limits), (tier, Limits::STANDARD));
     }
 }
@@ -96,7 +96,7 @@ async fn a_slow_key_moves_to_the_current_secret_with_its_scheme() {
     }
     let after = new.record(created.key.id).await;
     assert_eq!(after.digested_under, ring(&[2]).current_id());
-    assert_eq!(after.verifier.scheme(), SLOW);
+    assert_eq!(after.verifier.scheme(), Some(SLOW));
     assert_ne!(after.verifier, before.verifier);
 }
 

@@ -42,6 +42,7 @@ mod habits;
 mod holder;
 mod ledgers;
 mod listing;
+mod lookups;
 mod memos;
 mod notices;
 mod open;

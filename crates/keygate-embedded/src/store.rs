@@ -24,8 +24,8 @@ use keygate_core::record::{
 };
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Depth, Due, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
-    StoreError, WriteRefusal, Written, check_memo,
+    Acknowledgement, CreateRefusal, Deployment, Depth, Due, Finding, Listing, LookupToken, MemoName, QuotaUse,
+    RecordPage, Store, StoreError, WriteRefusal, Written, check_lookups, check_memo,
 };
 use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
 use keygate_core::usage::book::Account;
@@ -39,7 +39,7 @@ use crate::holder::HolderFile;
 use crate::tables::{KeyTables, META, RECORDS, decode, reading, record_of};
 use crate::usage::Recorded;
 use crate::verify::Verification;
-use crate::{findings, habits, listing, memos, notices, open, parents, quota, usage, verify};
+use crate::{findings, habits, listing, lookups, memos, notices, open, parents, quota, usage, verify};
 
 /// The keys created in one transaction: enough that syncing it costs little a key, few enough that others who write
 /// do not wait for seconds.
@@ -354,6 +354,22 @@ impl Store for EmbeddedStore {
 
     async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError> {
         self.file.read(|read, now| memos::recall(read, name, now))
+    }
+
+    async fn look_up(&self, tokens: &[LookupToken]) -> Result<Vec<Option<KeyId>>, StoreError> {
+        check_lookups(tokens.len())?;
+        self.read_short(|read| lookups::look_up(read, tokens))
+    }
+
+    async fn take_lookups(&self, taken: &[(LookupToken, KeyId)]) -> Result<Vec<Option<KeyId>>, StoreError> {
+        check_lookups(taken.len())?;
+        let taken = taken.to_vec();
+        self.write(Vec::new(), move |write, _| lookups::take(write, &taken)).await
+    }
+
+    async fn free_lookup(&self, token: &LookupToken, id: KeyId) -> Result<bool, StoreError> {
+        let token = *token;
+        self.write(Vec::new(), move |write, _| lookups::free(write, &token, id)).await
     }
 
     async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError> {

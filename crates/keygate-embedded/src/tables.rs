@@ -29,6 +29,7 @@
 //! | `notices` | organization, notice id | whether it waits (0) or was given up (1), its time, as core writes it |
 //! | `notice_times` | time, organization, notice id | the notices that wait |
 //! | `notice_counts` | organization | how many of its notices wait |
+//! | `lookups` | a token of an imported key | the key's id |
 //! | `meta` | a word | `format`: the version of all this; `deployment`: the marker |
 //!
 //! Key ids begin with the time they were made at, so an index read backwards is a list with the newest key first.
@@ -43,7 +44,7 @@ use crate::error::storage;
 
 /// The bytes of a key id, or of a finding's or a notice's.
 pub(crate) type Id = &'static [u8; 16];
-/// The bytes of a memo's name.
+/// The bytes of a memo's name, or of a token.
 pub(crate) type Name = &'static [u8; 32];
 
 pub(crate) const RECORDS: TableDefinition<'_, Id, &[u8]> = TableDefinition::new("records");
@@ -73,6 +74,7 @@ pub(crate) const HABITS: TableDefinition<'_, Id, (i64, &[u8])> = TableDefinition
 pub(crate) const HABIT_ENDS: TableDefinition<'_, (i64, Id), ()> = TableDefinition::new("habit_ends");
 pub(crate) const FINDINGS: TableDefinition<'_, (&str, i64, Id), (Id, &[u8])> = TableDefinition::new("findings");
 pub(crate) const FINDING_IDS: TableDefinition<'_, (&str, Id), i64> = TableDefinition::new("finding_ids");
+pub(crate) const LOOKUPS: TableDefinition<'_, Name, Id> = TableDefinition::new("lookups");
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 /// The version of the file that is written.
@@ -141,6 +143,7 @@ pub(crate) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::Tab
     transaction.open_table(NOTICES)?;
     transaction.open_table(NOTICE_TIMES)?;
     transaction.open_table(NOTICE_COUNTS)?;
+    transaction.open_table(LOOKUPS)?;
     transaction.open_table(META)?;
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! The names of everything kept in Redis, `<namespace>:<kind>:{bNNNN}:<id>`.
 //!
 //! The part in braces is the hash tag: what shares it shares a slot of a Cluster. A key's own entries are in the bucket
-//! of its id, an organization's in the bucket of its name, a memo in that of its digest. No id contains a colon or a brace, so no two things share a
+//! of its id, an organization's in the bucket of its name, a memo in that of its digest, and so is what
+//! an imported key is found by. No id contains a colon or a brace, so no two things share a
 //! name.
 
 use std::fmt::{self, Display};
@@ -13,7 +14,7 @@ use keygate_core::key::{Bucket, KeyId};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::notice::NoticeId;
-use keygate_core::store::MemoName;
+use keygate_core::store::{LookupToken, MemoName};
 use keygate_core::usage::batch::Writer;
 use keygate_core::usage::period::{Day, Month};
 use keygate_core::usage::subject::Subject;
@@ -197,6 +198,12 @@ impl Layout {
     #[must_use]
     pub fn memo(&self, name: &MemoName) -> String {
         format!("{}:memo:{{{}}}:{name}", self.namespace, bucket_of(name.as_bytes()))
+    }
+
+    /// The id of the key that is found by a token, in 16 bytes. Its bucket is that of the token's first eight bytes.
+    #[must_use]
+    pub fn lookup(&self, token: &LookupToken) -> String {
+        format!("{}:lookup:{{{}}}:{token}", self.namespace, bucket_of(token.as_bytes()))
     }
 
     /// What is granted of a limit: a hash with a time to live, the state of a
@@ -485,6 +492,11 @@ mod tests {
             layout.memo(&memo),
             "kg:memo:{b0519}:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
         );
+        let token = LookupToken::from_bytes(*memo.as_bytes());
+        assert_eq!(
+            layout.lookup(&token),
+            "kg:lookup:{b0519}:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+        );
         assert_eq!(layout.instances_until(Bucket::of(0)), "kg:instances:{b0000}:until");
         assert_eq!(layout.instances_beats(Bucket::of(7)), "kg:instances:{b0007}:beats");
     }
@@ -507,6 +519,7 @@ mod tests {
             &layout.canary(id.bucket(), 7),
             &layout.fence(id),
             &layout.memo(&MemoName::from_bytes([7; 32])),
+            &layout.lookup(&LookupToken::from_bytes([7; 32])),
             &layout.keys(&acme),
             &layout.limit(&PoolId::Lineage(id)),
             &layout.limit(&PoolId::Organization(acme.clone())),

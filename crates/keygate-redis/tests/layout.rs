@@ -19,7 +19,7 @@ use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::{Fallback, Limits};
 use keygate_core::names::OrganizationId;
 use keygate_core::record::{KeyRecord, KeyStatus, OrganizationRecord, ProjectRecord, Quota, Revision, Succession};
-use keygate_core::store::{Listing, MemoName, MemoryStore, Store, StoreError, WriteRefusal};
+use keygate_core::store::{Listing, LookupToken, MemoName, MemoryStore, Store, StoreError, WriteRefusal};
 use keygate_core::usage::batch::{Batch, Delta, LastUse, Writer as UsageWriter};
 use keygate_core::usage::counts::Counts;
 use keygate_core::usage::outcome::{Answered, Outcome};
@@ -43,6 +43,8 @@ async fn every_entry_has_a_documented_name() {
     store.put_deployment(None, &sample::deployment()).await.unwrap();
     let memo = MemoName::from_bytes(sample::random());
     store.remember(&memo, b"value", Duration::from_secs(60)).await.unwrap();
+    let token = LookupToken::from_bytes(sample::random());
+    store.take_lookups(&[(token, record.key.id)]).await.unwrap();
     let not_after = sample::now().timestamp_millis() as u64 + 2_000;
     let call = Call { sequence: 1, not_after, ..Call::default() };
     let pool = PoolId::Lineage(record.key.id);
@@ -77,6 +79,7 @@ async fn every_entry_has_a_documented_name() {
         layout.project(&organization, &project.id),
         layout.deployment(),
         layout.memo(&memo),
+        layout.lookup(&token),
         layout.limit(&pool),
     ];
     expected.sort();
@@ -85,6 +88,10 @@ async fn every_entry_has_a_documented_name() {
     assert_eq!(names, expected);
     let held: Vec<u8> = server.command(["GET", &layout.record(record.key.id)]).await.unwrap();
     assert_eq!(held, record.encode().unwrap());
+    let held: Vec<u8> = server.command(["GET", &layout.lookup(&token)]).await.unwrap();
+    assert_eq!(held, record.key.id.as_bytes());
+    let left: i64 = server.command(["PTTL", &layout.lookup(&token)]).await.unwrap();
+    assert_eq!(left, -1, "a lookup does not end by itself");
     let left: i64 = server.command(["PTTL", &layout.memo(&memo)]).await.unwrap();
     assert!((1..=60_000).contains(&left), "a memo ends by itself, in {left} ms");
     for name in [layout.habits(record.key.id), layout.findings(&organization), layout.finding_times(&organization)] {
@@ -224,6 +231,10 @@ async fn what_the_crate_docs_name_is_all_that_an_acl_must_allow() {
     let memo = MemoName::from_bytes(sample::random());
     store.remember(&memo, b"value", Duration::from_secs(60)).await.unwrap();
     assert_eq!(store.recall(&memo).await.unwrap().as_deref(), Some(&b"value"[..]));
+    let lookup = LookupToken::from_bytes(sample::random());
+    assert_eq!(store.take_lookups(&[(lookup, records[1].key.id)]).await.unwrap(), [None]);
+    assert_eq!(store.look_up(&[lookup]).await.unwrap(), [Some(records[1].key.id)]);
+    assert!(store.free_lookup(&lookup, records[1].key.id).await.unwrap());
     counts_of_every_kind(&store, &organization).await;
     assert!(store.put_habits(records[1].key.id, None, b"habits").await.unwrap());
     assert!(store.habits(records[1].key.id).await.unwrap().is_some());
@@ -359,6 +370,7 @@ async fn a_record_of_every_schema_version_is_changed_revoked_and_deleted() {
         record.key.limits.fallback = fallback;
         if !rotates {
             (record.key.succession, record.offer, record.unclaimed) = (Succession::default(), None, false);
+            record.lookup = None;
         }
         assert_eq!(record.encode().unwrap()[0], version);
         let id = record.key.id;

@@ -19,8 +19,8 @@ use keygate_core::notice::{Fate, Parcel, Posted, WebhookRecord};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Depth, Due, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
-    StoreError, WriteRefusal, Written,
+    Acknowledgement, CreateRefusal, Deployment, Depth, Due, Finding, Listing, LookupToken, MemoName, QuotaUse,
+    RecordPage, Store, StoreError, WriteRefusal, Written,
 };
 use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
 use keygate_core::usage::book::Account;
@@ -91,6 +91,9 @@ pub struct StoreCalls {
     pub put_project: u64,
     pub remember: u64,
     pub recall: u64,
+    pub look_up: u64,
+    pub take_lookups: u64,
+    pub free_lookup: u64,
     pub lease: u64,
     pub record_usage: u64,
     pub usage: u64,
@@ -126,10 +129,12 @@ impl StoreCalls {
         let (memos, counted) = (remember + recall, record_usage + usage + last_uses + most_used);
         let Self { webhooks, put_webhooks, put_notice, take_notices, settle_notice, given_up, redrive_notice, .. } =
             self;
+        let Self { look_up, take_lookups, free_lookup, .. } = self;
+        let found = look_up + take_lookups + free_lookup;
         let unusual = habits + put_habits + record_finding + findings;
         let told = webhooks + put_webhooks + put_notice + take_notices + settle_notice + given_up + redrive_notice;
         let read = deployment + record + parents + list + quota_use + ring_usage + examine;
-        read + written + loaded + memos + lease + counted + unusual + due + not_due + told
+        read + written + loaded + memos + lease + counted + unusual + found + due + not_due + told
     }
 }
 
@@ -391,6 +396,21 @@ impl Store for FaultyStore {
     async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError> {
         let lost = self.enter(|calls| calls.recall += 1).await?;
         answer(lost, self.inner.recall(name).await)
+    }
+
+    async fn look_up(&self, tokens: &[LookupToken]) -> Result<Vec<Option<KeyId>>, StoreError> {
+        let lost = self.enter(|calls| calls.look_up += 1).await?;
+        answer(lost, self.inner.look_up(tokens).await)
+    }
+
+    async fn take_lookups(&self, taken: &[(LookupToken, KeyId)]) -> Result<Vec<Option<KeyId>>, StoreError> {
+        let lost = self.enter(|calls| calls.take_lookups += 1).await?;
+        answer(lost, self.inner.take_lookups(taken).await)
+    }
+
+    async fn free_lookup(&self, token: &LookupToken, id: KeyId) -> Result<bool, StoreError> {
+        let lost = self.enter(|calls| calls.free_lookup += 1).await?;
+        answer(lost, self.inner.free_lookup(token, id).await)
     }
 
     async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError> {

@@ -23,7 +23,7 @@ use keygate_core::record::{
 };
 use keygate_core::ring::{EntryId, Sealed};
 use keygate_core::scope::ScopeSet;
-use keygate_core::store::Deployment;
+use keygate_core::store::{Deployment, LookupToken};
 use keygate_core::verifier::Verifier;
 
 /// Random bytes of the operating system.
@@ -159,6 +159,7 @@ pub fn full_record(organization: &OrganizationId, user: &UserId) -> KeyRecord {
     record.digested_under = ring_entry();
     record.offer = Some(Sealed::from_parts(ring_entry(), random::<100>().to_vec()));
     record.unclaimed = true;
+    record.lookup = Some(LookupToken::from_bytes(random()));
     record
 }
 
@@ -192,6 +193,7 @@ pub fn succession(record: &KeyRecord) -> (KeyRecord, KeyRecord) {
     new.key.status = status(KeyStatus::Active);
     new.key.succession = Succession { predecessor_id: Some(record.key.id), ..record.key.succession };
     new.verifier = Verifier::HmacSha256 { digest: random() };
+    new.lookup = None;
     old.key.revision = record.key.revision.next();
     old.key.expires_at = Some(far_future());
     old.key.succession.superseded = Some(Superseded { successor_id: new.key.id, at: now() });

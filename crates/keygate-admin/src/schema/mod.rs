@@ -18,7 +18,7 @@ pub(crate) use answers::{
 };
 pub(crate) use key::{KeyShape, KeyStateShape, NewRotationShape, SecurityTierShape};
 pub(crate) use limits::{BoundShape, FallbackShape, LevelShape, LimitsShape};
-pub(crate) use notice::{CreatedWebhookShape, GivenUpPageShape, NoticeKindShape, WebhookListShape, WebhookShape};
+pub(crate) use notice::{CreatedWebhookShape, GivenUpPageShape, NoticeKindShape, WebhookListShape};
 pub(crate) use organization::ParentStatusShape;
 pub(crate) use rotation::{RotatedKeyShape, RotationStatusShape};
 pub(crate) use usage::{GranularityShape, UsageReportShape};

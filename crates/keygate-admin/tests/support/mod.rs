@@ -11,12 +11,18 @@ use http_body_util::BodyExt;
 use keygate_admin::Admin;
 use keygate_core::actor::{Actor, Operator};
 use keygate_core::clock::{Clock, SystemClock};
+use keygate_core::import::{ImportPattern, ImportPolicy};
 use keygate_core::manager::{ApiKeyManager, NewKey};
+use keygate_core::names::NameError;
+use keygate_core::notice::{NotTaken, Notice, WebhookSecret, WebhookSender, WebhookUrl};
 use keygate_core::ring::{MasterSecret, SecretRing};
 use keygate_core::scope::ScopeSet;
 use keygate_core::store::{MemoryStore, Store};
 use serde_json::Value;
 use tower::ServiceExt;
+
+/// Which texts may be those of imported keys.
+pub const IMPORTED: &str = "legacy=sk_live_[A-Za-z0-9]{24}";
 
 /// The API, and keys to call it with.
 pub struct Api {
@@ -24,6 +30,21 @@ pub struct Api {
     pub router: Router,
     /// The operator's key.
     pub operator: String,
+}
+
+/// Sends notices to nobody, who takes them.
+#[derive(Debug)]
+pub struct Nobody;
+
+#[async_trait::async_trait]
+impl WebhookSender for Nobody {
+    fn check(&self, _: &WebhookUrl) -> Result<(), NameError> {
+        Ok(())
+    }
+
+    async fn send(&self, url: &WebhookUrl, _: &[WebhookSecret], _: &Notice) -> Result<(), NotTaken> {
+        if url.as_str().contains("never") { Err(NotTaken::for_good("never")) } else { Ok(()) }
+    }
 }
 
 /// An answer, read.
@@ -89,7 +110,9 @@ impl Api {
 
     async fn begin(store: Arc<dyn Store>, clock: impl Clock) -> Self {
         let ring = SecretRing::new(&MasterSecret::generate().unwrap());
-        let manager = ApiKeyManager::builder_shared(store, ring).clock(clock).build().unwrap();
+        let pattern = ImportPattern::parse(IMPORTED).unwrap();
+        let imports = ImportPolicy::default().pattern(pattern).unwrap();
+        let manager = ApiKeyManager::builder_shared(store, ring).clock(clock).imports(imports).build().unwrap();
         let operator = manager.ensure_operator_key(&boss()).await.unwrap().unwrap().text.expose().to_owned();
         let router = Admin::new(manager.clone()).router();
         Self { manager, router, operator }

@@ -1,5 +1,7 @@
 //! `keygate keys`: its commands and the flags of all but the largest.
 
+use std::path::PathBuf;
+
 use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use keygate::key::KeyId;
@@ -49,6 +51,16 @@ pub(crate) enum KeysCommand {
     /// that is rotated next. Without an overlap, which is for a key that leaked, it asks first on a terminal, unless --yes is
     /// given; a script is not asked.
     Rotate(RotateArgs),
+    /// Take in keys that were made elsewhere, which keep their text
+    ///
+    /// The file is NDJSON: on each line an object with the text of a key (raw), or its digest and algorithm, with its user_id
+    /// and whatever else keys create says. A line that is refused stops none of the others, and is told on standard error;
+    /// one whose key is there already is left alone. So an import that was cut off is run again. The exit status is 1 if
+    /// any line was refused.
+    Import(ImportArgs),
+    /// Write every key of an organization without its secrets, one JSON object a line
+    #[command(after_help = EXPORT)]
+    Export(ExportArgs),
     /// Check whether a key may be used
     ///
     /// It runs every check that a request's key goes through, says what is left of its limits, and takes nothing of them
@@ -83,6 +95,16 @@ Examples:
 const PATTERN: &str = "\
 Examples:
   git log -p | grep -P \"$(keygate keys pattern)\"";
+const IMPORT: &str = "\
+Examples:
+  keygate keys import --org acme keys.ndjson --dry-run
+  keygate keys import --org acme keys.ndjson
+  export KEYGATE_IMPORT_PATTERNS='legacy=sk_live_[A-Za-z0-9]{24}'
+  echo '{\"raw\":\"sk_live_0123456789abcdefghijklmn\",\"user_id\":\"bob\"}' | keygate keys import --org acme -";
+const EXPORT: &str = "\
+Examples:
+  keygate keys export --org acme
+  keygate keys export --org acme --output acme.ndjson";
 const DELETE: &str = "\
 Examples:
   keygate keys delete 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f --yes";
@@ -138,6 +160,32 @@ pub(crate) struct DeleteArgs {
     /// Do not ask on a terminal either
     #[arg(long, short)]
     pub(crate) yes: bool,
+}
+
+/// `keygate keys import`.
+#[derive(Debug, Args)]
+#[command(after_help = IMPORT)]
+pub(crate) struct ImportArgs {
+    /// The organization they are for
+    #[arg(long, value_name = "ID", value_parser = organization)]
+    pub(crate) org: OrganizationId,
+    /// The file; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Check everything, and write nothing; quotas are counted for a thousand lines at a time
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// `keygate keys export`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The organization whose keys are written
+    #[arg(long, value_name = "ID", value_parser = organization)]
+    pub(crate) org: OrganizationId,
+    /// Write to this new file, readable by you alone; - is standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// `keygate keys list`.

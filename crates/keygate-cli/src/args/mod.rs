@@ -5,6 +5,7 @@ mod create;
 mod doctor;
 mod keys;
 mod limits;
+mod notices;
 mod organizations;
 mod rotation;
 mod serve;
@@ -19,7 +20,8 @@ use clap_complete::Shell;
 pub(crate) use anomalies::AnomaliesArgs;
 pub(crate) use create::CreateArgs;
 pub(crate) use doctor::DoctorArgs;
-pub(crate) use keys::{DeleteArgs, FinalArgs, KeysCommand, ListArgs, StatusArgs};
+pub(crate) use keys::{DeleteArgs, ExportArgs, FinalArgs, ImportArgs, KeysCommand, ListArgs, StatusArgs};
+pub(crate) use notices::{NoticesCommand, WebhooksCommand};
 pub(crate) use organizations::OrganizationsCommand;
 pub(crate) use rotation::{RotateArgs, RotationCommand, ScheduleArgs};
 pub(crate) use serve::ServeArgs;
@@ -87,7 +89,8 @@ pub(crate) enum Command {
     /// Serve the management API over HTTP, until it is told to end (SIGTERM, Ctrl-C)
     ///
     /// The first start on a store makes the operator's key, and shows it on a terminal or writes it to a file. Once it
-    /// listens, standard output has one line, which says where. As long as it runs, keys are rotated whose schedules say so.
+    /// listens, standard output has one line, which says where. As long as it runs, keys are rotated whose schedules say so,
+    /// and notices are sent.
     Serve(ServeArgs),
     /// Make, show, stop, rotate, check and delete keys
     #[command(subcommand, arg_required_else_help = true)]
@@ -108,6 +111,12 @@ pub(crate) enum Command {
     /// Far more requests or errors than usual, networks, places and scopes that a key was never used with, and keys that wake
     /// after long. Newest first; all times are in UTC. Such a finding is no proof: see what the key's owner has done.
     Anomalies(AnomaliesArgs),
+    /// Say where notices of an organization are sent: that keys were made, rotated or revoked, end soon, and more
+    #[command(subcommand, arg_required_else_help = true)]
+    Webhooks(WebhooksCommand),
+    /// Show notices that nobody took, and send them again
+    #[command(subcommand, arg_required_else_help = true)]
+    Notices(NoticesCommand),
     /// Set up, show, change, suspend and resume organizations
     #[command(subcommand, arg_required_else_help = true)]
     Organizations(OrganizationsCommand),

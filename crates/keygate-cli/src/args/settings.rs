@@ -98,6 +98,31 @@ pub(crate) struct SettingArgs {
     /// [default: 8]
     #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
     anomaly_spread_networks: Option<String>,
+    /// How many days before a key ends its end is told of, separated by commas; or none [env:
+    /// KEYGATE_NOTICE_EXPIRING_DAYS] [default: 7,1]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "DAYS", value_parser = NonEmptyStringValueParser::new())]
+    notice_expiring_days: Option<String>,
+    /// After how many days without use a key is told of; never by default [env: KEYGATE_NOTICE_UNUSED_DAYS]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "DAYS", value_parser = NonEmptyStringValueParser::new())]
+    notice_unused_days: Option<String>,
+    /// Whether notices are written in the log [env: KEYGATE_NOTICE_LOG] [default: false]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "BOOL", value_parser = NonEmptyStringValueParser::new())]
+    notice_log: Option<String>,
+    /// Whether webhooks may be at addresses that are not public, and at http [env: KEYGATE_WEBHOOKS_ALLOW_PRIVATE]
+    /// [default: false]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "BOOL", value_parser = NonEmptyStringValueParser::new())]
+    webhooks_allow_private: Option<String>,
+    /// The proxy through which webhooks are reached [env: KEYGATE_WEBHOOKS_PROXY]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
+    webhooks_proxy: Option<String>,
+    /// The forms of keys that were made elsewhere and imported: name=regex, separated by white space, such as
+    /// legacy=sk_live_[A-Za-z0-9]{24} [env: KEYGATE_IMPORT_PATTERNS]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "PATTERNS", value_parser = NonEmptyStringValueParser::new())]
+    import_patterns: Option<String>,
+    /// How many texts of such a form, of no key that is known, are looked up in a second [env:
+    /// KEYGATE_IMPORT_LOOKUPS_PER_SECOND] [default: 2000]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
+    import_lookups_per_second: Option<String>,
     /// Print one JSON document, of the management API's shape, and nothing else
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -134,6 +159,13 @@ impl SettingArgs {
             "KEYGATE_ANOMALY_ERROR_POINTS" => ("--anomaly-error-points", &self.anomaly_error_points),
             "KEYGATE_ANOMALY_DORMANT_DAYS" => ("--anomaly-dormant-days", &self.anomaly_dormant_days),
             "KEYGATE_ANOMALY_SPREAD_NETWORKS" => ("--anomaly-spread-networks", &self.anomaly_spread_networks),
+            "KEYGATE_NOTICE_EXPIRING_DAYS" => ("--notice-expiring-days", &self.notice_expiring_days),
+            "KEYGATE_NOTICE_UNUSED_DAYS" => ("--notice-unused-days", &self.notice_unused_days),
+            "KEYGATE_NOTICE_LOG" => ("--notice-log", &self.notice_log),
+            "KEYGATE_WEBHOOKS_ALLOW_PRIVATE" => ("--webhooks-allow-private", &self.webhooks_allow_private),
+            "KEYGATE_WEBHOOKS_PROXY" => ("--webhooks-proxy", &self.webhooks_proxy),
+            "KEYGATE_IMPORT_PATTERNS" => ("--import-patterns", &self.import_patterns),
+            "KEYGATE_IMPORT_LOOKUPS_PER_SECOND" => ("--import-lookups-per-second", &self.import_lookups_per_second),
             _ => return None,
         };
         value.as_deref().map(|value| (flag, value))

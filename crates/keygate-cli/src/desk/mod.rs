@@ -6,11 +6,13 @@
 //! | `store` | how is it done on a store? |
 //! | `server` | how is it done through a server? |
 //! | `not_done` | why was it not done? |
+//! | `notices` | who is told of what happens, and what was not taken? |
 //! | `verdict` | may a key be used? |
 //! | `left` | what is left of its limits? |
 
 mod left;
 mod not_done;
+mod notices;
 mod place;
 mod server;
 mod store;
@@ -19,8 +21,8 @@ mod verdict;
 use keygate::anomaly::FindingCursor;
 use keygate::key::KeyId;
 use keygate::manager::{
-    CreatedKey, Cursor, FindingPage, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation, Rotation,
-    RotationStatus, ScheduleRun,
+    CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation,
+    Rotation, RotationStatus, ScheduleRun,
 };
 use keygate::names::{OrganizationId, Reason};
 use keygate::record::{Key, OrganizationRecord, RotationSchedule, SecurityTier};
@@ -29,6 +31,7 @@ use keygate::usage::subject::Subject;
 
 pub(crate) use left::{LimitLeft, ShownKey};
 pub(crate) use not_done::NotDone;
+pub(crate) use notices::{GivenUpNotices, NewSecret, PostedNotice, Redriven, Webhooks};
 pub(crate) use place::{Place, Setting, only_on_a_store};
 pub(crate) use server::is_clear_text_allowed;
 pub(crate) use verdict::{CheckLine, Question, ValidKey, Verdict};
@@ -104,6 +107,19 @@ impl Desk {
         match self {
             Self::Store(_) => StoreDesk::pace(tier),
             Self::Server(_) => ServerDesk::PACE,
+        }
+    }
+
+    /// Takes in keys that were made elsewhere: NDJSON, of which each line that says something has an outcome.
+    pub(crate) async fn import(
+        &self,
+        organization: &OrganizationId,
+        body: &[u8],
+        dry_run: bool,
+    ) -> Result<Vec<ImportOutcome>, NotDone> {
+        match self {
+            Self::Store(desk) => desk.import(organization, body, dry_run).await,
+            Self::Server(desk) => desk.import(organization, body, dry_run).await,
         }
     }
 

@@ -6,15 +6,19 @@ use keygate::context::Admission;
 use keygate::denial::Denial;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
-    CreatedKey, Cursor, Explanation, FindingPage, KeyFilter, KeyPage, KeyUpdate, NewKey, OrganizationUpdate,
-    Revocation, Rotation, RotationStatus, ScheduleRun,
+    CreatedKey, Cursor, Explanation, FindingPage, ImportOutcome, KeyFilter, KeyPage, KeyUpdate, NewKey,
+    OrganizationUpdate, Revocation, Rotation, RotationStatus, ScheduleRun,
 };
 use keygate::names::{OrganizationId, Reason};
+use keygate::notice::{NoticeId, NoticeKind, WebhookId, WebhookUrl};
 use keygate::record::{Key, OrganizationRecord, RotationSchedule, SecurityTier};
 use keygate::usage::report::{UsageQuery, UsageReport};
 use keygate::usage::subject::Subject;
 
-use super::{LimitLeft, NotDone, Pace, Question, ShownKey, ValidKey, Verdict, Wait, Whose};
+use super::{
+    GivenUpNotices, LimitLeft, NewSecret, NotDone, Pace, PostedNotice, Question, Redriven, ShownKey, ValidKey, Verdict,
+    Wait, Webhooks, Whose,
+};
 use crate::open::StoreDesk;
 
 /// Calls under way at once: while one waits for the store, another mints.
@@ -34,6 +38,15 @@ impl StoreDesk {
     pub(super) async fn create_many(&self, new: Vec<NewKey>) -> Vec<Result<CreatedKey, NotDone>> {
         let outcomes = self.manager.create_many(&self.actor(), new).await;
         outcomes.into_iter().map(|outcome| outcome.map_err(NotDone::from)).collect()
+    }
+
+    pub(super) async fn import(
+        &self,
+        organization: &OrganizationId,
+        body: &[u8],
+        dry_run: bool,
+    ) -> Result<Vec<ImportOutcome>, NotDone> {
+        Ok(self.manager.import(&self.operator, organization, body, dry_run).await?)
     }
 
     pub(super) async fn list(
@@ -157,6 +170,51 @@ impl StoreDesk {
             Whose::Key(id) => self.manager.key_findings(&self.actor(), *id, limit, cursor).await?,
             Whose::Organization(id) => self.manager.findings(&self.actor(), id, None, limit, cursor).await?,
         })
+    }
+
+    pub(super) async fn webhooks(&self, organization: &OrganizationId) -> Result<Webhooks, NotDone> {
+        Ok(Webhooks { webhooks: self.manager.webhooks(&self.actor(), organization).await? })
+    }
+
+    pub(super) async fn create_webhook(
+        &self,
+        organization: &OrganizationId,
+        url: &WebhookUrl,
+        events: &[NoticeKind],
+    ) -> Result<NewSecret, NotDone> {
+        Ok(self.manager.create_webhook(&self.actor(), organization, url, events).await?.into())
+    }
+
+    pub(super) async fn delete_webhook(&self, organization: &OrganizationId, id: WebhookId) -> Result<(), NotDone> {
+        Ok(self.manager.delete_webhook(&self.actor(), organization, id).await?)
+    }
+
+    pub(super) async fn renew_webhook_secret(
+        &self,
+        organization: &OrganizationId,
+        id: WebhookId,
+    ) -> Result<NewSecret, NotDone> {
+        Ok(self.manager.renew_webhook_secret(&self.actor(), organization, id).await?.into())
+    }
+
+    pub(super) async fn test_webhooks(&self, organization: &OrganizationId) -> Result<PostedNotice, NotDone> {
+        Ok(PostedNotice { notice_id: self.manager.test_webhooks(&self.actor(), organization).await? })
+    }
+
+    pub(super) async fn given_up(
+        &self,
+        organization: &OrganizationId,
+        limit: usize,
+    ) -> Result<GivenUpNotices, NotDone> {
+        Ok(GivenUpNotices { notices: self.manager.notices_given_up(&self.actor(), organization, limit).await? })
+    }
+
+    pub(super) async fn redrive(
+        &self,
+        organization: &OrganizationId,
+        id: Option<NoticeId>,
+    ) -> Result<Redriven, NotDone> {
+        Ok(Redriven { redriven: self.manager.redrive_notices(&self.actor(), organization, id).await? })
     }
 
     pub(super) async fn organization(&self, id: &OrganizationId) -> Result<OrganizationRecord, NotDone> {

@@ -3,7 +3,9 @@
 mod create;
 mod create_many;
 mod destination;
+mod export;
 mod final_acts;
+mod import;
 mod list;
 mod presented;
 mod rotate;
@@ -30,6 +32,8 @@ pub(crate) async fn run(command: &KeysCommand, settings: &SettingArgs) -> Result
         KeysCommand::Revoke(args) => final_acts::revoke(args, settings).await,
         KeysCommand::Rotate(args) => rotate::run(args, settings).await,
         KeysCommand::Verify(args) => verify::run(args, settings).await,
+        KeysCommand::Import(args) => import::run(args, settings).await,
+        KeysCommand::Export(args) => export::run(args, settings).await,
         KeysCommand::Pattern => pattern(settings.json),
         KeysCommand::Delete(args) => final_acts::delete(args, settings).await,
     }

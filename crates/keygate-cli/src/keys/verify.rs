@@ -1,10 +1,11 @@
 //! `keygate keys verify`.
 
+use keygate::import::{ImportPattern, ImportPolicy};
 use keygate::key::PresentedKey;
 
 use super::presented;
 use crate::args::{SettingArgs, VerifyArgs};
-use crate::desk::{Place, Question, Verdict};
+use crate::desk::{Place, Question, Setting, Verdict};
 use crate::failure::Failure;
 use crate::open::Absent;
 use crate::output;
@@ -15,7 +16,7 @@ pub(crate) async fn run(args: &VerifyArgs, settings: &SettingArgs) -> Result<(),
     let place = Place::read(settings)?;
     let text = presented::read(args)?;
     let verdict = match std::str::from_utf8(&text) {
-        Ok(text) if PresentedKey::parse(text.as_bytes()).is_ok() => {
+        Ok(text) if may_be_key(text.as_bytes(), settings)? => {
             place.open(Absent::Refused).await?.verify(text, &question(args)).await?
         }
         // What has not the form of a key needs no store to be refused.
@@ -34,6 +35,21 @@ pub(crate) async fn run(args: &VerifyArgs, settings: &SettingArgs) -> Result<(),
             Err(failure) => Err(failure),
         },
     }
+}
+
+/// Whether a text has the form of a key: a native one, or one of those that are declared here to be imported. Whatever else
+/// was pasted by mistake is sent nowhere.
+fn may_be_key(text: &[u8], settings: &SettingArgs) -> Result<bool, Failure> {
+    if PresentedKey::parse(text).is_ok() {
+        return Ok(true);
+    }
+    let Some(patterns) = Setting::read("KEYGATE_IMPORT_PATTERNS", settings)? else { return Ok(false) };
+    let mut policy = ImportPolicy::default();
+    for declaration in patterns.value.split_ascii_whitespace() {
+        let declared = ImportPattern::parse(declaration).and_then(|pattern| policy.pattern(pattern));
+        policy = declared.map_err(|error| patterns.wrong(format!("cannot be used: {error}")))?;
+    }
+    Ok(policy.admits(text))
 }
 
 fn question(args: &VerifyArgs) -> Question {

@@ -4,6 +4,7 @@ pub(crate) mod finding_table;
 pub(crate) mod key_lines;
 pub(crate) mod key_table;
 pub(crate) mod limit_lines;
+pub(crate) mod notice_table;
 pub(crate) mod organization;
 pub(crate) mod rotation_lines;
 pub(crate) mod table;

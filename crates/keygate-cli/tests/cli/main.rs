@@ -7,6 +7,7 @@ mod completing;
 mod creating;
 mod creating_many;
 mod doctor;
+mod importing;
 mod listing;
 mod on_redis;
 mod organizations;

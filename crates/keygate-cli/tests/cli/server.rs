@@ -16,6 +16,7 @@ use keygate::actor::{Actor, Operator};
 use keygate::anomaly::finding::Measured;
 use keygate::anomaly::{Finding, Rule};
 use keygate::embedded::EmbeddedStore;
+use keygate::import::{ImportPattern, ImportPolicy};
 use keygate::manager::{ApiKeyManager, Expiry, NewKey};
 use keygate::record::RotationSchedule;
 use keygate::ring::{MasterSecret, SecretRing};
@@ -30,6 +31,9 @@ use keygate_testkit::HeldClock;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::support::{Home, SECRET};
+
+/// Which texts may be those of imported keys.
+pub(crate) const IMPORTED: &str = "legacy=sk_live_[A-Za-z0-9]{24}";
 
 /// A server, which ends with this.
 pub(crate) struct Server {
@@ -150,7 +154,10 @@ impl Deployment {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), SECRET).unwrap();
             let ring = SecretRing::new(&MasterSecret::from_file(file.path()).unwrap());
-            let manager = ApiKeyManager::builder_shared(Arc::clone(&store), ring).build().unwrap();
+            let pattern = ImportPattern::parse(IMPORTED).unwrap();
+            let imports = ImportPolicy::default().pattern(pattern).unwrap();
+            let builder = ApiKeyManager::builder_shared(Arc::clone(&store), ring).imports(imports);
+            let manager = builder.build().unwrap();
             manager.open().await.unwrap();
             let new = NewKey::new("system".parse().unwrap(), "operator".parse().unwrap());
             let operator = manager.create(&boss(), new).await.unwrap().text.expose().to_owned();

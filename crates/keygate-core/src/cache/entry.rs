@@ -27,6 +27,8 @@ pub(crate) struct Entry {
     digested_under: EntryId,
     /// The key was handed over, and not used yet.
     unclaimed: bool,
+    /// It was imported, and not used yet.
+    is_imported: bool,
     /// It was replaced by another: so that each answer need not look into the record for that.
     is_superseded: bool,
     /// The digest of the one text that is this key. Of a slow verifier it is known once that text was presented.
@@ -75,12 +77,14 @@ impl Entry {
             _ => OnceLock::new(),
         };
         let (digested_under, unclaimed) = (record.digested_under, record.unclaimed);
+        let is_imported = record.verifier.is_imported();
         let is_superseded = record.key.succession.superseded.is_some();
         Self {
             generation: Generation::new(),
             stamp,
             digested_under,
             unclaimed,
+            is_imported,
             is_superseded,
             digest,
             parents,
@@ -172,6 +176,11 @@ impl Entry {
     /// Whether its first use is to be written down.
     pub(crate) fn is_unclaimed(&self) -> bool {
         self.unclaimed
+    }
+
+    /// Whether what it is verified by was made elsewhere.
+    pub(crate) fn is_imported(&self) -> bool {
+        self.is_imported
     }
 
     /// Whether a text of this digest is the key, in constant time; `None` while it is not known.

@@ -14,6 +14,7 @@ use super::{ApiKeyManager, Inner};
 use crate::anomaly::{AnomalyPolicy, Finding, Sentry};
 use crate::cache::{Cache, Policy};
 use crate::clock::{Clock, SystemClock};
+use crate::import::{Finder, ImportPolicy};
 use crate::limiter::Limiter;
 use crate::names::{Environment, Prefix};
 use crate::notice::{NoticePolicy, Notifier, Post, WebhookSender};
@@ -47,6 +48,7 @@ pub struct ManagerBuilder {
     policy: Policy,
     counts_usage: bool,
     anomalies: AnomalyPolicy,
+    imports: ImportPolicy,
     on_finding: Option<Hook>,
     notices: NoticePolicy,
     notifiers: Vec<Arc<dyn Notifier>>,
@@ -79,6 +81,7 @@ impl ManagerBuilder {
             policy: Policy { capacity: DEFAULT_CACHE_CAPACITY, ttl: DEFAULT_CACHE_TTL, stale: Duration::ZERO },
             counts_usage: true,
             anomalies: AnomalyPolicy::default(),
+            imports: ImportPolicy::default(),
             on_finding: None,
             notices: NoticePolicy::default(),
             notifiers: Vec::new(),
@@ -144,6 +147,13 @@ impl ManagerBuilder {
         self
     }
 
+    /// Which texts may be those of [imported](crate::import) keys. None if never called. All instances of a deployment need
+    /// the same, and so does whoever imports.
+    pub fn imports(mut self, policy: ImportPolicy) -> Self {
+        self.imports = policy;
+        self
+    }
+
     /// Is called with each finding that this instance has recorded: of all instances one. It is called in the background, and
     /// must neither wait nor panic; to send something, hand it to a channel. The last of several calls counts.
     pub fn on_finding(mut self, hook: impl Fn(&Finding) + Send + Sync + 'static) -> Self {
@@ -192,12 +202,14 @@ impl ManagerBuilder {
             policy,
             counts_usage,
             anomalies,
+            imports,
             on_finding,
             notices,
             notifiers,
             webhooks,
         } = self;
         let slow = SlowVerifiers::new()?;
+        let finder = Finder::new(imports, policy.capacity)?;
         let setup = Setup::new();
         let writes = MokaCache::new(WRITES_REMEMBERED);
         let hook = on_finding.map(|Hook(hook)| hook);
@@ -216,6 +228,7 @@ impl ManagerBuilder {
             environment,
             quota,
             slow,
+            finder,
             setup,
             cache,
             limiter,

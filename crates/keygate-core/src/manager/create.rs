@@ -154,7 +154,7 @@ impl NewKey {
     }
 
     /// Whether it may verify others, and so is asked for all of them.
-    fn verifies(&self) -> bool {
+    pub(super) fn verifies(&self) -> bool {
         self.permissions.covers(&ManagementPermission::KeysVerify.scope())
     }
 
@@ -340,6 +340,15 @@ impl ApiKeyManager {
         new: NewKey,
         id: Option<KeyId>,
     ) -> Result<(KeyText, KeyRecord), ManageError> {
+        let (key, scheme) = self.draw_up(actor, new, id)?;
+        let (text, verifier, entry) = self.mint_text(key.id, key.environment, scheme).await?;
+        let mut record = KeyRecord::new(key, verifier, entry, entry);
+        self.inner.plan_look(&mut record);
+        Ok((text, record))
+    }
+
+    /// All that is shown of a new key, as the actor may ask for it, and how it is to be verified.
+    pub(super) fn draw_up(&self, actor: &Actor, new: NewKey, id: Option<KeyId>) -> Result<(Key, Scheme), ManageError> {
         if !actor.reaches(&new.organization) {
             return Err(ManageError::ParentNotFound);
         }
@@ -387,10 +396,7 @@ impl ApiKeyManager {
             metadata: new.metadata,
         };
         check_schedule(&key)?;
-        let (text, verifier, entry) = self.mint_text(id, environment, scheme).await?;
-        let mut record = KeyRecord::new(key, verifier, entry, entry);
-        self.inner.plan_look(&mut record);
-        Ok((text, record))
+        Ok((key, scheme))
     }
 
     /// A fresh text for a key, what it is verified by, and the ring entry it is made under.

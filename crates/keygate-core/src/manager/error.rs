@@ -39,6 +39,9 @@ pub enum ManageError {
     /// There is one already.
     #[error("there is one already")]
     AlreadyExists,
+    /// The text that is to be imported is that of another organization's key.
+    #[error("its text is that of a key of another organization")]
+    ImportedElsewhere,
     /// The organization `system` is the operator's own.
     #[error("the organization system is reserved: it is neither set up nor suspended")]
     Reserved,
@@ -133,7 +136,7 @@ impl ManageError {
             Self::NotFound | Self::ParentNotFound => "not_found",
             Self::Invalid(_) | Self::UsageQuery(_) => "invalid_field",
             Self::NotGrantable { .. } => "not_grantable",
-            Self::Refused(CreateRefusal::Exists) | Self::AlreadyExists => "already_exists",
+            Self::Refused(CreateRefusal::Exists) | Self::AlreadyExists | Self::ImportedElsewhere => "already_exists",
             Self::Refused(_) => "quota_reached",
             Self::Reserved => "reserved",
             Self::Conflict { .. } => "revision_conflict",

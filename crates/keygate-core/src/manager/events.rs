@@ -23,6 +23,10 @@ pub(super) fn created(actor: &Actor, key: &Key) {
     act!(actor, key, "created", name = ?key.name, permissions = ?key.permissions, scopes = ?key.scopes);
 }
 
+pub(super) fn imported(actor: &Actor, key: &Key) {
+    act!(actor, key, "imported", name = ?key.name, permissions = ?key.permissions, scopes = ?key.scopes);
+}
+
 pub(super) fn updated(actor: &Actor, key: &Key, changed: &[&'static str]) {
     act!(actor, key, "updated", revision = %key.revision, changed = ?changed);
 }

@@ -114,8 +114,16 @@ impl ApiKeyManager {
             return Err(ManageError::InUse);
         }
         self.mark_erased(key).await?;
+        // First, so that an import of its text meanwhile makes another key and not this one again.
+        if let Some(lookup) = &record.lookup {
+            self.inner.store.free_lookup(lookup, id).await?;
+        }
         let deleted = self.inner.store.delete(&key.organization, id, key.revision).await;
         self.inner.cache.changed(&Change::Key(id));
+        if let (Some(lookup), Err(WriteRefusal::Conflict { .. })) = (record.lookup, &deleted) {
+            // Somebody changed it, and it is still there.
+            self.inner.store.take_lookups(&[(lookup, id)]).await?;
+        }
         deleted?;
         events::deleted(actor, key);
         Ok(())

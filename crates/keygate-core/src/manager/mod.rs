@@ -30,6 +30,7 @@ mod error;
 mod events;
 mod examine;
 mod fingerprint;
+mod import;
 mod left;
 mod list;
 mod manage;
@@ -59,6 +60,7 @@ pub use bulk::{BulkFailure, BulkOperation, BulkOutcome, MAX_BULK};
 pub use create::{CreatedKey, DEFAULT_EXPIRY_DAYS, Expiry, MAX_EXPIRY_DAYS, NewKey};
 pub use error::ManageError;
 pub use examine::examine_deployment;
+pub use import::{ImportOutcome, ImportStatus, MAX_IMPORT, MAX_IMPORT_BYTES};
 pub use list::{Cursor, KeyFilter, KeyPage, MAX_PAGE};
 pub use manage::Revocation;
 pub use notices::{CreatedWebhook, GivenUp, MAX_GIVEN_UP_PAGE, WebhookOnce, WebhookShown};
@@ -80,6 +82,7 @@ use crate::cache::Cache;
 pub use crate::cache::CacheStatistics;
 use crate::clock::Clock;
 use crate::coherence::Coherence;
+use crate::import::{Finder, ImportPolicy};
 use crate::key::KeyId;
 use crate::limiter::{Limiter, LimiterStatistics};
 use crate::names::{Environment, Prefix};
@@ -109,6 +112,8 @@ struct Inner {
     environment: Environment,
     quota: Quota,
     slow: SlowVerifiers,
+    /// Of keys that were imported.
+    finder: Finder,
     setup: setup::Setup,
     cache: Arc<Cache>,
     limiter: Arc<Limiter>,
@@ -227,6 +232,12 @@ impl ApiKeyManager {
     #[must_use]
     pub fn environment(&self) -> Environment {
         self.inner.environment
+    }
+
+    /// Which texts may be those of imported keys.
+    #[must_use]
+    pub fn import_policy(&self) -> &ImportPolicy {
+        self.inner.finder.policy()
     }
 
     /// How many usable keys name each entry of the secret ring: an entry may be dropped when none does. It reads every

@@ -115,7 +115,8 @@ impl ApiKeyManager {
             let successor = successor.map_or_else(|| self.successor_id(&found.key, now), Ok)?;
             let overlap = overlap.unwrap_or_else(|| overlap_of(&found.key));
             let (old, new) = succeed(&found.key, successor, actor.principal(), now, overlap);
-            let (text, verifier, entry) = self.mint_text(successor, new.environment, found.verifier.scheme()).await?;
+            let scheme = found.verifier.scheme().unwrap_or(new.security_tier.scheme());
+            let (text, verifier, entry) = self.mint_text(successor, new.environment, scheme).await?;
             let offer = if new.succession.hand_over && overlap > TimeDelta::zero() {
                 Some(self.inner.ring.seal(&purpose(id, successor), text.expose().as_bytes())?)
             } else {

@@ -1,9 +1,11 @@
-//! Checking a presented key: parse, tag, record and verifier, then the [checks](crate::check).
+//! Checking a presented key: parse, tag, record and verifier, then the [checks](crate::check). A text that is no native key
+//! may be that of an [imported](crate::import) one, which is found by a lookup in the place of the tag and the id in it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{ApiKeyManager, Inner, ManageError, events};
@@ -13,13 +15,15 @@ use crate::clock::Tick;
 use crate::coherence::{Change, Read, Watcher};
 use crate::context::{Admission, RequestContext, RequestView};
 use crate::denial::{Denial, DenialReason};
-use crate::key::PresentedKey;
+use crate::import::token_of_same_kind;
+use crate::key::{KeyId, PresentedKey};
 use crate::limiter::{Charge, Quick};
 use crate::record::KeyRecord;
-use crate::ring::EntryId;
-use crate::store::{StoreError, WriteRefusal};
+use crate::ring::{EntryId, RingEntry};
+use crate::store::{LookupToken, StoreError, WriteRefusal};
 use crate::usage::Decision;
 use crate::usage::outcome::Outcome;
+use crate::verifier::{Overloaded, Verifier};
 
 /// How long a key whose use could not be written down is left alone: a store that reads but does not write must not cost a
 /// write, and perhaps a slow verifier, at every request.
@@ -50,6 +54,37 @@ pub struct Pending {
     context: RequestContext,
 }
 
+/// A text, and the key that it claims to be.
+#[derive(Clone, Copy)]
+pub(super) struct Claimed<'a> {
+    pub(super) id: KeyId,
+    pub(super) text: &'a [u8],
+    pub(super) origin: Origin,
+}
+
+/// Where a text comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// It carries the tag of this entry.
+    Minted(EntryId),
+    /// It was made elsewhere.
+    Imported,
+}
+
+impl<'a> Claimed<'a> {
+    pub(super) fn native(presented: &PresentedKey<'a>, minted_under: EntryId) -> Self {
+        Self { id: presented.id(), text: presented.text(), origin: Origin::Minted(minted_under) }
+    }
+}
+
+/// What was decided of a text.
+enum Judgement {
+    /// It is no key of this deployment.
+    NoKey,
+    /// The decision over its key.
+    Decided(Result<Admission, Denial>),
+}
+
 impl fmt::Debug for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Never the text: it is the key.
@@ -63,12 +98,9 @@ impl ApiKeyManager {
     /// hash for a key that is kept, at most one for each ring entry for one that is not.
     pub fn attempt<'a>(&self, text: &[u8], context: impl Into<RequestView<'a>>) -> Attempt {
         let (inner, context) = (&*self.inner, context.into());
-        let Ok(presented) = PresentedKey::parse(text) else {
-            inner.recorder.forged();
-            return Attempt::Decided(Err(Denial::new(DenialReason::MalformedKey)));
-        };
+        let Ok(presented) = PresentedKey::parse(text) else { return self.attempt_imported(text, context) };
         if let Some(entry) = inner.cache.entry(presented.id())
-            && let Some(decision) = inner.decide_at_once(entry, &presented, context)
+            && let Some(decision) = inner.decide_at_once(entry, text, context)
         {
             inner.cache.counters().hits.add();
             return Attempt::Decided(decision);
@@ -87,6 +119,23 @@ impl ApiKeyManager {
         }
         let text = Zeroizing::new(text.to_vec());
         Attempt::Pending(Pending { manager: self.clone(), text, minted_under, context: context.to_context() })
+    }
+
+    /// Decides over a text that is no native key. In memory where it may be no key at all, or is one that was found before.
+    fn attempt_imported(&self, text: &[u8], context: RequestView<'_>) -> Attempt {
+        let inner = &*self.inner;
+        if !inner.finder.admits(text) {
+            inner.recorder.forged();
+            return Attempt::Decided(Err(Denial::new(DenialReason::MalformedKey)));
+        }
+        if let Some(entry) = inner.finder.known(text).and_then(|id| inner.cache.entry(id))
+            && let Some(decision) = inner.decide_at_once(entry, text, context)
+        {
+            inner.cache.counters().hits.add();
+            return Attempt::Decided(decision);
+        }
+        let text = Zeroizing::new(text.to_vec());
+        Attempt::Pending(Pending { manager: self.clone(), text, minted_under: None, context: context.to_context() })
     }
 
     /// Decides whether the key may be used for the request.
@@ -116,13 +165,16 @@ impl Pending {
         manager.open().await.map_err(|_| Denial::store_unavailable())?;
         // Parsed once more, which is cheap beside the store: what was parsed does not outlive its text.
         let Ok(presented) = PresentedKey::parse(&text) else {
-            return Err(Denial::new(DenialReason::MalformedKey));
+            return inner.decide_imported(&text, &context, asked).await;
         };
         let Some(minted_under) = minted_under.or_else(|| inner.ring.minted_under(&presented)) else {
             return Err(inner.forged());
         };
         inner.cache.counters().misses.add();
-        inner.decide(&presented, minted_under, &context, asked).await
+        match inner.decide(Claimed::native(&presented, minted_under), &context, asked).await {
+            Judgement::Decided(decision) => decision,
+            Judgement::NoKey => Err(inner.forged()),
+        }
     }
 }
 
@@ -148,7 +200,7 @@ impl Inner {
     fn decide_at_once(
         &self,
         entry: Arc<Entry>,
-        presented: &PresentedKey<'_>,
+        text: &[u8],
         context: RequestView<'_>,
     ) -> Option<Result<Admission, Denial>> {
         let now = self.clock.tick();
@@ -156,7 +208,7 @@ impl Inner {
             return None;
         }
         let parents = entry.parents().current(now)?;
-        let digest = self.ring.entry(entry.digested_under())?.digest(presented.text());
+        let digest = self.ring.entry(entry.digested_under())?.digest(text);
         if !entry.proves(&digest)? {
             return Some(Err(self.forged()));
         }
@@ -205,34 +257,98 @@ impl Inner {
         }
     }
 
-    /// The decision over a key with a genuine tag, from the store where it must be.
-    async fn decide(
-        &self,
-        presented: &PresentedKey<'_>,
-        minted_under: EntryId,
-        context: &RequestContext,
-        asked: Tick,
-    ) -> Result<Admission, Denial> {
+    /// The decision over a text that may be an imported key: the one it was found to be before, or else one of those that
+    /// the store finds by it.
+    async fn decide_imported(&self, text: &[u8], context: &RequestContext, asked: Tick) -> Result<Admission, Denial> {
+        self.cache.counters().misses.add();
+        let of = |id| Claimed { id, text, origin: Origin::Imported };
+        if let Some(id) = self.finder.known(text) {
+            match self.decide(of(id), context, asked).await {
+                Judgement::Decided(decision) => return decision,
+                // It was deleted; the text may have been imported again since.
+                Judgement::NoKey => self.finder.forget(text),
+            }
+        }
+        let found = self.find_imported(text).await.map_err(|_| Denial::store_unavailable())?;
+        for id in found {
+            if let Judgement::Decided(decision) = self.decide(of(id), context, asked).await {
+                return decision;
+            }
+        }
+        match self.finds_all_imported().await {
+            Ok(()) => Err(self.forged()),
+            Err(_) => Err(Denial::store_unavailable()),
+        }
+    }
+
+    /// Whether what is not found is no key: a key may be found under a ring entry that is not configured here, and an
+    /// emptied store finds none.
+    pub(super) async fn finds_all_imported(&self) -> Result<(), Trouble> {
+        let marker = self.setup.marker(&*self.store).await.map_err(|error| self.trouble(None, &error))?;
+        let Some(marker) = marker else {
+            self.cache.complaints().store_emptied.at(self.clock.tick(), |unsaid| {
+                tracing::error!(
+                    store = %self.store.describe(),
+                    unsaid,
+                    "the deployment marker is not the one known: the store has been emptied, and finds no imported key"
+                );
+            });
+            return Err(Trouble::Other);
+        };
+        match marker.ring_entries.iter().find(|entry| self.ring.entry(**entry).is_none()) {
+            None => Ok(()),
+            Some(entry) => {
+                self.cache.complaints().ring_entry_missing.at(self.clock.tick(), |unsaid| {
+                    tracing::error!(%entry, unsaid, "an imported key may be found under a ring entry that is not configured");
+                });
+                Err(Trouble::Other)
+            }
+        }
+    }
+
+    /// The keys that may have this text, as the store finds them.
+    pub(super) async fn find_imported(&self, text: &[u8]) -> Result<Vec<KeyId>, Trouble> {
+        let turn = self.finder.turn(self.clock.tick()).await.map_err(|overloaded| {
+            self.cache.complaints().lookups_overloaded.at(self.clock.tick(), |unsaid| {
+                tracing::warn!(%overloaded, unsaid, "a text was not looked up");
+            });
+            Trouble::Other
+        })?;
+        let tokens: Vec<LookupToken> =
+            self.finder.candidates(text, &self.ring).into_iter().map(|candidate| candidate.token).collect();
+        let found = self.store.look_up(&tokens).await;
+        drop(turn);
+        let mut ids: Vec<KeyId> = Vec::new();
+        for id in found.map_err(|error| self.trouble(None, &error))?.into_iter().flatten() {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The decision over a text that claims to be a key, from the store where it must be.
+    async fn decide(&self, claimed: Claimed<'_>, context: &RequestContext, asked: Tick) -> Judgement {
         for _ in 0..ATTEMPTS {
-            let found = match self.cache.find(presented.id(), asked, || self.read(presented)).await {
-                Ok(Found::Key(entry)) => self.decide_over(entry, presented, minted_under, context, asked).await,
-                Ok(Found::Nothing(_)) => return Err(self.forged()),
+            let found = match self.cache.find(claimed.id, asked, || self.read(claimed.id)).await {
+                Ok(Found::Key(entry)) => self.decide_over(entry, claimed, context, asked).await,
+                Ok(Found::Nothing(_)) => return Judgement::NoKey,
                 Err(trouble) => Err(trouble),
             };
             match found {
-                Ok(Some(decision)) => return decision,
+                Ok(Some(judgement)) => return judgement,
                 Ok(None) => {}
                 Err(Trouble::StoreFails) => {
-                    let stale = self.decide_stale(presented, minted_under, context).await;
-                    return stale.unwrap_or_else(|| Err(Denial::store_unavailable()));
+                    let stale = self.decide_stale(claimed, context).await;
+                    return stale.unwrap_or_else(|| Judgement::Decided(Err(Denial::store_unavailable())));
                 }
-                Err(Trouble::Other) => return Err(Denial::store_unavailable()),
+                Err(Trouble::Other) => return Judgement::Decided(Err(Denial::store_unavailable())),
             }
         }
         self.cache.complaints().keeps_changing.at(self.clock.tick(), |unsaid| {
-            tracing::error!(key_id = %presented.id(), unsaid, "a key changed again and again while it was checked");
+            tracing::error!(key_id = %claimed.id, unsaid, "a key changed again and again while it was checked");
         });
-        Err(Denial::store_unavailable())
+        Judgement::Decided(Err(Denial::store_unavailable()))
     }
 
     /// `None` where the key or what stands above it changed meanwhile, not least because it was moved to the current ring
@@ -240,19 +356,19 @@ impl Inner {
     async fn decide_over(
         &self,
         entry: Arc<Entry>,
-        presented: &PresentedKey<'_>,
-        minted_under: EntryId,
+        claimed: Claimed<'_>,
         context: &RequestContext,
         asked: Tick,
-    ) -> Result<Option<Result<Admission, Denial>>, Trouble> {
-        let parents = self.cache.parents(&entry, asked).await.map_err(|error| self.trouble(presented, &error))?;
-        let genuine = self.is_genuine(&entry, presented, minted_under).await?;
+    ) -> Result<Option<Judgement>, Trouble> {
+        let parents =
+            self.cache.parents(&entry, asked).await.map_err(|error| self.trouble(Some(claimed.id), &error))?;
+        let genuine = self.is_genuine(&entry, claimed).await?;
         let tick = self.clock.tick();
         if !entry.may_decide(tick, asked) || !entry.parents().may_decide(&parents, tick, asked) {
             return Ok(None);
         }
         if !genuine {
-            return Ok(Some(Err(self.forged())));
+            return Ok(Some(Judgement::NoKey));
         }
         let charged = match self.check(&entry, &parents, context) {
             Ok(()) => self.charge(Arc::clone(&entry), &parents, context).await,
@@ -260,48 +376,43 @@ impl Inner {
         };
         let mut admission = match charged {
             Ok(admission) => admission,
-            denied @ Err(_) => return Ok(Some(self.counted(&entry, denied, context))),
+            denied @ Err(_) => return Ok(Some(Judgement::Decided(self.counted(&entry, denied, context)))),
         };
         // To charge it takes a while, and so does to move it, in which it may have been revoked: what has changed meanwhile is
         // decided anew.
         let tick = self.clock.tick();
         let holds = entry.may_decide(tick, asked) && entry.parents().may_decide(&parents, tick, asked);
-        if holds && (!self.is_to_write(&entry) || self.write_use(&entry, &parents, presented, asked).await) {
-            return Ok(Some(self.counted(&entry, Ok(admission), context)));
+        if holds && (!self.is_to_write(&entry) || self.write_use(&entry, &parents, claimed.text, asked).await) {
+            return Ok(Some(Judgement::Decided(self.counted(&entry, Ok(admission), context))));
         }
         admission.refund();
         Ok(None)
     }
 
     /// While the store fails, the decision over what was kept, if the operator chose that it may be believed so long.
-    async fn decide_stale(
-        &self,
-        presented: &PresentedKey<'_>,
-        minted_under: EntryId,
-        context: &RequestContext,
-    ) -> Option<Result<Admission, Denial>> {
+    async fn decide_stale(&self, claimed: Claimed<'_>, context: &RequestContext) -> Option<Judgement> {
         let stale = self.cache.stale();
-        if stale.is_zero() || self.cache.was_revoked(presented.id()) {
+        if stale.is_zero() || self.cache.was_revoked(claimed.id) {
             return None;
         }
-        let entry = self.cache.entry(presented.id())?;
+        let entry = self.cache.entry(claimed.id)?;
         let held = entry.parents().stale(self.clock.tick(), stale)?;
-        let genuine = self.is_genuine(&entry, presented, minted_under).await.ok()?;
+        let genuine = self.is_genuine(&entry, claimed).await.ok()?;
         // Last, because a slow verifier takes its time.
         let now = self.clock.tick();
         if !entry.may_be_stale(now, stale) || entry.parents().stale(now, stale).is_none() {
             return None;
         }
         self.cache.counters().stale.add();
-        tracing::debug!(key_id = %presented.id(), "decided from what was kept, because the store fails");
+        tracing::debug!(key_id = %claimed.id, "decided from what was kept, because the store fails");
         if !genuine {
-            return Some(Err(self.forged()));
+            return Some(Judgement::NoKey);
         }
         let decided = match self.check(&entry, &held, context) {
             Ok(()) => self.charge(Arc::clone(&entry), &held, context).await,
             Err(denial) => Err(denial),
         };
-        Some(self.counted(&entry, decided, context))
+        Some(Judgement::Decided(self.counted(&entry, decided, context)))
     }
 
     /// Charges the request, which all checks have let in.
@@ -329,11 +440,12 @@ impl Inner {
         })
     }
 
-    pub(super) fn trouble(&self, presented: &PresentedKey<'_>, error: &StoreError) -> Trouble {
-        let key_id = presented.id();
-        tracing::debug!(%error, %key_id, store = %self.store.describe(), "a key could not be checked");
+    /// `None` is a text of which it is not known whose key it is.
+    pub(super) fn trouble(&self, id: Option<KeyId>, error: &StoreError) -> Trouble {
+        let key_id = id.map(tracing::field::display);
+        tracing::debug!(%error, key_id, store = %self.store.describe(), "a key could not be checked");
         self.cache.complaints().store_fails.at(self.clock.tick(), |unsaid| {
-            tracing::error!(%error, %key_id, store = %self.store.describe(), unsaid, "keys cannot be checked");
+            tracing::error!(%error, key_id, store = %self.store.describe(), unsaid, "keys cannot be checked");
         });
         match error {
             StoreError::Unavailable(_) => Trouble::StoreFails,
@@ -342,11 +454,11 @@ impl Inner {
     }
 
     /// Reads a key's record.
-    pub(super) async fn read(&self, presented: &PresentedKey<'_>) -> Result<Read<Option<KeyRecord>>, Trouble> {
-        let trouble = |error: StoreError| self.trouble(presented, &error);
-        let read = self.store.load_record(presented.id()).await.map_err(trouble)?;
+    pub(super) async fn read(&self, id: KeyId) -> Result<Read<Option<KeyRecord>>, Trouble> {
+        let trouble = |error: StoreError| self.trouble(Some(id), &error);
+        let read = self.store.load_record(id).await.map_err(trouble)?;
         match &read.value {
-            None if self.was_deleted(presented).await.map_err(trouble)? => Ok(read),
+            None if self.was_deleted(id).await.map_err(trouble)? => Ok(read),
             None => Err(Trouble::Other),
             Some(record) if self.cache.was_revoked(record.key.id) => Ok(self.still_revoked(read).await),
             Some(_) => Ok(read),
@@ -355,12 +467,12 @@ impl Inner {
 
     /// A genuine tag without a record: whether the key was deleted, and the store not emptied. Only the holder of a genuine
     /// key gets here, to whom the time it takes tells nothing that the answer does not.
-    async fn was_deleted(&self, presented: &PresentedKey<'_>) -> Result<bool, StoreError> {
+    async fn was_deleted(&self, id: KeyId) -> Result<bool, StoreError> {
         let deleted = self.setup.marker(&*self.store).await?.is_some();
         if !deleted {
             self.cache.complaints().store_emptied.at(self.clock.tick(), |unsaid| {
                 tracing::error!(
-                    key_id = %presented.id(),
+                    key_id = %id,
                     store = %self.store.describe(),
                     unsaid,
                     "a genuine key has no record and the deployment marker is not the one known: the store has been emptied"
@@ -371,12 +483,7 @@ impl Inner {
     }
 
     /// Whether the record is this key's and the presented text is the one it was made from.
-    pub(super) async fn is_genuine(
-        &self,
-        entry: &Entry,
-        presented: &PresentedKey<'_>,
-        minted_under: EntryId,
-    ) -> Result<bool, Trouble> {
+    pub(super) async fn is_genuine(&self, entry: &Entry, claimed: Claimed<'_>) -> Result<bool, Trouble> {
         let (record, complaints) = (entry.record(), self.cache.complaints());
         let Some(ring_entry) = self.ring.entry(record.digested_under) else {
             complaints.ring_entry_missing.at(self.clock.tick(), |unsaid| {
@@ -389,29 +496,60 @@ impl Inner {
             });
             return Err(Trouble::Other);
         };
-        let digest = ring_entry.digest(presented.text());
-        let matches = match entry.proves(&digest) {
-            Some(matches) => matches,
-            None => self.slow.matches(&record.verifier, &digest).await.map_err(|overloaded| {
-                complaints.verifiers_overloaded.at(self.clock.tick(), |unsaid| {
-                    tracing::warn!(key_id = %record.key.id, %overloaded, unsaid, "a key could not be checked");
-                });
-                Trouble::Other
-            })?,
+        let is_of_origin = match claimed.origin {
+            Origin::Minted(entry) => record.minted_under == entry && record.lookup.is_none(),
+            Origin::Imported => record.lookup.is_some(),
         };
-        let genuine = matches && record.minted_under == minted_under && record.key.id == presented.id();
+        if !is_of_origin || record.key.id != claimed.id {
+            return Ok(false);
+        }
+        let digest = ring_entry.digest(claimed.text);
+        let matches = match (entry.proves(&digest), &record.verifier) {
+            (Some(matches), _) => Ok(matches),
+            (None, Verifier::Imported { .. }) => {
+                self.matches_imported(&record.verifier, ring_entry, claimed.text).await
+            }
+            (None, verifier) => self.slow.matches(verifier, &digest).await,
+        };
+        let genuine = matches.map_err(|overloaded| {
+            complaints.verifiers_overloaded.at(self.clock.tick(), |unsaid| {
+                tracing::warn!(key_id = %record.key.id, %overloaded, unsaid, "a key could not be checked");
+            });
+            Trouble::Other
+        })?;
         if genuine {
             entry.proven(digest);
+            if claimed.origin == Origin::Imported {
+                self.finder.learn(claimed.text, claimed.id);
+            }
         }
         Ok(genuine)
     }
 
-    /// Whether this use is to be written down: the record was made under an older ring entry, or the key was handed over and
-    /// not used yet; and it has not been tried lately.
+    /// Whether a text is the one whose digest was imported, which is found out by the scheme that it was made by.
+    async fn matches_imported(&self, verifier: &Verifier, entry: &RingEntry, text: &[u8]) -> Result<bool, Overloaded> {
+        let Verifier::Imported { scheme, digest: kept } = verifier else { return Ok(false) };
+        let (label, kept) = (scheme.label(), *kept);
+        if !scheme.is_slow() {
+            // Without the key that it was made under the text would not have been found.
+            let digest = scheme.digest(text, self.finder.hmac_keys());
+            return Ok(digest.is_some_and(|digest| entry.imported(label, &digest).ct_eq(&kept).into()));
+        }
+        let (slow, entry, scheme, text) = (&self.slow, entry.clone(), scheme.clone(), Zeroizing::new(text.to_vec()));
+        let text_digest = entry.digest(&text);
+        slow.matches_imported(verifier, &text_digest, move || {
+            let digest = scheme.digest(&text, &[]);
+            digest.is_some_and(|digest| entry.imported(label, &digest).ct_eq(&kept).into())
+        })
+        .await
+    }
+
+    /// Whether this use is to be written down: the record was made under an older ring entry, or the key was handed over or
+    /// imported and not used yet; and it has not been tried lately.
     fn is_to_write(&self, entry: &Entry) -> bool {
         let again = if entry.is_unclaimed() {
             FIRST_USE_AGAIN
-        } else if entry.digested_under() != self.ring.current_id() {
+        } else if entry.is_imported() || entry.digested_under() != self.ring.current_id() {
             WRITE_AGAIN
         } else {
             return false;
@@ -423,13 +561,13 @@ impl Inner {
     /// Moves a record made under an older ring entry to the current one, and writes down that the key is in use. A failure
     /// leaves it for a later use: the request has its answer already, if that still holds, which is what this says. After
     /// the write itself it does not, where the store tells of changes.
-    async fn write_use(&self, entry: &Entry, parents: &HeldParents, presented: &PresentedKey<'_>, asked: Tick) -> bool {
+    async fn write_use(&self, entry: &Entry, parents: &HeldParents, text: &[u8], asked: Tick) -> bool {
         let record = entry.record();
         // A first use is written before the key is believed from memory, unless the store does not write at all.
         if !record.unclaimed {
             self.writes.insert(record.key.id, self.clock.now());
         }
-        let written = self.write_used(record, presented).await;
+        let written = self.write_used(record, text).await;
         if record.unclaimed && matches!(&written, Err(error) if error.is_trouble()) {
             self.writes.insert(record.key.id, self.clock.now());
         }
@@ -442,7 +580,7 @@ impl Inner {
         self.cache.changed(&Change::Key(record.key.id));
         match written {
             Ok(Some(written)) => {
-                if written.digested_under != record.digested_under {
+                if written.digested_under != record.digested_under || record.verifier.is_imported() {
                     events::redigested(&written.key);
                 }
                 if record.unclaimed {
@@ -458,26 +596,74 @@ impl Inner {
     }
 
     /// `None` where there is nothing to write, as when the current entry is the older one.
-    async fn write_used(
-        &self,
-        record: &KeyRecord,
-        presented: &PresentedKey<'_>,
-    ) -> Result<Option<KeyRecord>, ManageError> {
+    async fn write_used(&self, record: &KeyRecord, text: &[u8]) -> Result<Option<KeyRecord>, ManageError> {
         let marker = self.setup.confirm_current(&*self.store, &self.ring, self.clock.now()).await?;
-        let entry = self.ring.current();
+        let current = self.ring.current();
         let mut used = record.clone();
         used.unclaimed = false;
-        if marker.is_newer(entry.id(), record.digested_under) {
-            let digest = entry.digest(presented.text());
-            used.verifier = self.make_verifier(record.verifier.scheme(), digest).await?;
+        let digested_by = if marker.is_newer(current.id(), record.digested_under) {
+            Some(current)
+        } else if record.verifier.is_imported() {
+            self.ring.entry(record.digested_under)
+        } else {
+            None
+        };
+        if let Some(entry) = digested_by {
+            let scheme = record.verifier.scheme().unwrap_or(record.key.security_tier.scheme());
+            used.verifier = self.make_verifier(scheme, entry.digest(text)).await?;
             used.digested_under = entry.id();
+            if let Some(lookup) = self.lookup_under(record, text, entry).await? {
+                (used.lookup, used.minted_under) = (Some(lookup), entry.id());
+            }
         }
         if used == *record {
             return Ok(None);
         }
         used.key.revision = record.key.revision.next();
-        self.store.replace(&used, record.key.revision).await?;
+        let replaced = self.store.replace(&used, record.key.revision).await;
+        if used.lookup != record.lookup {
+            self.free_other_lookup(record, &used, &replaced).await;
+        }
+        replaced?;
         Ok(Some(used))
+    }
+
+    /// Takes for an imported key what it is found by under another ring entry. `None` where it stays as it is: it is made
+    /// under that entry, or the kind of text it was found by is declared no more, or the token is another key's.
+    async fn lookup_under(
+        &self,
+        record: &KeyRecord,
+        text: &[u8],
+        entry: &RingEntry,
+    ) -> Result<Option<LookupToken>, ManageError> {
+        let Some(held) = record.lookup.filter(|_| record.minted_under != entry.id()) else { return Ok(None) };
+        let candidates = self.finder.candidates(text, &self.ring);
+        let Some(token) = token_of_same_kind(&candidates, held, entry.id()) else { return Ok(None) };
+        let taken = self.store.take_lookups(&[(token, record.key.id)]).await?;
+        Ok(match taken.first() {
+            Some(Some(other)) if *other != record.key.id => {
+                let key_id = record.key.id;
+                tracing::warn!(%key_id, %other, "two keys have the text of one; each is found under its own ring entry");
+                None
+            }
+            _ => Some(token),
+        })
+    }
+
+    /// Of the two tokens that an imported key has while it moves, frees the one that its record does not name. A failure
+    /// leaves one that leads to the same key, or to none.
+    async fn free_other_lookup<T>(&self, before: &KeyRecord, after: &KeyRecord, replaced: &Result<T, WriteRefusal>) {
+        let freed = match replaced {
+            Ok(_) => before.lookup,
+            // Another instance has moved it in the same way.
+            Err(WriteRefusal::Conflict { .. } | WriteRefusal::Store(_)) => None,
+            Err(_) => after.lookup,
+        };
+        if let Some(freed) = freed
+            && let Err(error) = self.store.free_lookup(&freed, before.key.id).await
+        {
+            tracing::debug!(key_id = %before.key.id, %error, "what a key was found by before is left behind");
+        }
     }
 
     /// Takes the text of a key that is in use out of its predecessor's record. Nobody is handed it any more, whether or not

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use chrono::SecondsFormat;
 use serde::Serialize;
 
+use super::validate::{Claimed, Origin};
 use super::{ApiKeyManager, Inner};
 use crate::actor::Actor;
 use crate::cache::{Entry, Found, HeldParents, Trouble};
@@ -17,7 +18,6 @@ use crate::key::PresentedKey;
 use crate::limiter::policy::Standing;
 use crate::limiter::{Charge, Exceeded};
 use crate::record::Key;
-use crate::ring::EntryId;
 use std::sync::Arc;
 
 /// How often a key that changes while it is explained is read again.
@@ -86,24 +86,40 @@ impl ApiKeyManager {
     /// A denial of reason [`DenialReason::StoreUnavailable`], when the store cannot be asked.
     pub async fn explain(&self, actor: &Actor, text: &str, context: &RequestContext) -> Result<Explanation, Denial> {
         let inner = &*self.inner;
-        let Ok(presented) = PresentedKey::parse(text.as_bytes()) else {
+        let text = text.as_bytes();
+        let presented = PresentedKey::parse(text).ok();
+        if presented.is_none() && !inner.finder.admits(text) {
             return Ok(Explanation::malformed());
-        };
+        }
         let asked = inner.clock.tick();
         self.open().await.map_err(|_| Denial::store_unavailable())?;
-        let minted_under = inner.ring.minted_under(&presented);
-        let Some(minted_under) = minted_under else { return Ok(Explanation::unknown(actor, Check::Tag)) };
-        let context = within(actor, context);
-        let found = match &context {
-            Some(context) => inner.genuine(&presented, minted_under, asked, context).await,
-            None => Ok(None),
+        let claims = match &presented {
+            Some(presented) => {
+                let minted_under = inner.ring.minted_under(presented);
+                let Some(minted_under) = minted_under else { return Ok(Explanation::unknown(actor, Check::Tag)) };
+                vec![Claimed::native(presented, minted_under)]
+            }
+            None => {
+                let found = inner.find_imported(text).await.map_err(|_| Denial::store_unavailable())?;
+                found.into_iter().map(|id| Claimed { id, text, origin: Origin::Imported }).collect()
+            }
         };
+        let context = within(actor, context);
+        let mut found = Ok(None);
+        for claimed in claims {
+            if let (Some(context), Ok(None)) = (&context, &found) {
+                found = inner.genuine(claimed, asked, context).await;
+            }
+        }
+        if presented.is_none() && matches!(found, Ok(None)) && context.is_some() {
+            inner.finds_all_imported().await.map_err(|_| Denial::store_unavailable())?;
+        }
         let (Some((entry, parents)), Some(context)) = (found.map_err(|_| Denial::store_unavailable())?, context) else {
             return Ok(Explanation::unknown(actor, Check::Secret));
         };
         let left = inner.limits_left(entry.key(), parents.parents()).await;
         let left = left.map_err(|error| {
-            inner.trouble(&presented, &error);
+            inner.trouble(Some(entry.key().id), &error);
             Denial::store_unavailable()
         })?;
         Ok(Explanation::of(entry, &parents, &context, left, inner))
@@ -123,17 +139,17 @@ impl Inner {
     /// The key that was presented and what stands above it, if it is one the context may know of.
     async fn genuine(
         &self,
-        presented: &PresentedKey<'_>,
-        minted_under: EntryId,
+        claimed: Claimed<'_>,
         asked: Tick,
         context: &RequestContext,
     ) -> Result<Option<(Arc<Entry>, Arc<HeldParents>)>, Trouble> {
         for _ in 0..ATTEMPTS {
-            let Found::Key(entry) = self.cache.find(presented.id(), asked, || self.read(presented)).await? else {
+            let Found::Key(entry) = self.cache.find(claimed.id, asked, || self.read(claimed.id)).await? else {
                 return Ok(None);
             };
-            let parents = self.cache.parents(&entry, asked).await.map_err(|error| self.trouble(presented, &error))?;
-            let genuine = self.is_genuine(&entry, presented, minted_under).await?;
+            let trouble = |error| self.trouble(Some(claimed.id), &error);
+            let parents = self.cache.parents(&entry, asked).await.map_err(trouble)?;
+            let genuine = self.is_genuine(&entry, claimed).await?;
             let now = self.clock.tick();
             if entry.may_decide(now, asked) && entry.parents().may_decide(&parents, now, asked) {
                 let foreign = context.organization.as_ref().is_some_and(|only| *only != entry.key().organization);

@@ -14,7 +14,7 @@
 //!
 //! A schema version, once released, is pinned by a golden file and never changes; a new field is a new version. Version 2
 //! is version 1 with a byte behind the body: what becomes of requests while the store is not reached. Version 3 is version 2
-//! with the key's place in its rotation behind that. A record is written in the oldest version that can hold it, so that
+//! with the key's place in its rotation behind that, and behind that what an imported key is found by. A record is written in the oldest version that can hold it, so that
 //! instances of the version before read whatever does not need the new one.
 
 use chrono::{DateTime, Utc};
@@ -25,19 +25,21 @@ use super::metadata::Metadata;
 use super::status::{KeyStatus, StatusChange};
 use super::succession::{Succession, Superseded};
 use super::tier::SecurityTier;
+use crate::import::ImportedScheme;
 use crate::key::KeyId;
 use crate::limits::{Fallback, Limits};
 use crate::names::{Description, Environment, KeyName, OrganizationId, PrincipalId, ProjectId, Reason, Tag, UserId};
 use crate::network::{Cidr, CidrSet};
 use crate::ring::{EntryId, Sealed};
 use crate::scope::ScopeSet;
+use crate::store::LookupToken;
 use crate::verifier::{MAX_PBKDF2_ITERATIONS, MIN_PBKDF2_ITERATIONS, Verifier};
 
 /// The newest version that is written.
 pub const SCHEMA_VERSION: u8 = 3;
 const WITHOUT_FALLBACK: u8 = 1;
 const WITH_FALLBACK: u8 = 2;
-const WITH_ROTATION: u8 = 3;
+const WITH_TAIL: u8 = 3;
 /// The longest record that is read: several times what the limits of the fields allow to be written.
 pub const MAX_RECORD_BYTES: usize = 128 * 1024;
 
@@ -235,6 +237,64 @@ impl RotationV3 {
     }
 }
 
+/// What stands last in schema version 3, of a key that was imported. Its field order is its format.
+#[derive(Serialize, Deserialize)]
+struct ImportedV3 {
+    lookup: [u8; 32],
+    /// How the digest in the body was made before it was imported; `None` once the key was digested here.
+    scheme: Option<ImportedSchemeV3>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum ImportedSchemeV3 {
+    Sha256,
+    Sha512,
+    HmacSha256(String),
+    Pbkdf2Sha256(Vec<u8>, u32, u8),
+}
+
+impl ImportedV3 {
+    fn of(record: &KeyRecord) -> Result<Option<Self>, DecodeError> {
+        let scheme = match &record.verifier {
+            Verifier::Imported { scheme, .. } => Some(match scheme {
+                ImportedScheme::Sha256 => ImportedSchemeV3::Sha256,
+                ImportedScheme::Sha512 => ImportedSchemeV3::Sha512,
+                ImportedScheme::HmacSha256 { key } => ImportedSchemeV3::HmacSha256(key.to_string()),
+                ImportedScheme::Pbkdf2Sha256 { salt, iterations, length } => {
+                    ImportedSchemeV3::Pbkdf2Sha256(salt.to_vec(), *iterations, *length)
+                }
+            }),
+            _ => None,
+        };
+        match (record.lookup, scheme) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(DecodeError::Damaged("an imported key has no lookup")),
+            (Some(lookup), scheme) => Ok(Some(Self { lookup: *lookup.as_bytes(), scheme })),
+        }
+    }
+
+    fn write_into(self, record: &mut KeyRecord) -> Result<(), DecodeError> {
+        record.lookup = Some(LookupToken::from_bytes(self.lookup));
+        let Some(scheme) = self.scheme else { return Ok(()) };
+        let Verifier::HmacSha256 { digest } = record.verifier else {
+            return Err(DecodeError::Damaged("an imported digest in the place of a slow verifier"));
+        };
+        let scheme = match scheme {
+            ImportedSchemeV3::Sha256 => ImportedScheme::Sha256,
+            ImportedSchemeV3::Sha512 => ImportedScheme::Sha512,
+            ImportedSchemeV3::HmacSha256(key) => ImportedScheme::HmacSha256 { key: key.into() },
+            ImportedSchemeV3::Pbkdf2Sha256(salt, iterations, length) => {
+                ImportedScheme::Pbkdf2Sha256 { salt: salt.into(), iterations, length }
+            }
+        };
+        if !scheme.is_in_range() {
+            return Err(DecodeError::Damaged("an imported scheme out of range"));
+        }
+        record.verifier = Verifier::Imported { scheme, digest };
+        Ok(())
+    }
+}
+
 impl KeyRecord {
     /// Writes the record in the oldest schema version that can hold it.
     ///
@@ -243,11 +303,12 @@ impl KeyRecord {
     pub fn encode(&self) -> Result<Vec<u8>, DecodeError> {
         let key = &self.key;
         let mut bytes = Vec::with_capacity(320);
-        let (fallback, rotation) = (key.limits.fallback, RotationV3::from(self));
-        bytes.push(match (fallback, rotation.is_none()) {
+        let (fallback, rotation, imported) = (key.limits.fallback, RotationV3::from(self), ImportedV3::of(self)?);
+        let has_tail = !rotation.is_none() || imported.is_some();
+        bytes.push(match (fallback, !has_tail) {
             (Fallback::Deny, true) => WITHOUT_FALLBACK,
             (_, true) => WITH_FALLBACK,
-            (_, false) => WITH_ROTATION,
+            (_, false) => WITH_TAIL,
         });
         bytes.extend(key.revision.0.to_be_bytes());
         bytes.push(status_byte(key.status.status));
@@ -261,10 +322,14 @@ impl KeyRecord {
         bytes.extend(organization.as_bytes());
         let unencodable = |_| DecodeError::Damaged("cannot be encoded");
         let mut bytes = postcard::to_extend(&BodyV1::from(self), bytes).map_err(unencodable)?;
-        if fallback != Fallback::Deny || !rotation.is_none() {
+        if fallback != Fallback::Deny || has_tail {
             bytes.push(fallback_byte(fallback));
         }
-        if rotation.is_none() { Ok(bytes) } else { postcard::to_extend(&rotation, bytes).map_err(unencodable) }
+        if !has_tail {
+            return Ok(bytes);
+        }
+        let bytes = postcard::to_extend(&rotation, bytes).map_err(unencodable)?;
+        postcard::to_extend(&imported, bytes).map_err(unencodable)
     }
 
     /// Reads a record of any schema version written so far.
@@ -287,15 +352,18 @@ impl KeyRecord {
             }
             (_, []) => return Err(DecodeError::Damaged("cut short")),
         };
-        let rest = if header.version < WITH_ROTATION {
+        let rest = if header.version < WITH_TAIL {
             rest
         } else {
             let (rotation, rest) = postcard::take_from_bytes::<RotationV3>(rest)
                 .map_err(|_| DecodeError::Damaged("the rotation does not decode"))?;
-            if rotation.is_none() {
-                return Err(DecodeError::Damaged("there is nothing in its rotation"));
+            let (imported, rest) = postcard::take_from_bytes::<Option<ImportedV3>>(rest)
+                .map_err(|_| DecodeError::Damaged("what it is found by does not decode"))?;
+            if rotation.is_none() && imported.is_none() {
+                return Err(DecodeError::Damaged("there is nothing behind its fallback"));
             }
             rotation.write_into(&mut record)?;
+            imported.map_or(Ok(()), |imported| imported.write_into(&mut record))?;
             rest
         };
         if rest.is_empty() { Ok(record) } else { Err(DecodeError::Damaged("trailing bytes")) }
@@ -351,7 +419,8 @@ impl From<&KeyRecord> for BodyV1 {
             lineage: (!first).then_some((*key.lineage.root.as_bytes(), key.lineage.generation)),
             metadata: key.metadata.to_json(),
             verifier: match &record.verifier {
-                Verifier::HmacSha256 { digest } => VerifierV1::HmacSha256(*digest),
+                // Of an imported key, how it was made stands last in the record.
+                Verifier::HmacSha256 { digest } | Verifier::Imported { digest, .. } => VerifierV1::HmacSha256(*digest),
                 Verifier::Pbkdf2Sha256 { salt, iterations, output } => {
                     VerifierV1::Pbkdf2Sha256(*salt, *iterations, *output)
                 }

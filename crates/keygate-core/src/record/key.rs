@@ -17,6 +17,7 @@ use crate::names::{Description, Environment, KeyName, NameError, OrganizationId,
 use crate::network::CidrSet;
 use crate::ring::{EntryId, Sealed};
 use crate::scope::ScopeSet;
+use crate::store::LookupToken;
 use crate::verifier::Verifier;
 
 /// The most tags of one key.
@@ -225,7 +226,8 @@ pub struct KeyRecord {
     pub key: Key,
     /// What a presented text is compared with.
     pub verifier: Verifier,
-    /// The ring entry whose tag is in the issued text: fixed for life.
+    /// The ring entry whose tag is in the issued text: fixed for life. An imported key has no tag; of it, the entry that
+    /// what it is found by is made under, which moves with its use.
     pub minted_under: EntryId,
     /// The ring entry the verifier is made under.
     pub digested_under: EntryId,
@@ -237,14 +239,16 @@ pub struct KeyRecord {
     pub looked_at: Option<DateTime<Utc>>,
     /// When it is next to be looked at whether there is something to tell of it.
     pub look_at: Option<DateTime<Utc>>,
+    /// Under what an [imported](crate::import) key is found, and no other key.
+    pub lookup: Option<LookupToken>,
 }
 
 impl KeyRecord {
-    /// A record of a key that has nothing to do with rotation yet.
+    /// A record of a key that was made here, and has nothing to do with rotation yet.
     #[must_use]
     pub fn new(key: Key, verifier: Verifier, minted_under: EntryId, digested_under: EntryId) -> Self {
         let (offer, unclaimed, looked_at, look_at) = (None, false, None, None);
-        Self { key, verifier, minted_under, digested_under, offer, unclaimed, looked_at, look_at }
+        Self { key, verifier, minted_under, digested_under, offer, unclaimed, looked_at, look_at, lookup: None }
     }
 
     /// The ring entries it needs: to be checked, and to hand its successor over.

@@ -80,6 +80,8 @@ pub(crate) struct RingEntry {
     id: EntryId,
     tag: HmacSha256,
     digest: HmacSha256,
+    imported: HmacSha256,
+    lookup: HmacSha256,
     encryption: Zeroizing<[u8; 32]>,
 }
 
@@ -91,7 +93,14 @@ impl RingEntry {
         expand(&hkdf, b"entry id", &mut id);
         let mut encryption = Zeroizing::new([0; 32]);
         expand(&hkdf, b"encryption", &mut *encryption);
-        Self { id: EntryId(id), tag: keyed(&hkdf, b"tag"), digest: keyed(&hkdf, b"digest"), encryption }
+        Self {
+            id: EntryId(id),
+            tag: keyed(&hkdf, b"tag"),
+            digest: keyed(&hkdf, b"digest"),
+            imported: keyed(&hkdf, b"imported digest"),
+            lookup: keyed(&hkdf, b"import lookup"),
+            encryption,
+        }
     }
 
     pub(crate) fn id(&self) -> EntryId {
@@ -100,7 +109,7 @@ impl RingEntry {
 
     /// The tag of a key's text before the tag: HMAC-SHA-256, its first eight bytes.
     pub(crate) fn tag(&self, tagged: &[u8]) -> [u8; TAG_BYTES] {
-        let whole = mac(&self.tag, tagged);
+        let whole = mac(&self.tag, &[tagged]);
         std::array::from_fn(|i| whole[i])
     }
 
@@ -111,7 +120,17 @@ impl RingEntry {
 
     /// The keyed digest of a key's whole text, its tag included, so that one text and no other has it.
     pub(crate) fn digest(&self, text: &[u8]) -> [u8; 32] {
-        mac(&self.digest, text)
+        mac(&self.digest, &[text])
+    }
+
+    /// What is kept of a digest that was made elsewhere, by a scheme of this label.
+    pub(crate) fn imported(&self, label: u8, digest: &[u8]) -> [u8; 32] {
+        mac(&self.imported, &[&[label], digest])
+    }
+
+    /// Under what the key is found of which this is known, of the kind of this label.
+    pub(crate) fn lookup(&self, label: u8, known: &[u8]) -> [u8; 32] {
+        mac(&self.lookup, &[&[label], known])
     }
 }
 
@@ -134,8 +153,10 @@ fn expand(hkdf: &Hkdf<Sha256>, label: &[u8], into: &mut [u8]) {
     debug_assert!(expanded.is_ok());
 }
 
-fn mac(state: &HmacSha256, text: &[u8]) -> [u8; 32] {
+fn mac(state: &HmacSha256, parts: &[&[u8]]) -> [u8; 32] {
     let mut mac = state.clone();
-    mac.update(text);
+    for part in parts {
+        mac.update(part);
+    }
     mac.finalize().into_bytes().into()
 }

@@ -2,7 +2,8 @@
 //!
 //! One entry is current, others are retired: still good for checking, no longer used for minting. Each entry
 //! gives separate subkeys by HKDF-SHA-256 (RFC 5869), told apart by a label: one for the tag inside a key's text, one for
-//! the digest in its record, and one for what is kept encrypted. None is enough to forge the others.
+//! the digest in its record, one for what is kept of a digest that was imported, one for what an imported key is found
+//! under, and one for what is kept encrypted. None is enough to forge the others.
 
 mod entry;
 mod seal;
@@ -78,6 +79,11 @@ impl SecretRing {
 
     pub(crate) fn current(&self) -> &RingEntry {
         &self.entries[0]
+    }
+
+    /// All entries, the current one first.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &RingEntry> {
+        self.entries.iter()
     }
 
     pub(crate) fn entry(&self, id: EntryId) -> Option<&RingEntry> {

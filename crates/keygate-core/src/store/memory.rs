@@ -1,5 +1,6 @@
 //! The store in memory: for examples and tests, and the model the other stores are tested against.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::{Bound, RangeInclusive};
@@ -12,8 +13,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::memo::Memos;
 use super::notices::Notices;
 use super::{
-    Acknowledgement, CreateRefusal, Deployment, Depth, Due, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
-    StoreError, WriteRefusal, Written, check_memo,
+    Acknowledgement, CreateRefusal, Deployment, Depth, Due, Finding, Listing, LookupToken, MemoName, QuotaUse,
+    RecordPage, Store, StoreError, WriteRefusal, Written, check_lookups, check_memo,
 };
 use crate::anomaly::habits::HABITS_KEPT_DAYS;
 use crate::anomaly::{self, FindingCursor, KeptFindings};
@@ -58,6 +59,7 @@ struct State {
     organizations: BTreeMap<OrganizationId, OrganizationRecord>,
     projects: BTreeMap<(OrganizationId, ProjectId), ProjectRecord>,
     memos: Memos,
+    lookups: BTreeMap<LookupToken, KeyId>,
     ledgers: BTreeMap<PoolId, (Ledger, Millis)>,
     /// At how many ledgers those that are over are swept out.
     sweep_at: usize,
@@ -441,6 +443,34 @@ impl Store for MemoryStore {
 
     async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.state().memos.recall(name, self.clock.now()))
+    }
+
+    async fn look_up(&self, tokens: &[LookupToken]) -> Result<Vec<Option<KeyId>>, StoreError> {
+        check_lookups(tokens.len())?;
+        let state = self.state();
+        Ok(tokens.iter().map(|token| state.lookups.get(token).copied()).collect())
+    }
+
+    async fn take_lookups(&self, taken: &[(LookupToken, KeyId)]) -> Result<Vec<Option<KeyId>>, StoreError> {
+        check_lookups(taken.len())?;
+        let mut state = self.state();
+        let take = |(token, id): &(LookupToken, KeyId)| match state.lookups.entry(*token) {
+            Entry::Occupied(held) => Some(*held.get()),
+            Entry::Vacant(free) => {
+                free.insert(*id);
+                None
+            }
+        };
+        Ok(taken.iter().map(take).collect())
+    }
+
+    async fn free_lookup(&self, token: &LookupToken, id: KeyId) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        let is_its = state.lookups.get(token) == Some(&id);
+        if is_its {
+            state.lookups.remove(token);
+        }
+        Ok(is_its)
     }
 
     async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError> {

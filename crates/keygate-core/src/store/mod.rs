@@ -15,6 +15,7 @@
 mod deployment;
 mod error;
 mod examination;
+mod lookup;
 mod memo;
 mod memory;
 mod notices;
@@ -31,6 +32,7 @@ use chrono::{DateTime, Utc};
 pub use deployment::Deployment;
 pub use error::{CreateRefusal, StoreError, WriteRefusal};
 pub use examination::{Depth, Finding, Verdict, is_healthy};
+pub use lookup::{LookupToken, MAX_LOOKUPS, check_lookups, read_lookup};
 pub use memo::{MAX_MEMO_BYTES, MemoName, check_memo, memo_millis};
 pub use memory::MemoryStore;
 
@@ -256,6 +258,20 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// What is remembered under a name now.
     async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The ids of the keys that are found under these tokens, in their order, at most [`MAX_LOOKUPS`] of them. There may be
+    /// no record of such an id: that is then no key.
+    async fn look_up(&self, tokens: &[LookupToken]) -> Result<Vec<Option<KeyId>>, StoreError>;
+
+    /// Takes each token for a key, unless it is taken; at most [`MAX_LOOKUPS`] of them, of which a token named twice is
+    /// taken by the first. The answers are in their order: `None` says that it is taken now, else it is whose it is, and
+    /// that is not changed. Of however many at once, one takes it, and all others learn whose it is.
+    ///
+    /// A call that is sent again on its way, because its answer was lost, may be answered with the caller's own key.
+    async fn take_lookups(&self, taken: &[(LookupToken, KeyId)]) -> Result<Vec<Option<KeyId>>, StoreError>;
+
+    /// Frees a token if it is this key's, and says whether it was.
+    async fn free_lookup(&self, token: &LookupToken, id: KeyId) -> Result<bool, StoreError>;
 
     /// Answers a call for tokens of a pool, as [`Ledger::call`](crate::limiter::ledger::Ledger::call) does, on the store's
     /// clock. The pool is kept until [`Ledger::expires`](crate::limiter::ledger::Ledger::expires). A call that [only

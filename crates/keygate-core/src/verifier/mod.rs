@@ -2,7 +2,8 @@
 //!
 //! A native key carries 256 random bits, so a fast keyed hash is the right one (NIST SP 800-63B-4 asks for slow
 //! salted hashing only below 112 bits). `pbkdf2-sha256` is there for those whose rules ask for it: it runs over the
-//! keyed digest, with a salt of its own for each key, off the async threads and once per key and process.
+//! keyed digest, with a salt of its own for each key, off the async threads and once per key and process. A key that was
+//! [imported](crate::import) is known by its old digest, under a key of the ring, until it is used for the first time.
 
 mod slow;
 
@@ -11,6 +12,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
+
+use crate::import::ImportedScheme;
 
 pub(crate) use slow::{Overloaded, SlowVerifiers};
 
@@ -67,6 +70,13 @@ pub enum Verifier {
         /// What comes out.
         output: [u8; 32],
     },
+    /// The digest of a key that was made elsewhere and has not been used here yet, digested once more.
+    Imported {
+        /// How it was made there.
+        scheme: ImportedScheme,
+        /// HMAC-SHA-256 of it, under the subkey for imported digests.
+        digest: [u8; 32],
+    },
 }
 
 impl Verifier {
@@ -82,19 +92,27 @@ impl Verifier {
         })
     }
 
-    /// The scheme it was made by.
+    /// The scheme it was made by: `None` where that was done elsewhere, before the key was imported.
     #[must_use]
-    pub fn scheme(&self) -> Scheme {
+    pub fn scheme(&self) -> Option<Scheme> {
         match self {
-            Self::HmacSha256 { .. } => Scheme::HmacSha256,
-            Self::Pbkdf2Sha256 { iterations, .. } => Scheme::Pbkdf2Sha256 { iterations: *iterations },
+            Self::HmacSha256 { .. } => Some(Scheme::HmacSha256),
+            Self::Pbkdf2Sha256 { iterations, .. } => Some(Scheme::Pbkdf2Sha256 { iterations: *iterations }),
+            Self::Imported { .. } => None,
         }
     }
 
-    /// Whether the key with this digest is the one, in constant time. Slow for a slow scheme.
+    /// Whether it was made elsewhere, and the key has not been used since it was imported.
+    #[must_use]
+    pub fn is_imported(&self) -> bool {
+        matches!(self, Self::Imported { .. })
+    }
+
+    /// Whether the key with this digest is the one, in constant time. Slow for a slow scheme. Of an imported key it is the
+    /// digest of its old digest that is compared.
     pub(crate) fn matches(&self, presented: &[u8; 32]) -> bool {
         match self {
-            Self::HmacSha256 { digest } => digest.ct_eq(presented).into(),
+            Self::HmacSha256 { digest } | Self::Imported { digest, .. } => digest.ct_eq(presented).into(),
             Self::Pbkdf2Sha256 { salt, iterations, output } => {
                 stretch(presented, salt, *iterations).ct_eq(output).into()
             }
@@ -110,6 +128,10 @@ fn stretch(digest: &[u8; 32], salt: &[u8; 16], iterations: u32) -> [u8; 32] {
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Verifier({:?})", self.scheme())
+        match (self, self.scheme()) {
+            (Self::Imported { scheme, .. }, _) => write!(f, "Verifier(imported {scheme:?})"),
+            (_, Some(scheme)) => write!(f, "Verifier({scheme:?})"),
+            (_, None) => f.write_str("Verifier"),
+        }
     }
 }

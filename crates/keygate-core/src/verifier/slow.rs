@@ -10,6 +10,7 @@ use sha2::Sha256;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Verifier;
+use crate::import::ImportedScheme;
 
 /// How many keys' outcomes are remembered: 64 bytes each, and the cache's own cost.
 const REMEMBERED: u64 = 100_000;
@@ -53,19 +54,37 @@ impl SlowVerifiers {
     /// Whether the key with this digest is the one `verifier` stands for. Dropping the future gives up the answer; a
     /// check already running finishes and is remembered.
     pub(crate) async fn matches(&self, verifier: &Verifier, digest: &[u8; 32]) -> Result<bool, Overloaded> {
-        let place = self.place_of(verifier, digest);
+        let (verifier, digest) = (verifier.clone(), *digest);
+        self.check(self.place_of(&verifier, &digest), move || verifier.matches(&digest)).await
+    }
+
+    /// The same of the text of an imported key, which `matches` digests by its old scheme: `digest` stands for the text.
+    pub(crate) async fn matches_imported(
+        &self,
+        verifier: &Verifier,
+        digest: &[u8; 32],
+        matches: impl FnOnce() -> bool + Send + 'static,
+    ) -> Result<bool, Overloaded> {
+        self.check(self.place_of(verifier, digest), matches).await
+    }
+
+    async fn check(
+        &self,
+        place: [u8; 32],
+        matches: impl FnOnce() -> bool + Send + 'static,
+    ) -> Result<bool, Overloaded> {
         // A read, which keeps what is in use from being evicted; looking whether it is there would not.
         if self.matched.get(&place).is_some() {
             return Ok(true);
         }
         let turn = self.turn().await?;
-        let (verifier, digest, slow) = (verifier.clone(), *digest, self.clone());
+        let slow = self.clone();
         tokio::task::spawn_blocking(move || {
             let _held = turn;
             // One at a time for each verifier and digest: those who asked meanwhile find what the first has found.
             let matched = slow.matched.optionally_get_with(place, || {
                 slow.runs.fetch_add(1, Ordering::Relaxed);
-                verifier.matches(&digest).then_some(())
+                matches().then_some(())
             });
             matched.is_some()
         })
@@ -101,11 +120,16 @@ impl SlowVerifiers {
 
     fn place_of(&self, verifier: &Verifier, presented: &[u8; 32]) -> [u8; 32] {
         match verifier {
-            // All parts are of fixed width, so no two verifiers give the same input.
+            // Parts are of fixed width, so no two verifiers give the same input.
             Verifier::HmacSha256 { digest } => self.hash(&[b"h", digest, presented]),
             Verifier::Pbkdf2Sha256 { salt, iterations, output } => {
                 self.hash(&[b"p", salt, &iterations.to_be_bytes(), output, presented])
             }
+            // What is of no fixed width comes last.
+            Verifier::Imported { scheme: ImportedScheme::Pbkdf2Sha256 { salt, iterations, length }, digest } => {
+                self.hash(&[b"i", &[*length], &iterations.to_be_bytes(), digest, presented, salt])
+            }
+            Verifier::Imported { scheme, digest } => self.hash(&[b"j", &[scheme.label()], digest, presented]),
         }
     }
 

@@ -69,7 +69,12 @@ impl Instance {
 
     /// Another instance of the same deployment.
     pub fn beside(&self, ring: SecretRing) -> Self {
-        Self::over(self.clock.clone(), self.memory.clone(), ring, |builder| builder)
+        self.beside_built(ring, |builder| builder)
+    }
+
+    /// The same, with settings of the test's own.
+    pub fn beside_built(&self, ring: SecretRing, settings: impl FnOnce(ManagerBuilder) -> ManagerBuilder) -> Self {
+        Self::over(self.clock.clone(), self.memory.clone(), ring, settings)
     }
 
     fn over(

@@ -19,8 +19,8 @@ use keygate_core::notice::{Fate, Parcel, Posted, WebhookRecord};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Due, Listing, MemoName, MemoryStore, QuotaUse, RecordPage, Store,
-    StoreError, WriteRefusal, Written,
+    Acknowledgement, CreateRefusal, Deployment, Due, Listing, LookupToken, MemoName, MemoryStore, QuotaUse, RecordPage,
+    Store, StoreError, WriteRefusal, Written,
 };
 use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
 use keygate_core::usage::book::Account;
@@ -153,6 +153,9 @@ over_memory! {
             -> Result<Acknowledgement, WriteRefusal>;
         async fn remember(&self, name: &MemoName, value: &[u8], ttl: Duration) -> Result<Option<Vec<u8>>, StoreError>;
         async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError>;
+        async fn look_up(&self, tokens: &[LookupToken]) -> Result<Vec<Option<KeyId>>, StoreError>;
+        async fn take_lookups(&self, taken: &[(LookupToken, KeyId)]) -> Result<Vec<Option<KeyId>>, StoreError>;
+        async fn free_lookup(&self, token: &LookupToken, id: KeyId) -> Result<bool, StoreError>;
         async fn record_usage(&self, bucket: u16, writer: Writer, batches: &[Arc<Batch>]) -> Result<Mark, StoreError>;
         async fn usage(&self, subject: &Subject, days: RangeInclusive<Day>) -> Result<Option<Account>, StoreError>;
         async fn last_uses(&self, keys: &[KeyId]) -> Result<Vec<Option<LastUse>>, StoreError>;

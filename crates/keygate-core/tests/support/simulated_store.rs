@@ -28,8 +28,8 @@ use keygate_core::notice::{Fate, Parcel, Posted, WebhookRecord};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Due, Listing, MemoName, MemoryStore, QuotaUse, RecordPage, Store,
-    StoreError, WriteRefusal, Written,
+    Acknowledgement, CreateRefusal, Deployment, Due, Listing, LookupToken, MemoName, MemoryStore, QuotaUse, RecordPage,
+    Store, StoreError, WriteRefusal, Written,
 };
 use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
 use keygate_core::usage::book::Account;
@@ -450,6 +450,18 @@ impl Store for SimulatedStore {
 
     async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError> {
         self.aside().await?.recall(name).await
+    }
+
+    async fn look_up(&self, tokens: &[LookupToken]) -> Result<Vec<Option<KeyId>>, StoreError> {
+        self.aside().await?.look_up(tokens).await
+    }
+
+    async fn take_lookups(&self, taken: &[(LookupToken, KeyId)]) -> Result<Vec<Option<KeyId>>, StoreError> {
+        self.aside().await?.take_lookups(taken).await
+    }
+
+    async fn free_lookup(&self, token: &LookupToken, id: KeyId) -> Result<bool, StoreError> {
+        self.aside().await?.free_lookup(token, id).await
     }
 
     async fn lease(&self, pool: &PoolId, limits: &Limits, call: &call::Call) -> Result<Answer, StoreError> {

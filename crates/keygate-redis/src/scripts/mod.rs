@@ -63,6 +63,12 @@ script!(/// Has a notice wait that was given up.
 script!(/// Remembers a value for a while, unless something is remembered already.
     REMEMBER, "remember.lua");
 
+// In the slot of a lookup.
+script!(/// Takes what an imported key is found by.
+    TAKE_LOOKUP, "take_lookup.lua");
+script!(/// Frees what an imported key was found by.
+    FREE_LOOKUP, "free_lookup.lua");
+
 // In the slot of a registry of instances.
 script!(/// Says that an instance is there, and for how long it may believe.
     BEAT, "beat.lua");

@@ -19,6 +19,7 @@ mod findings;
 mod habits;
 mod lease;
 mod list;
+mod lookups;
 mod markers;
 mod memo;
 mod notices;
@@ -56,8 +57,8 @@ use keygate_core::notice::{Fate, Parcel, Posted, WebhookRecord};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Depth, Due, Finding, Listing, MemoName, QuotaUse, RecordPage, Store,
-    StoreError, WriteRefusal, Written,
+    Acknowledgement, CreateRefusal, Deployment, Depth, Due, Finding, Listing, LookupToken, MemoName, QuotaUse,
+    RecordPage, Store, StoreError, WriteRefusal, Written,
 };
 use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
 use keygate_core::usage::book::Account;
@@ -289,6 +290,18 @@ impl Store for RedisStore {
 
     async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError> {
         self.recall_memo(name).await
+    }
+
+    async fn look_up(&self, tokens: &[LookupToken]) -> Result<Vec<Option<KeyId>>, StoreError> {
+        self.find_lookups(tokens).await
+    }
+
+    async fn take_lookups(&self, taken: &[(LookupToken, KeyId)]) -> Result<Vec<Option<KeyId>>, StoreError> {
+        self.take_all_lookups(taken).await
+    }
+
+    async fn free_lookup(&self, token: &LookupToken, id: KeyId) -> Result<bool, StoreError> {
+        self.free_one_lookup(token, id).await
     }
 
     async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError> {

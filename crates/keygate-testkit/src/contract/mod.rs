@@ -31,6 +31,7 @@ mod due;
 mod ear;
 mod lease;
 mod listing;
+mod lookup;
 mod memo;
 mod model;
 mod notice;
@@ -59,6 +60,7 @@ pub use deletion::*;
 pub use due::*;
 pub use lease::*;
 pub use listing::*;
+pub use lookup::*;
 pub use memo::*;
 pub use model::*;
 pub(crate) use model::{Dice, SEED, seed};
@@ -176,6 +178,11 @@ macro_rules! store_contract {
                 a_memo_is_over_when_its_time_has_passed,
                 memos_of_other_names_are_apart,
                 a_large_memo_is_refused,
+                lookups_are_found_in_the_order_asked,
+                a_lookup_is_taken_once,
+                concurrent_takers_of_a_lookup_agree_on_one,
+                a_lookup_is_freed_by_its_key_alone,
+                too_many_lookups_at_once_are_refused,
                 a_pool_is_granted_as_the_model_grants_it,
                 concurrent_callers_are_granted_the_limit_and_no_more,
                 pools_do_not_share,

@@ -22,8 +22,8 @@ use keygate_core::record::{
 };
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
-    Acknowledgement, CreateRefusal, Deployment, Due, Listing, MAX_MEMO_BYTES, MemoName, MemoryStore, QuotaUse,
-    RecordPage, Store, StoreError, WriteRefusal, Written,
+    Acknowledgement, CreateRefusal, Deployment, Due, Listing, LookupToken, MAX_MEMO_BYTES, MemoName, MemoryStore,
+    QuotaUse, RecordPage, Store, StoreError, WriteRefusal, Written,
 };
 use keygate_core::usage::batch::{Batch, LastUse, Mark, Writer};
 use keygate_core::usage::book::Account;
@@ -85,6 +85,11 @@ pub(crate) enum Bend {
     GivesMemosMoreTime,
     RemembersByHalfTheName,
     RemembersWhatIsLarge,
+    LooksUpInAnotherOrder,
+    TakesLookupsFromOthers,
+    LooksBeforeItTakesLookups,
+    FreesWhoseverLookup,
+    SaysEveryLookupIsFreed,
     GrantsAgainWhatComesAgain,
     GrantsBeforeItCounts,
     GrantsOneUserAsAnother,
@@ -433,6 +438,45 @@ impl Store for Bent {
             Some(held) => Ok(Some(held)),
             None if self.is(Bend::RemembersByHalfTheName) => self.inner.recall(&half(name)).await,
             None => self.inner.recall(name).await,
+        }
+    }
+
+    async fn look_up(&self, tokens: &[LookupToken]) -> Result<Vec<Option<KeyId>>, StoreError> {
+        let mut found = self.inner.look_up(tokens).await?;
+        if self.is(Bend::LooksUpInAnotherOrder) {
+            found.reverse();
+        }
+        Ok(found)
+    }
+
+    async fn take_lookups(&self, taken: &[(LookupToken, KeyId)]) -> Result<Vec<Option<KeyId>>, StoreError> {
+        match self.bend {
+            Bend::TakesLookupsFromOthers => {
+                let held = self.inner.take_lookups(taken).await?;
+                for ((token, id), held) in taken.iter().zip(&held) {
+                    if let Some(held) = held {
+                        self.inner.free_lookup(token, *held).await?;
+                        self.inner.take_lookups(&[(*token, *id)]).await?;
+                    }
+                }
+                Ok(held)
+            }
+            Bend::LooksBeforeItTakesLookups => {
+                let tokens: Vec<_> = taken.iter().map(|(token, _)| *token).collect();
+                let held = self.inner.look_up(&tokens).await?;
+                tokio::task::yield_now().await;
+                self.inner.take_lookups(taken).await?;
+                Ok(held)
+            }
+            _ => self.inner.take_lookups(taken).await,
+        }
+    }
+
+    async fn free_lookup(&self, token: &LookupToken, id: KeyId) -> Result<bool, StoreError> {
+        match (self.bend, self.inner.look_up(&[*token]).await?[0]) {
+            (Bend::FreesWhoseverLookup, Some(held)) => self.inner.free_lookup(token, held).await,
+            (Bend::SaysEveryLookupIsFreed, _) => self.inner.free_lookup(token, id).await.map(|_| true),
+            _ => self.inner.free_lookup(token, id).await,
         }
     }
 

@@ -1,10 +1,13 @@
-//! Keys: made, listed, shown, changed, stopped, rotated, erased.
+//! Keys: made, taken in, listed, shown, changed, stopped, rotated, erased.
 
 mod bulk;
 mod change;
 mod create;
 mod expiry;
+mod export;
+mod import;
 mod list;
+mod ndjson;
 mod rotation;
 mod status;
 
@@ -17,6 +20,8 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         .merge(create::routes())
         .merge(list::routes())
         .merge(bulk::routes())
+        .merge(import::routes())
+        .merge(export::routes())
         .merge(change::routes())
         .merge(status::routes())
         .merge(rotation::routes())

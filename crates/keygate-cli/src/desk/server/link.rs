@@ -30,6 +30,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// The longest pause that a server may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
 /// A server, with the key it is called with and the certificates it is trusted by.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub(super) struct Call {
     path: Vec<String>,
     query: Vec<(&'static str, String)>,
     body: Option<Zeroizing<Vec<u8>>>,
+    /// The body is one document on each line, and what they ask for is done once, however often it is sent.
+    has_lines: bool,
     /// Under this name it is done once, however often it is sent.
     once: Option<Uuid>,
 }
@@ -54,7 +57,7 @@ impl Call {
     /// The call at this path.
     pub(super) fn new(method: Method, path: &[&str]) -> Self {
         let path = path.iter().map(|&part| part.to_owned()).collect();
-        Self { method, path, query: Vec::new(), body: None, once: None }
+        Self { method, path, query: Vec::new(), body: None, has_lines: false, once: None }
     }
 
     /// With a parameter, if it has a value.
@@ -70,6 +73,11 @@ impl Call {
         Ok(Self { body: Some(Zeroizing::new(body)), ..self })
     }
 
+    /// With a body of lines, each of which is done once by itself.
+    pub(super) fn with_lines(self, lines: &[u8]) -> Self {
+        Self { body: Some(Zeroizing::new(lines.to_vec())), has_lines: true, ..self }
+    }
+
     /// To be done once, however often it is sent.
     pub(super) fn once(self, name: Uuid) -> Self {
         Self { once: Some(name), ..self }
@@ -77,7 +85,7 @@ impl Call {
 
     /// Whether it may be sent again when nobody knows what became of it.
     fn is_repeatable(&self) -> bool {
-        self.is_reading() || self.once.is_some()
+        self.is_reading() || self.once.is_some() || self.has_lines
     }
 
     /// Whether it changes nothing.
@@ -145,7 +153,8 @@ impl Link {
         let lost = |error| Trouble::unanswered(error, &self.address, call);
         let mut request = self.client.request(call.method.clone(), url.clone());
         if let Some(body) = &call.body {
-            request = request.header(CONTENT_TYPE, JSON).body(body.to_vec());
+            let kind = if call.has_lines { NDJSON } else { JSON };
+            request = request.header(CONTENT_TYPE, kind).body(body.to_vec());
         }
         if let Some(name) = &call.once {
             request = request.header("Idempotency-Key", format!("\"{name}\""));

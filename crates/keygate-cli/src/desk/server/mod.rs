@@ -23,10 +23,11 @@ use futures_util::{StreamExt, stream};
 use keygate::anomaly::FindingCursor;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
-    CreatedKey, Cursor, FindingPage, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation, Rotation,
-    RotationStatus,
+    CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation,
+    Rotation, RotationStatus,
 };
 use keygate::names::{Environment, OrganizationId, Reason};
+use keygate::notice::{NoticeId, NoticeKind, WebhookId, WebhookUrl};
 use keygate::record::{Key, OrganizationRecord, RotationSchedule};
 use keygate::usage::report::{UsageQuery, UsageReport};
 use keygate::usage::subject::Subject;
@@ -39,7 +40,10 @@ pub(crate) use self::address::is_clear_text_allowed;
 use self::link::{Call, Link};
 use super::place::Setting;
 use super::verdict::{CheckLine, Refusal};
-use super::{NotDone, Pace, Question, ShownKey, Verdict, Wait, Whose};
+use super::{
+    GivenUpNotices, NewSecret, NotDone, Pace, PostedNotice, Question, Redriven, ShownKey, Verdict, Wait, Webhooks,
+    Whose,
+};
 use crate::args::{SettingArgs, whole_days};
 use crate::failure::Failure;
 
@@ -80,6 +84,17 @@ impl ServerDesk {
     pub(super) async fn create_many(&self, new: Vec<NewKey>) -> Vec<Result<CreatedKey, NotDone>> {
         let calls = stream::iter(new).map(|new| async move { self.create(&new).await });
         calls.buffered(IN_FLIGHT).collect().await
+    }
+
+    pub(super) async fn import(
+        &self,
+        organization: &OrganizationId,
+        body: &[u8],
+        dry_run: bool,
+    ) -> Result<Vec<ImportOutcome>, NotDone> {
+        let call = Call::new(Method::POST, &["organizations", organization.as_str(), "keys:import"]);
+        let call = call.asking("dry_run", dry_run.then_some(true)).with_lines(body);
+        Ok(self.link.send(&call).await?.read::<Imported>()?.lines)
     }
 
     pub(super) async fn list(
@@ -177,15 +192,14 @@ impl ServerDesk {
     }
 
     pub(super) async fn verify(&self, text: &str, question: &Question) -> Result<Verdict, NotDone> {
-        // Whatever else was pasted here by mistake is not sent anywhere.
-        let Ok(presented) = PresentedKey::parse(text.as_bytes()) else { return Verdict::malformed(question.explain) };
+        let presented = PresentedKey::parse(text.as_bytes()).ok();
         let body = body::Verification::of(text, question, self.environment);
         let answer = self.link.send(&Call::new(Method::POST, &["verify"]).saying(&body)?).await?;
         let Decided { valid, checks } = answer.read()?;
         let decision = if valid {
             Ok(Box::new(answer.read()?))
         } else {
-            Err(answer.read::<Refusal>()?.of_key(Some(presented.id())))
+            Err(answer.read::<Refusal>()?.of_key(presented.map(|presented| presented.id())))
         };
         Ok(Verdict { decision, checks })
     }
@@ -220,6 +234,59 @@ impl ServerDesk {
         self.link.send(&call.asking("limit", Some(limit)).asking("cursor", cursor)).await?.read()
     }
 
+    pub(super) async fn webhooks(&self, organization: &OrganizationId) -> Result<Webhooks, NotDone> {
+        let call = Call::new(Method::GET, &["organizations", organization.as_str(), "webhooks"]);
+        self.link.send(&call).await?.read()
+    }
+
+    pub(super) async fn create_webhook(
+        &self,
+        organization: &OrganizationId,
+        url: &WebhookUrl,
+        events: &[NoticeKind],
+    ) -> Result<NewSecret, NotDone> {
+        let body = serde_json::json!({ "url": url, "events": events });
+        let call = Call::new(Method::POST, &["organizations", organization.as_str(), "webhooks"]);
+        self.link.send(&call.saying(&body)?.once(Uuid::now_v7())).await?.read()
+    }
+
+    pub(super) async fn delete_webhook(&self, organization: &OrganizationId, id: WebhookId) -> Result<(), NotDone> {
+        let path = ["organizations", organization.as_str(), "webhooks", &id.to_string()];
+        self.link.send(&Call::new(Method::DELETE, &path)).await.map(drop)
+    }
+
+    pub(super) async fn renew_webhook_secret(
+        &self,
+        organization: &OrganizationId,
+        id: WebhookId,
+    ) -> Result<NewSecret, NotDone> {
+        let path = ["organizations", organization.as_str(), "webhooks", &id.to_string(), "secret"];
+        self.link.send(&Call::new(Method::POST, &path)).await?.read()
+    }
+
+    pub(super) async fn test_webhooks(&self, organization: &OrganizationId) -> Result<PostedNotice, NotDone> {
+        let call = Call::new(Method::POST, &["organizations", organization.as_str(), "webhooks:test"]);
+        self.link.send(&call).await?.read()
+    }
+
+    pub(super) async fn given_up(
+        &self,
+        organization: &OrganizationId,
+        limit: usize,
+    ) -> Result<GivenUpNotices, NotDone> {
+        let call = Call::new(Method::GET, &["organizations", organization.as_str(), "notices"]);
+        self.link.send(&call.asking("limit", Some(limit))).await?.read()
+    }
+
+    pub(super) async fn redrive(
+        &self,
+        organization: &OrganizationId,
+        id: Option<NoticeId>,
+    ) -> Result<Redriven, NotDone> {
+        let call = Call::new(Method::POST, &["organizations", organization.as_str(), "notices:redrive"]);
+        self.link.send(&call.saying(&serde_json::json!({ "notice_id": id }))?).await?.read()
+    }
+
     pub(super) async fn organization(&self, id: &OrganizationId) -> Result<OrganizationRecord, NotDone> {
         self.link.send(&Call::new(Method::GET, &["organizations", id.as_str()])).await?.read()
     }
@@ -249,6 +316,12 @@ impl ServerDesk {
 struct Made {
     key: Option<serde::de::IgnoredAny>,
     key_id: KeyId,
+}
+
+/// What became of an import.
+#[derive(Debug, Deserialize)]
+struct Imported {
+    lines: Vec<ImportOutcome>,
 }
 
 /// What tells a key that was rotated now from one that was rotated for the same call before.

@@ -1,0 +1,454 @@
+//! Taking in keys that were made elsewhere: see [`import`](crate::import) for what is kept of them.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+
+use super::{ApiKeyManager, ManageError, events};
+use crate::actor::{Actor, Operator};
+use crate::import::{
+    ImportPattern, ImportedKey, ImportedScheme, ImportedSecret, MAX_IMPORTED_LENGTH, MIN_IMPORTED_LENGTH, is_native,
+    token_of_digest, token_of_part,
+};
+use crate::key::KeyId;
+use crate::names::{NameError, OrganizationId, UserId};
+use crate::record::{KeyRecord, Lineage, Quota};
+use crate::ring::RingEntry;
+use crate::store::{CreateRefusal, LookupToken, MAX_LOOKUPS, QuotaUse, StoreError};
+use crate::verifier::{Scheme, Verifier};
+
+/// The most lines of one import.
+pub const MAX_IMPORT: usize = 10_000;
+/// The most bytes of one import.
+pub const MAX_IMPORT_BYTES: usize = 16 * 1024 * 1024;
+/// How many lines go to the store together.
+const AT_ONCE: usize = 500;
+/// How many records are read at once.
+const IN_FLIGHT: usize = 32;
+
+/// What became of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportStatus {
+    /// Its key is made; in a dry run, it would be.
+    Created,
+    /// Its key was there already, and is left as it is.
+    Exists,
+    /// Its key is not made.
+    Refused,
+}
+
+/// What became of a line, and why. Its JSON form is that of the management API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ImportOutcome {
+    /// The line, counted from 1. Lines without anything on them are counted, and have no outcome.
+    pub line: u64,
+    /// What became of it.
+    pub status: ImportStatus,
+    /// Its key. None where that is not made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<KeyId>,
+    /// Why it was refused: the stable word for it, as of [`ManageError::reason`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The same in a sentence for people, which repeats no secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl ImportOutcome {
+    fn of(line: u64, came: Result<Came, ManageError>) -> Self {
+        let (status, key_id, error) = match came {
+            Ok(Came::Created(key_id)) => (ImportStatus::Created, key_id, None),
+            Ok(Came::Exists(id)) => (ImportStatus::Exists, Some(id), None),
+            Err(error) => (ImportStatus::Refused, None, Some(error)),
+        };
+        let reason = error.as_ref().map(|error| error.reason().to_owned());
+        Self { line, status, key_id, reason, detail: error.map(|error| error.detail()) }
+    }
+}
+
+/// What became of a key.
+#[derive(Clone, Copy)]
+enum Came {
+    /// Of a dry run there is no id.
+    Created(Option<KeyId>),
+    Exists(KeyId),
+}
+
+/// A key that may be made, as far as its line is concerned.
+struct Prepared {
+    line: u64,
+    record: KeyRecord,
+    takes_default: bool,
+    /// What it may be found by, under each ring entry; the current one first.
+    tokens: Vec<LookupToken>,
+}
+
+impl Prepared {
+    /// What it is to be found by.
+    fn token(&self) -> LookupToken {
+        self.tokens[0]
+    }
+
+    /// To be made under this id.
+    fn under(&mut self, id: KeyId) {
+        self.record.key.id = id;
+        self.record.key.lineage = Lineage { root: id, generation: 0 };
+    }
+}
+
+/// How many more keys there may be, for those who do not make them.
+struct Room {
+    quota: Quota,
+    /// How many are planned; of each user too, with how many there are.
+    planned: u64,
+    users: HashMap<UserId, (QuotaUse, u64)>,
+}
+
+impl ApiKeyManager {
+    /// Takes in keys of one organization that were made elsewhere. The body is NDJSON, one key on each line, at most
+    /// [`MAX_IMPORT`] of them in [`MAX_IMPORT_BYTES`]; the management API's documentation has its fields. Of each line it is
+    /// told what became of it, in their order; one that is refused stops none of the others, but when the store fails what
+    /// is left is refused without trying.
+    ///
+    /// A line whose key is there already is left alone, whatever else it says. So an import that was cut off, or whose
+    /// answer was lost, is run again. A dry run checks everything and writes nothing; quotas are then as they are found.
+    ///
+    /// Dropping the future leaves those lines undone that were not begun.
+    ///
+    /// # Errors
+    /// When the organization is `system`, no pattern is declared, the body is too long, or the deployment does not fit: then
+    /// nothing is done.
+    pub async fn import(
+        &self,
+        operator: &Operator,
+        organization: &OrganizationId,
+        body: &[u8],
+        dry_run: bool,
+    ) -> Result<Vec<ImportOutcome>, ManageError> {
+        if organization.is_system() {
+            return Err(ManageError::Reserved);
+        }
+        if self.import_policy().patterns().is_empty() {
+            let problem = "are not declared: say with KEYGATE_IMPORT_PATTERNS which texts imported keys have";
+            return Err(NameError::new("import patterns", problem).into());
+        }
+        if body.len() > MAX_IMPORT_BYTES {
+            return Err(NameError::new("body", format!("must have at most {MAX_IMPORT_BYTES} bytes")).into());
+        }
+        let lines: Vec<(u64, &[u8])> = (1..)
+            .zip(body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii))
+            .filter(|(_, line)| !line.is_empty())
+            .collect();
+        if lines.len() > MAX_IMPORT {
+            return Err(
+                NameError::new("body", format!("must have at most {MAX_IMPORT} lines, not {}", lines.len())).into()
+            );
+        }
+        self.confirm_current().await?;
+        let actor = Actor::from(operator.clone());
+        let mut room = None;
+        if dry_run {
+            let quota = self.quota_of(organization).await?;
+            room = Some(Room { quota, planned: 0, users: HashMap::new() });
+        }
+        let mut outcomes = Vec::with_capacity(lines.len());
+        let mut in_trouble = false;
+        for chunk in lines.chunks(AT_ONCE) {
+            let mut prepared = Vec::with_capacity(chunk.len());
+            for (line, text) in chunk {
+                match self.prepare(&actor, organization, *line, text) {
+                    Ok(one) => prepared.push(one),
+                    Err(error) => outcomes.push(ImportOutcome::of(*line, Err(error))),
+                }
+            }
+            if in_trouble {
+                let undone = || ManageError::from(StoreError::unavailable("it failed before this line"));
+                outcomes.extend(prepared.iter().map(|one| ImportOutcome::of(one.line, Err(undone()))));
+                continue;
+            }
+            let lines: Vec<u64> = prepared.iter().map(|one| one.line).collect();
+            match self.import_prepared(&actor, organization, prepared, room.as_mut()).await {
+                Ok(came) => outcomes.extend(came),
+                Err(error) => {
+                    tracing::error!(organization_id = %organization, %error, "an import met trouble");
+                    let undone = || ManageError::from(StoreError::unavailable("it failed at this line"));
+                    outcomes.extend(lines.into_iter().map(|line| ImportOutcome::of(line, Err(undone()))));
+                    in_trouble = true;
+                }
+            }
+        }
+        outcomes.sort_by_key(|outcome| outcome.line);
+        Ok(outcomes)
+    }
+
+    /// Reads a line, and draws up its key.
+    fn prepare(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        line: u64,
+        text: &[u8],
+    ) -> Result<Prepared, ManageError> {
+        let ImportedKey { secret, new } = ImportedKey::read(text, organization)?;
+        new.check()?;
+        let takes_default = new.limits.is_none() && !new.verifies();
+        let (key, scheme) = self.draw_up(actor, new, None)?;
+        let entry = self.inner.ring.current();
+        let (verifier, tokens) = self.keep_of(&secret, scheme, entry)?;
+        let mut record = KeyRecord::new(key, verifier, entry.id(), entry.id());
+        self.inner.plan_look(&mut record);
+        record.lookup = tokens.first().copied();
+        Ok(Prepared { line, record, takes_default, tokens })
+    }
+
+    /// What is kept of a secret, and what it is found by under each ring entry.
+    fn keep_of(
+        &self,
+        secret: &ImportedSecret,
+        scheme: Scheme,
+        entry: &RingEntry,
+    ) -> Result<(Verifier, Vec<LookupToken>), NameError> {
+        let finder = &self.inner.finder;
+        let under_all = |token: &dyn Fn(&RingEntry) -> LookupToken| self.inner.ring.entries().map(token).collect();
+        match secret {
+            ImportedSecret::Raw(text) => {
+                self.check_raw(text)?;
+                let text = text.as_bytes();
+                let found_by = ImportedScheme::Sha256;
+                let digest = found_by.digest(text, &[]).ok_or_else(|| NameError::new("raw", "cannot be digested"))?;
+                let tokens = under_all(&|entry| token_of_digest(entry, &found_by, &digest));
+                // A slow verifier is made with the first use, and not for thousands of keys at once.
+                let verifier = match scheme {
+                    Scheme::HmacSha256 => Verifier::HmacSha256 { digest: entry.digest(text) },
+                    Scheme::Pbkdf2Sha256 { .. } => {
+                        Verifier::Imported { digest: entry.imported(found_by.label(), &digest), scheme: found_by }
+                    }
+                };
+                Ok((verifier, tokens))
+            }
+            ImportedSecret::Digest { scheme, digest, lookup } => {
+                if let ImportedScheme::HmacSha256 { key } = scheme
+                    && !finder.policy().hmac_key_names().any(|name| name == &**key)
+                {
+                    let problem = "names no key that is configured: see KEYGATE_IMPORT_HMAC_KEYS";
+                    return Err(NameError::new("hmac_key", problem));
+                }
+                let tokens = match lookup {
+                    None => under_all(&|entry| token_of_digest(entry, scheme, digest)),
+                    Some(_) if !finder.policy().patterns().iter().any(ImportPattern::has_lookup_part) => {
+                        let problem =
+                            "is named by no declared pattern: a group (?P<lookup>...) in one says which part it is";
+                        return Err(NameError::new("lookup", problem));
+                    }
+                    Some(part) => under_all(&|entry| token_of_part(entry, part.as_bytes())),
+                };
+                let digest = entry.imported(scheme.label(), digest);
+                Ok((Verifier::Imported { scheme: scheme.clone(), digest }, tokens))
+            }
+        }
+    }
+
+    /// Refuses a text that would never be taken for that of an imported key.
+    fn check_raw(&self, text: &str) -> Result<(), NameError> {
+        let refused = |problem: String| Err(NameError::new("raw", problem));
+        if is_native(text.as_bytes()) {
+            return refused("is of the form of native keys, which are not imported".into());
+        }
+        if !(MIN_IMPORTED_LENGTH..=MAX_IMPORTED_LENGTH).contains(&text.len()) {
+            return refused(format!(
+                "must have {MIN_IMPORTED_LENGTH} to {MAX_IMPORTED_LENGTH} bytes, not {}",
+                text.len()
+            ));
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return refused("must be visible ASCII characters, without spaces".into());
+        }
+        if !self.inner.finder.admits(text.as_bytes()) {
+            return refused("is of no declared pattern: see KEYGATE_IMPORT_PATTERNS".into());
+        }
+        Ok(())
+    }
+
+    /// Makes those of the keys that are not there, or says for how many of them there is room.
+    async fn import_prepared(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        prepared: Vec<Prepared>,
+        room: Option<&mut Room>,
+    ) -> Result<Vec<ImportOutcome>, ManageError> {
+        // A text that comes twice is that of the first of its lines.
+        let (mut firsts, mut repeats): (Vec<Prepared>, Vec<(u64, usize)>) = Default::default();
+        let mut places: HashMap<LookupToken, usize> = HashMap::new();
+        for one in prepared {
+            match places.entry(one.token()) {
+                Entry::Occupied(place) => repeats.push((one.line, *place.get())),
+                Entry::Vacant(free) => {
+                    free.insert(firsts.len());
+                    firsts.push(one);
+                }
+            }
+        }
+        let lines: Vec<u64> = firsts.iter().map(|one| one.line).collect();
+        let came = match room {
+            Some(room) => self.look_for_room(organization, firsts, room).await?,
+            None => self.make(actor, organization, firsts).await?,
+        };
+        let again = |(line, place): (u64, usize)| {
+            let outcome = match &came[place] {
+                Ok(Came::Created(Some(id)) | Came::Exists(id)) => Ok(Came::Exists(*id)),
+                Ok(Came::Created(None)) => Err(ManageError::AlreadyExists),
+                Err(error) => Err(error.again()),
+            };
+            ImportOutcome::of(line, outcome)
+        };
+        let repeated: Vec<ImportOutcome> = repeats.into_iter().map(again).collect();
+        let firsts = lines.into_iter().zip(came).map(|(line, came)| ImportOutcome::of(line, came));
+        Ok(firsts.chain(repeated).collect())
+    }
+
+    /// Those of the keys that are there: found under whatever ring entry, with a record.
+    async fn there(
+        &self,
+        organization: &OrganizationId,
+        prepared: &[Prepared],
+    ) -> Result<Vec<Option<Result<Came, ManageError>>>, ManageError> {
+        let store = &self.inner.store;
+        let tokens: Vec<LookupToken> = prepared.iter().flat_map(|one| one.tokens.iter().copied()).collect();
+        let mut held = Vec::with_capacity(tokens.len());
+        for tokens in tokens.chunks(MAX_LOOKUPS) {
+            held.extend(store.look_up(tokens).await?);
+        }
+        let mut held = held.into_iter();
+        let ids: Vec<Vec<KeyId>> =
+            prepared.iter().map(|one| held.by_ref().take(one.tokens.len()).flatten().collect()).collect();
+        let there = |ids: Vec<KeyId>| async move {
+            for id in ids {
+                if let Some(record) = store.record(id).await? {
+                    return Ok::<_, ManageError>(Some(if record.key.organization == *organization {
+                        Ok(Came::Exists(id))
+                    } else {
+                        Err(ManageError::ImportedElsewhere)
+                    }));
+                }
+            }
+            Ok(None)
+        };
+        stream::iter(ids).map(there).buffered(IN_FLIGHT).try_collect().await
+    }
+
+    /// Makes keys whose lines are right.
+    async fn make(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        mut prepared: Vec<Prepared>,
+    ) -> Result<Vec<Result<Came, ManageError>>, ManageError> {
+        let store = &self.inner.store;
+        let mut came = self.there(organization, &prepared).await?;
+        let absent: Vec<usize> = (0..prepared.len()).filter(|place| came[*place].is_none()).collect();
+        let asked: Vec<_> =
+            absent.iter().map(|place| (prepared[*place].token(), prepared[*place].record.key.id)).collect();
+        let mut taken = Vec::with_capacity(asked.len());
+        for asked in asked.chunks(MAX_LOOKUPS) {
+            taken.extend(store.take_lookups(asked).await?);
+        }
+        // What an import left behind that was cut off, or one at the same moment has just taken: the key is made under the
+        // id that is held, by one of those who make it.
+        for (place, held) in absent.iter().zip(taken) {
+            if let Some(held) = held {
+                prepared[*place].under(held);
+            }
+        }
+        let configured = store.parents(organization, None).await?.organization;
+        if let Some(limits) = configured.as_ref().and_then(|configured| configured.key_limits) {
+            for one in prepared.iter_mut().filter(|one| one.takes_default) {
+                one.record.key.limits = limits;
+            }
+        }
+        let records = absent.iter().map(|place| prepared[*place].record.clone()).collect();
+        let outcomes = store.create(organization, self.quota_as_configured(configured.as_ref()), records).await?;
+        let mut outcomes = outcomes.into_iter();
+        for place in absent {
+            let key = &prepared[place].record.key;
+            came[place] = Some(match outcomes.next() {
+                Some(Ok(())) => {
+                    events::imported(actor, key);
+                    Ok(Came::Created(Some(key.id)))
+                }
+                Some(Err(CreateRefusal::Exists)) => match store.record(key.id).await? {
+                    Some(record) if record.key.organization != *organization => Err(ManageError::ImportedElsewhere),
+                    _ => Ok(Came::Exists(key.id)),
+                },
+                Some(Err(refusal)) => {
+                    // Left behind, it would only be taken up by the next import of the line.
+                    if let Err(error) = store.free_lookup(&prepared[place].token(), key.id).await {
+                        tracing::debug!(key_id = %key.id, %error, "what a refused key was to be found by is left behind");
+                    }
+                    Err(ManageError::Refused(refusal))
+                }
+                None => Err(StoreError::unavailable("it left a key unanswered").into()),
+            });
+        }
+        Ok(came.into_iter().map(|came| came.unwrap_or(Err(ManageError::NotFound))).collect())
+    }
+
+    /// Says what would become of keys, and writes nothing.
+    async fn look_for_room(
+        &self,
+        organization: &OrganizationId,
+        prepared: Vec<Prepared>,
+        room: &mut Room,
+    ) -> Result<Vec<Result<Came, ManageError>>, ManageError> {
+        let there = self.there(organization, &prepared).await?;
+        let mut came = Vec::with_capacity(prepared.len());
+        for (one, there) in prepared.into_iter().zip(there) {
+            came.push(match there {
+                Some(there) => there,
+                None => self.take_room(organization, one.record.key.user, room).await?,
+            });
+        }
+        Ok(came)
+    }
+
+    async fn take_room(
+        &self,
+        organization: &OrganizationId,
+        user: UserId,
+        room: &mut Room,
+    ) -> Result<Result<Came, ManageError>, ManageError> {
+        let Room { quota, planned, users } = room;
+        let (used, of_user) = match users.entry(user) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let used = self.inner.store.quota_use(organization, new.key()).await?;
+                new.insert((used, 0))
+            }
+        };
+        if used.organization + *planned >= quota.per_organization {
+            let limit = quota.per_organization;
+            return Ok(Err(ManageError::Refused(CreateRefusal::OrganizationQuota { limit })));
+        }
+        if used.user + *of_user >= quota.per_user {
+            return Ok(Err(ManageError::Refused(CreateRefusal::UserQuota { limit: quota.per_user })));
+        }
+        (*planned, *of_user) = (*planned + 1, *of_user + 1);
+        Ok(Ok(Came::Created(None)))
+    }
+}
+
+impl ManageError {
+    /// The same refusal, of another line with the same text.
+    fn again(&self) -> Self {
+        match self {
+            Self::Refused(refusal) => Self::Refused(*refusal),
+            Self::ImportedElsewhere => Self::ImportedElsewhere,
+            _ => Self::AlreadyExists,
+        }
+    }
+}

@@ -64,7 +64,7 @@ async fn the_document_is_whole() {
         let body = &operation["requestBody"];
         assert_eq!((has("413"), has("415")), (body.is_object(), body.is_object()), "{id}");
         if body.is_object() {
-            let optional = ["deactivateKey", "activateKey", "revokeKey", "rotateKey"].contains(&id);
+            let optional = ["deactivateKey", "activateKey", "revokeKey", "rotateKey", "redriveNotices"].contains(&id);
             assert_eq!(body["required"].as_bool().unwrap_or_default(), !optional, "{id}");
         }
         assert!(["get", "post", "put", "patch", "delete"].contains(&method));
@@ -185,6 +185,12 @@ async fn every_call_answers_as_is_described() {
     let stranger = api.tenant("globex", &[], &[]).await;
     let keys = "/v1/organizations/acme/keys";
     let one = format!("/v1/keys/{id}");
+    let hooks = "/v1/organizations/acme/webhooks";
+    let made =
+        api.call(&api.operator, &format!("POST {hooks}"), Some(json!({"url": "https://example.com/never"}))).await;
+    let hook = made.body["webhook_id"].as_str().unwrap().to_owned();
+    api.make(&api.operator, "acme", json!({"user_id": "eve"})).await;
+    api.manager.deliver_notices().await.unwrap();
     let calls: Vec<(&str, String, Option<Value>, u16)> = vec![
         (
             "createOrganization",
@@ -231,6 +237,18 @@ async fn every_call_answers_as_is_described() {
         ("organizationAnomalies", "GET /v1/organizations/acme/anomalies".into(), None, 200),
         ("organizationAnomalies", "GET /v1/organizations/acme/anomalies?limit=1".into(), None, 200),
         ("organizationAnomalies", "GET /v1/organizations/acme/anomalies?cursor=0".into(), None, 422),
+        ("createWebhook", format!("POST {hooks}"), Some(json!({"url": "https://example.com/other"})), 201),
+        ("createWebhook", format!("POST {hooks}"), Some(json!({"url": "nowhere"})), 422),
+        ("listWebhooks", format!("GET {hooks}"), None, 200),
+        ("renewWebhookSecret", format!("POST {hooks}/{hook}/secret"), None, 200),
+        ("testWebhooks", format!("POST {hooks}:test"), None, 202),
+        ("deleteWebhook", format!("DELETE {hooks}/{hook}"), None, 204),
+        ("deleteWebhook", format!("DELETE {hooks}/{hook}"), None, 404),
+        ("renewWebhookSecret", format!("POST {hooks}/{hook}/secret"), None, 404),
+        ("deleteWebhooks", format!("DELETE {hooks}"), None, 204),
+        ("testWebhooks", format!("POST {hooks}:test"), None, 404),
+        ("givenUpNotices", "GET /v1/organizations/acme/notices".into(), None, 200),
+        ("redriveNotices", "POST /v1/organizations/acme/notices:redrive".into(), Some(json!({"notice_id": null})), 200),
         ("showSelf", "GET /v1/self".into(), None, 200),
         ("verifyKey", "POST /v1/verify".into(), Some(json!({"key": text, "explain": true})), 200),
         ("verifyKey", "POST /v1/verify".into(), Some(json!({"key": "nonsense"})), 200),

@@ -190,10 +190,10 @@ fn records_of_version_3_are_those_of_version_2_with_the_rotation_behind() {
         record
     };
     for (name, record, tail) in [
-        ("plain", old, "000001".to_owned() + &id_hex(2) + "f691c5c38367000001010203040507070707070000"),
-        ("full", new, "0001".to_owned() + &id_hex(1) + "000101c6a1c5c38367000100"),
-        ("plain", fallback(Fallback::Deny), "0000000100000000".to_owned()),
-        ("plain", fallback(Fallback::Open), "0100000100000000".to_owned()),
+        ("plain", old, "000001".to_owned() + &id_hex(2) + "f691c5c383670000010102030405070707070700000000"),
+        ("full", new, "0001".to_owned() + &id_hex(1) + "000101c6a1c5c383670001000000"),
+        ("plain", fallback(Fallback::Deny), "00000001000000000000".to_owned()),
+        ("plain", fallback(Fallback::Open), "01000001000000000000".to_owned()),
     ] {
         let mut bytes = golden(name);
         bytes[0] = 3;
@@ -204,9 +204,9 @@ fn records_of_version_3_are_those_of_version_2_with_the_rotation_behind() {
     // What an older version can hold is written in that.
     let mut bytes = golden("plain");
     bytes[0] = 3;
-    assert!(KeyRecord::decode(&[&bytes[..], &[0, 0, 0, 0, 0, 0, 0, 0]].concat()).is_err());
+    assert!(KeyRecord::decode(&[&bytes[..], &[0; 10]].concat()).is_err());
     // Without the last byte it is cut short.
-    assert!(KeyRecord::decode(&[&bytes[..], &[0, 0, 0, 1, 0, 0, 0]].concat()).is_err());
+    assert!(KeyRecord::decode(&[&bytes[..], &[0, 0, 0, 1, 0, 0, 0, 0, 0]].concat()).is_err());
 }
 
 /// What an imported key is found by, and how its digest was made, stand last.
@@ -228,7 +228,7 @@ fn records_of_imported_keys_say_last_what_they_are_found_by() {
         record.lookup = Some(LookupToken::from_bytes([0x11; 32]));
         let mut bytes = golden("plain");
         bytes[0] = 3;
-        assert_eq!(hex(&record.encode().unwrap()), hex(&bytes) + "00" + "000000000000" + "01" + &found_by + tail);
+        assert_eq!(hex(&record.encode().unwrap()), hex(&bytes) + "00" + "0000000000000000" + "01" + &found_by + tail);
         assert_eq!(KeyRecord::decode(&record.encode().unwrap()).unwrap(), record);
         assert!(!format!("{record:?}").contains("ab\""), "no salt is shown");
         // Without what it is found by, nothing can be made of an old digest.
@@ -286,7 +286,8 @@ async fn a_typical_record_is_small() {
     let instance = support::Instance::new();
     let created = instance.create(new_key()).await;
     let least = instance.record(created.key.id).await.encode().unwrap().len();
-    assert!(least <= 160, "a key with every default takes {least} bytes");
+    // 16 of them are for when its owner is told that it ends.
+    assert!(least <= 176, "a key with every default takes {least} bytes");
 
     let typical = support::new_key_with(|new| {
         new.organization = OrganizationId::new("0198f3c2-6a41-7d20-9c1e-5b7a90d1c3f4").unwrap();
@@ -300,7 +301,7 @@ async fn a_typical_record_is_small() {
     let created = instance.create(typical).await;
     let typical = instance.record(created.key.id).await.encode().unwrap().len();
     println!("encoded: {least} bytes with every default, {typical} bytes of a typical key");
-    assert!(typical <= 340, "a typical key takes {typical} bytes");
+    assert!(typical <= 356, "a typical key takes {typical} bytes");
 }
 
 #[test]

@@ -112,7 +112,8 @@ impl Api {
         let ring = SecretRing::new(&MasterSecret::generate().unwrap());
         let pattern = ImportPattern::parse(IMPORTED).unwrap();
         let imports = ImportPolicy::default().pattern(pattern).unwrap();
-        let manager = ApiKeyManager::builder_shared(store, ring).clock(clock).imports(imports).build().unwrap();
+        let manager = ApiKeyManager::builder_shared(store, ring).clock(clock).imports(imports);
+        let manager = manager.webhooks(Nobody).build().unwrap();
         let operator = manager.ensure_operator_key(&boss()).await.unwrap().unwrap().text.expose().to_owned();
         let router = Admin::new(manager.clone()).router();
         Self { manager, router, operator }

@@ -161,7 +161,7 @@ fn what_is_due_is_rotated_by_a_run() {
     let shown = home.run(&["rotation", "show", &id]).done().stdout;
     assert!(shown.contains("2026-01-31 00:00:00 UTC") && shown.contains(", overdue"), "{shown}");
     let run = home.run(&["rotation", "run", "--json"]).done();
-    let expected = json!({"rotated": 1, "waiting": 0, "withdrawn": 0, "failed": 0, "unread": 0});
+    let expected = json!({"rotated": 1, "waiting": 0, "withdrawn": 0, "failed": 0, "told": 0, "unread": 0});
     assert_eq!(run.json(), expected, "{run:?}");
     let status = home.run(&["rotation", "show", &id, "--json"]).done().json();
     assert_eq!(status["successor"]["state"], "active");

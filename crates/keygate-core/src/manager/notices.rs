@@ -161,6 +161,10 @@ impl ApiKeyManager {
         events: &[NoticeKind],
         id: WebhookId,
     ) -> Result<WebhookOnce, ManageError> {
+        // Before anything else is said to a stranger.
+        if !actor.reaches(organization) {
+            return Err(ManageError::ParentNotFound);
+        }
         self.inner.post.sender().ok_or(ManageError::SendsNoWebhooks)?.check(url)?;
         let mut events = events.to_vec();
         events.sort_unstable();

@@ -15,7 +15,7 @@ use crate::notice::{
     Announced, Cause, DeliveryRun, Disabled, Event, Failed, HandedKey, MAX_WEBHOOKS, Notice, NoticeId, NoticeKind,
     Outgoing, TIMEOUT, Webhook, WebhookId, WebhookRecord, WebhookSecret, WebhookUrl, looked_at,
 };
-use crate::record::{Key, KeyRecord, StatusChange};
+use crate::record::{Key, KeyRecord, Revision, StatusChange};
 use crate::store::{MemoName, StoreError, WriteRefusal};
 use crate::usage::period::Day;
 
@@ -346,7 +346,7 @@ impl ApiKeyManager {
             let found = self.webhook_record(actor, organization).await?;
             let expected = found.as_ref().map(|found| found.revision);
             let mut record = found.unwrap_or_else(|| WebhookRecord::new(organization.clone()));
-            record.revision = expected.map_or(record.revision, |found| found.next());
+            record.revision = expected.map_or(record.revision, Revision::next);
             let changed = change(&mut record)?;
             for webhook in &mut record.webhooks {
                 webhook.reseal(&self.inner.ring, organization, self.inner.clock.now())?;
@@ -401,7 +401,7 @@ impl ApiKeyManager {
         &self,
         organization: &OrganizationId,
         project: Option<&ProjectId>,
-        revision: crate::record::Revision,
+        revision: Revision,
     ) -> Announced {
         let event = match project {
             Some(project) => Event::ProjectSuspended { project_id: project.clone() },

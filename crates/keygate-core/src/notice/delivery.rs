@@ -209,7 +209,7 @@ impl Post {
         let record = self.store.record(key_id).await?;
         let record = record.filter(|record| record.key.organization == notice.organization_id);
         Ok(match (event, record) {
-            (Event::Created { .. }, None) | (Event::Rotated { .. }, None) => None,
+            (Event::Created { .. } | Event::Rotated { .. }, None) => None,
             (Event::Rotated { key, hand_over, .. }, Some(record)) => {
                 record.key.succession.superseded.map(|superseded| Event::Rotated {
                     key,

@@ -13,6 +13,7 @@ pub mod coherence;
 mod complaints;
 pub mod context;
 pub mod denial;
+mod hex_id;
 pub mod import;
 pub mod key;
 pub mod lifecycle;

@@ -15,15 +15,13 @@ use keygate_core::manager::{ApiKeyManager, BulkOperation, BulkOutcome, CreatedKe
 use keygate_core::names::{OrganizationId, Reason};
 use keygate_core::record::{KeyStatus, StatusChange};
 use keygate_core::store::Store;
-use keygate_testkit::sample;
+use keygate_testkit::{GivenUpAfter, sample};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;
 use support::fateful_store::{Fate, FatefulStore};
 use support::yielding_store::YieldingStore;
-use support::{
-    GivenUpAfter, Instance, block_on, manager_over, new_key_with, operator, org, ring, scopes, tenant, word,
-};
+use support::{Instance, block_on, manager_over, new_key_with, operator, org, ring, scopes, tenant, word};
 
 fn revoke() -> BulkOperation {
     BulkOperation::Revoke { reason: Some(Reason::new("leaked").unwrap()) }

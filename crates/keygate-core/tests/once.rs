@@ -21,13 +21,11 @@ use keygate_core::manager::{
 use keygate_core::names::PrincipalId;
 use keygate_core::record::{Key, KeyRecord, Metadata, Quota, Revision};
 use keygate_core::store::{Listing, MemoryStore, Store};
-use keygate_testkit::HeldClock;
+use keygate_testkit::{GivenUpAfter, HeldClock};
 use serde_json::Value;
 use support::fateful_store::{Fate, FatefulStore};
 use support::yielding_store::YieldingStore;
-use support::{
-    GivenUpAfter, Instance, manager_over, new_key, new_key_with, operator, org, ring, scopes, tenant, the_operator,
-};
+use support::{Instance, manager_over, new_key, new_key_with, operator, org, ring, scopes, tenant, the_operator};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);

@@ -13,13 +13,11 @@ use keygate_core::manager::{ApiKeyManager, CreatedKey, KeyFilter, ManageError, N
 use keygate_core::names::{OrganizationId, PrincipalId};
 use keygate_core::record::{Key, KeyState, Lineage, Quota, Revision};
 use keygate_core::store::{MemoryStore, Store};
-use keygate_testkit::HeldClock;
+use keygate_testkit::{GivenUpAfter, HeldClock};
 use proptest::prelude::*;
 use support::fateful_store::{Fate, FatefulStore};
 use support::yielding_store::YieldingStore;
-use support::{
-    GivenUpAfter, Instance, block_on, manager_over, new_key, operator, ring, scope, scopes, the_operator, user,
-};
+use support::{Instance, block_on, manager_over, new_key, operator, ring, scope, scopes, the_operator, user};
 
 type Outcome = Result<Option<CreatedKey>, ManageError>;
 

@@ -20,11 +20,12 @@ use keygate_core::manager::{Expiry, IdempotencyKey, KeyUpdate, ManageError, NewK
 use keygate_core::names::{Description, Environment, KeyName, ProjectId, Tag};
 use keygate_core::network::{Cidr, CidrSet};
 use keygate_core::record::{Key, KeyState, KeyStatus, Lineage, Metadata, Quota, RotationSchedule, SecurityTier};
+use keygate_testkit::GivenUpAfter;
 use proptest::prelude::*;
 use serde_json::json;
 use support::fateful_store::{Fate, FatefulStore};
 use support::yielding_store::YieldingStore;
-use support::{GivenUpAfter, Instance, manager_over, new_key, new_key_with, operator, ring, scopes, tenant};
+use support::{Instance, manager_over, new_key, new_key_with, operator, ring, scopes, tenant};
 
 const DAY: Duration = Duration::from_secs(86_400);
 

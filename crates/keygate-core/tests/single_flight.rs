@@ -15,13 +15,12 @@ use keygate_core::names::ProjectId;
 use keygate_core::record::{ParentStatus, SecurityTier};
 use keygate_core::ring::SecretRing;
 use keygate_core::store::{MemoryStore, Store};
-use keygate_testkit::FaultyStore;
+use keygate_testkit::{FaultyStore, GivenUpAfter};
 use support::simulated_store::{Flaw, SimulatedStore};
 use support::still_clock::StillClock;
 use support::yielding_store::YieldingStore;
 use support::{
-    GivenUpAfter, Instance, ROOMY, block_on, manager_over, operator, org, ring, the_operator, unlimited_key,
-    unlimited_key_with,
+    Instance, ROOMY, block_on, manager_over, operator, org, ring, the_operator, unlimited_key, unlimited_key_with,
 };
 use tokio::task::{JoinHandle, yield_now};
 

@@ -13,9 +13,9 @@ use keygate_core::manager::{ApiKeyManager, KeyFilter, KeyUpdate, ManageError, Se
 use keygate_core::names::Description;
 use keygate_core::store::{MemoryStore, Store};
 use keygate_core::verifier::{MIN_PBKDF2_ITERATIONS, Scheme};
-use keygate_testkit::{FaultyStore, HeldClock, sample};
+use keygate_testkit::{FaultyStore, GivenUpAfter, HeldClock, sample};
 use support::yielding_store::YieldingStore;
-use support::{GivenUpAfter, Instance, manager_over, new_key, new_key_with, operator, org, ring, unlimited_key, word};
+use support::{Instance, manager_over, new_key, new_key_with, operator, org, ring, unlimited_key, word};
 
 #[tokio::test]
 async fn a_failing_store_is_trouble_for_every_key_of_the_right_form() {

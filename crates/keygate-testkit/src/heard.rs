@@ -47,7 +47,7 @@ impl Heard {
         Self { state: Arc::default(), answer: Arc::new(answer), takes_keys: false }
     }
 
-    /// The same, who takes the texts of keys too, or refuses them as it does notices of kind `test`.
+    /// The same, who takes the texts of keys too.
     #[must_use]
     pub fn taking_keys(self) -> Self {
         Self { takes_keys: true, ..self }

@@ -4,9 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -23,7 +21,7 @@ use keygate_core::ring::{MasterSecret, SecretRing};
 use keygate_core::store::{Listing, Store};
 
 use crate::contract::{Dice, SEED, seed};
-use crate::{Heard, HeldClock, sample};
+use crate::{GivenUpAfter, Heard, HeldClock, sample};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const OVERLAP_DAYS: u32 = 7;
@@ -95,7 +93,7 @@ impl Year {
                     let _ = worker.run_schedules(&operator).await;
                     let _ = worker.deliver_notices().await;
                 };
-                running.push(tokio::spawn(StoppedAfter { polls: dice.below(POLLS), future: Box::pin(run) }));
+                running.push(tokio::spawn(GivenUpAfter::polls(dice.below(POLLS), run)));
             }
             for running in running {
                 running.await.unwrap();
@@ -194,21 +192,4 @@ fn check_notices(keys: &[Key], heard: &Heard, clock: &HeldClock) {
 fn what(notice: &Notice) -> Told {
     let days = if let Event::Expiring { days, .. } = &notice.event { *days } else { 0 };
     (notice.kind(), notice.event.key().unwrap().key_id, days)
-}
-
-/// Polls a future so many times and then drops it.
-struct StoppedAfter {
-    polls: usize,
-    future: Pin<Box<dyn Future<Output = ()> + Send>>,
-}
-
-impl Future for StoppedAfter {
-    type Output = ();
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.polls == 0 {
-            return Poll::Ready(());
-        }
-        self.polls -= 1;
-        self.future.as_mut().poll(context)
-    }
 }

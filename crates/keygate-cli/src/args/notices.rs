@@ -35,7 +35,7 @@ pub(crate) enum WebhooksCommand {
         #[arg(value_name = "URL", value_parser = |text: &str| WebhookUrl::new(text).map_err(|error| error.to_string()))]
         url: WebhookUrl,
         /// Of what it is told (repeatable); of everything by default
-        #[arg(long = "event", value_name = "KIND", value_parser = |text: &str| text.parse::<NoticeKind>().map_err(|error| error.to_string()))]
+        #[arg(long = "event", value_name = "KIND")]
         events: Vec<NoticeKind>,
     },
     /// Take a webhook away
@@ -67,7 +67,7 @@ pub(crate) enum NoticesCommand {
         #[command(flatten)]
         of: OfOrganization,
         /// This notice alone; all that were given up by default
-        #[arg(value_name = "NOTICE_ID", value_parser = |text: &str| text.parse::<NoticeId>().map_err(|error| error.to_string()))]
+        #[arg(value_name = "NOTICE_ID")]
         id: Option<NoticeId>,
     },
 }
@@ -86,6 +86,6 @@ pub(crate) struct OneWebhook {
     #[command(flatten)]
     pub(crate) of: OfOrganization,
     /// The webhook's id
-    #[arg(value_name = "WEBHOOK_ID", value_parser = |text: &str| text.parse::<WebhookId>().map_err(|error| error.to_string()))]
+    #[arg(value_name = "WEBHOOK_ID")]
     pub(crate) id: WebhookId,
 }

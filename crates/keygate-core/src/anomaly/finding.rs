@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::clock::to_millis;
+use crate::hex_id::hex_id;
 use crate::key::KeyId;
 use crate::names::OrganizationId;
 use crate::usage::period::Day;
@@ -117,44 +118,12 @@ impl FindingId {
     }
 }
 
-impl fmt::Display for FindingId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
-    }
-}
-
-impl fmt::Debug for FindingId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl From<FindingId> for String {
-    fn from(id: FindingId) -> Self {
-        id.to_string()
-    }
-}
-
 /// A text is no id of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a finding's id must be 32 hexadecimal digits in lower case")]
 pub struct FindingIdError;
 
-impl FromStr for FindingId {
-    type Err = FindingIdError;
-    /// Takes the one spelling that `Display` writes.
-    fn from_str(text: &str) -> Result<Self, FindingIdError> {
-        let id = u128::from_str_radix(text, 16).map(|id| Self(id.to_be_bytes())).map_err(|_| FindingIdError)?;
-        if id.to_string() == text { Ok(id) } else { Err(FindingIdError) }
-    }
-}
-
-impl TryFrom<String> for FindingId {
-    type Error = FindingIdError;
-    fn try_from(text: String) -> Result<Self, FindingIdError> {
-        text.parse()
-    }
-}
+hex_id!(FindingId, FindingIdError, "");
 
 /// What a rule measured.
 #[derive(Debug, Clone, Copy, PartialEq)]

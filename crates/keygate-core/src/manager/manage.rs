@@ -9,6 +9,7 @@ use crate::actor::Actor;
 use crate::coherence::{Change, Coherence, Watcher};
 use crate::key::KeyId;
 use crate::names::Reason;
+use crate::notice::Announced;
 use crate::record::{Key, KeyRecord, KeyStatus, Revision, StatusChange};
 use crate::store::{WriteRefusal, Written};
 
@@ -149,13 +150,11 @@ impl ApiKeyManager {
         let id = found.id;
         let change = StatusChange::new(status, self.inner.clock.now(), reason);
         let is_stopped = status == KeyStatus::Revoked && found.status.status != KeyStatus::Revoked;
-        let announced = if is_stopped { Some(self.announce_revocation(found, &change).await) } else { None };
+        let announced = if is_stopped { self.announce_revocation(found, &change).await } else { Announced::default() };
         let written = self.inner.store.set_status(&found.organization, id, &change).await;
         // Also where the store failed: it may have done it.
         self.inner.cache.changed(&Change::Key(id));
-        if let Some(announced) = announced {
-            self.settle(announced, &written, |notice, _| Some(notice)).await;
-        }
+        self.settle(announced, &written, |notice, _| Some(notice)).await;
         let written = written?;
         if written.record.key.status.status == KeyStatus::Revoked {
             self.inner.cache.changed(&Change::Revoked(id));

@@ -63,7 +63,7 @@ pub use examine::examine_deployment;
 pub use import::{ImportOutcome, ImportStatus, MAX_IMPORT, MAX_IMPORT_BYTES};
 pub use list::{Cursor, KeyFilter, KeyPage, MAX_PAGE};
 pub use manage::Revocation;
-pub use notices::{CreatedWebhook, GivenUp, MAX_GIVEN_UP_PAGE, WebhookOnce, WebhookShown};
+pub use notices::{CreatedWebhook, GivenUp, WebhookOnce, WebhookShown};
 pub use once::{CreatedOnce, IdempotencyKey, OrganizationOnce, RotatedOnce};
 pub use parents::OrganizationUpdate;
 pub use ready::StoreState;

@@ -12,15 +12,13 @@ use crate::denial::Denial;
 use crate::key::{KeyId, KeyText};
 use crate::names::{NameError, OrganizationId, ProjectId};
 use crate::notice::{
-    Announced, Cause, DeliveryRun, Disabled, Event, Failed, HandedKey, MAX_WEBHOOKS, Notice, NoticeId, NoticeKind,
-    Outgoing, TIMEOUT, Webhook, WebhookId, WebhookRecord, WebhookSecret, WebhookUrl, looked_at,
+    Announced, Cause, DeliveryRun, Disabled, Event, Failed, HandedKey, MAX_GIVEN_UP, MAX_WEBHOOKS, Notice, NoticeId,
+    NoticeKind, Outgoing, TIMEOUT, Webhook, WebhookId, WebhookRecord, WebhookSecret, WebhookUrl, looked_at,
 };
 use crate::record::{Key, KeyRecord, Revision, StatusChange};
 use crate::store::{MemoName, StoreError, WriteRefusal};
 use crate::usage::period::Day;
 
-/// The most notices of a page of those that were given up.
-pub const MAX_GIVEN_UP_PAGE: usize = 1_000;
 /// How often a change is tried again after another came in between.
 const ATTEMPTS: usize = 16;
 /// For how many limits of keys it is remembered that they were told of.
@@ -258,7 +256,7 @@ impl ApiKeyManager {
         Ok(id)
     }
 
-    /// The notices of an organization that were given up, the newest first; at most `limit`, and [`MAX_GIVEN_UP_PAGE`].
+    /// The notices of an organization that were given up, the newest first; at most `limit`, and [`MAX_GIVEN_UP`].
     ///
     /// # Errors
     /// When the organization is not within the actor's reach, or the store fails.
@@ -271,7 +269,7 @@ impl ApiKeyManager {
         if !actor.reaches(organization) {
             return Err(ManageError::ParentNotFound);
         }
-        let parcels = self.inner.store.given_up(organization, limit.clamp(1, MAX_GIVEN_UP_PAGE)).await?;
+        let parcels = self.inner.store.given_up(organization, limit.clamp(1, MAX_GIVEN_UP)).await?;
         let shown = parcels.iter().filter_map(|parcel| {
             // What cannot be read was said in the log when it was given up.
             let outgoing = Outgoing::decode(parcel).ok()?;
@@ -296,7 +294,7 @@ impl ApiKeyManager {
         }
         let now = to_millis(self.inner.clock.now());
         let mut redriven = 0;
-        for mut parcel in self.inner.store.given_up(organization, MAX_GIVEN_UP_PAGE).await? {
+        for mut parcel in self.inner.store.given_up(organization, MAX_GIVEN_UP).await? {
             if id.is_some_and(|id| id != parcel.id) {
                 continue;
             }
@@ -474,13 +472,13 @@ impl Inner {
     /// runtime nothing is told.
     pub(super) fn limit_met(&self, key: &Key, denial: &Denial) {
         let Some(met) = denial.exceeded().and_then(|exceeded| exceeded.violated.first()) else { return };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (level, window) = (met.policy.level.as_str(), met.policy.bound.as_str());
         let day = Day::of(self.clock.now());
         let place = (key.id, level, window, day);
         if self.met.contains_key(&place) {
             return;
         }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         self.met.insert(place, ());
         let what = format!("{level}/{window}");
         let id = Cause::Daily(NoticeKind::KeyLimitReached, key.id, &what, day).id();

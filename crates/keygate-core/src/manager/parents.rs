@@ -5,6 +5,7 @@ use crate::actor::{Actor, Operator};
 use crate::coherence::{Change, Watcher};
 use crate::limits::{Limits, MAX_LIMIT};
 use crate::names::{NameError, OrganizationId, ProjectId, UserId};
+use crate::notice::Announced;
 use crate::record::{OrganizationRecord, ParentStatus, ProjectRecord, Quota, Revision};
 use crate::store::{CreateRefusal, StoreError, WriteRefusal};
 
@@ -145,14 +146,15 @@ impl ApiKeyManager {
         suspends: bool,
         action: &'static str,
     ) -> Result<(), ManageError> {
-        let announced =
-            if suspends { Some(self.announce_suspension(&record.id, None, record.revision).await) } else { None };
+        let announced = if suspends {
+            self.announce_suspension(&record.id, None, record.revision).await
+        } else {
+            Announced::default()
+        };
         let put = self.inner.store.put_organization(record, expected).await;
         // Also where the store failed: it may have done it.
         self.inner.cache.changed(&Change::Organization(record.id.clone()));
-        if let Some(announced) = announced {
-            self.settle(announced, &put, |notice, _| Some(notice)).await;
-        }
+        self.settle(announced, &put, |notice, _| Some(notice)).await;
         put.map_err(parent_refused)?;
         let by = Actor::from(operator.clone());
         tracing::info!(
@@ -208,15 +210,13 @@ impl ApiKeyManager {
         change(&mut record);
         let suspends = was != record.status && record.status == ParentStatus::Suspended;
         let announced = if suspends {
-            Some(self.announce_suspension(organization, Some(project), record.revision).await)
+            self.announce_suspension(organization, Some(project), record.revision).await
         } else {
-            None
+            Announced::default()
         };
         let put = self.inner.store.put_project(&record, expected).await;
         self.inner.cache.changed(&Change::Project(organization.clone(), project.clone()));
-        if let Some(announced) = announced {
-            self.settle(announced, &put, |notice, _| Some(notice)).await;
-        }
+        self.settle(announced, &put, |notice, _| Some(notice)).await;
         put.map_err(parent_refused)?;
         tracing::info!(
             target: "keygate::admin",

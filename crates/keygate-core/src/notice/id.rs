@@ -1,20 +1,16 @@
 //! What a notice is known by.
 
-use std::fmt;
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::event::NoticeKind;
 use crate::anomaly::FindingId;
+use crate::hex_id::hex_id;
 use crate::key::KeyId;
 use crate::names::{OrganizationId, ProjectId};
 use crate::record::Revision;
 use crate::usage::period::Day;
-
-const PREFIX: &str = "msg_";
 
 /// Names a notice by its cause. So whoever finds the same cause, in whatever instance and however often, makes the same
 /// notice. It is written `msg_` and thirty-two hexadecimal digits.
@@ -100,44 +96,9 @@ impl Cause<'_> {
     }
 }
 
-impl fmt::Display for NoticeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PREFIX}{:032x}", u128::from_be_bytes(self.0))
-    }
-}
-
-impl fmt::Debug for NoticeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 /// A text is no id of a notice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a notice's id must be msg_ and 32 hexadecimal digits in lower case")]
 pub struct NoticeIdError;
 
-impl FromStr for NoticeId {
-    type Err = NoticeIdError;
-    /// Takes the one spelling that `Display` writes.
-    fn from_str(text: &str) -> Result<Self, NoticeIdError> {
-        let digits = text.strip_prefix(PREFIX).ok_or(NoticeIdError)?;
-        if digits.len() != 32 || !digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(NoticeIdError);
-        }
-        u128::from_str_radix(digits, 16).map(|id| Self(id.to_be_bytes())).map_err(|_| NoticeIdError)
-    }
-}
-
-impl TryFrom<String> for NoticeId {
-    type Error = NoticeIdError;
-    fn try_from(text: String) -> Result<Self, NoticeIdError> {
-        text.parse()
-    }
-}
-
-impl From<NoticeId> for String {
-    fn from(id: NoticeId) -> Self {
-        id.to_string()
-    }
-}
+hex_id!(NoticeId, NoticeIdError, "msg_");

@@ -1,7 +1,6 @@
 //! The webhooks of an organization: where its notices are sent, and by which secrets they are signed.
 
 use std::fmt::{self, Debug};
-use std::str::FromStr;
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -12,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::event::{Notice, NoticeKind};
 use super::notifier::NotTaken;
+use crate::hex_id::hex_id;
 use crate::names::{NameError, OrganizationId, PrincipalId};
 use crate::record::Revision;
 use crate::ring::{EntryId, SealError, Sealed, SecretRing};
@@ -24,7 +24,6 @@ pub const MAX_URL_BYTES: usize = 2048;
 /// How long the secret before the last one signs too, so that a receiver can change over.
 pub const OLD_SECRET_KEPT: TimeDelta = TimeDelta::hours(24);
 const SECRET_PREFIX: &str = "whsec_";
-const ID_PREFIX: &str = "wh_";
 
 /// The id of a webhook, `wh_` and thirty-two hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -46,47 +45,12 @@ impl WebhookId {
     }
 }
 
-impl fmt::Display for WebhookId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{ID_PREFIX}{:032x}", u128::from_be_bytes(self.0))
-    }
-}
-
-impl Debug for WebhookId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 /// A text is no id of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a webhook's id must be wh_ and 32 hexadecimal digits in lower case")]
 pub struct WebhookIdError;
 
-impl FromStr for WebhookId {
-    type Err = WebhookIdError;
-    /// Takes the one spelling that `Display` writes.
-    fn from_str(text: &str) -> Result<Self, WebhookIdError> {
-        let digits = text.strip_prefix(ID_PREFIX).ok_or(WebhookIdError)?;
-        if digits.len() != 32 || !digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(WebhookIdError);
-        }
-        u128::from_str_radix(digits, 16).map(|id| Self(id.to_be_bytes())).map_err(|_| WebhookIdError)
-    }
-}
-
-impl TryFrom<String> for WebhookId {
-    type Error = WebhookIdError;
-    fn try_from(text: String) -> Result<Self, WebhookIdError> {
-        text.parse()
-    }
-}
-
-impl From<WebhookId> for String {
-    fn from(id: WebhookId) -> Self {
-        id.to_string()
-    }
-}
+hex_id!(WebhookId, WebhookIdError, "wh_");
 
 /// Where a webhook is: an absolute `https` or `http` address of visible ASCII characters, at most [`MAX_URL_BYTES`]. Whether
 /// anything is sent there is for the [sender](WebhookSender) to say.

@@ -11,9 +11,7 @@ pub mod wire;
 pub mod yielding_store;
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use keygate_core::actor::{Actor, Operator, TenantAdmin};
@@ -218,29 +216,6 @@ pub fn word(error: &ManageError) -> &'static str {
         ManageError::Setup(_) => "setup",
         ManageError::Store(_) => "store",
         _ => "another",
-    }
-}
-
-/// Polls a future so many times and then drops it: `None` is one that was given up.
-pub struct GivenUpAfter<T> {
-    future: Pin<Box<dyn Future<Output = T> + Send>>,
-    polls: usize,
-}
-
-impl<T> GivenUpAfter<T> {
-    pub fn polls(polls: usize, future: impl Future<Output = T> + Send + 'static) -> Self {
-        Self { future: Box::pin(future), polls }
-    }
-}
-
-impl<T> Future for GivenUpAfter<T> {
-    type Output = Option<T>;
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
-        if self.polls == 0 {
-            return Poll::Ready(None);
-        }
-        self.polls -= 1;
-        self.future.as_mut().poll(context).map(Some)
     }
 }
 

@@ -38,15 +38,13 @@ impl RedisStore {
         let mut usage = BTreeMap::new();
         // SCAN may show an entry twice.
         let mut seen: HashSet<KeyId> = HashSet::new();
-        let pattern = format!("{}*", self.layout.record_prefix());
+        let prefix = self.layout.record_prefix();
         for primary in primaries {
             let (seconds, _): (i64, i64) = read(self.link.query_at(&redis::cmd("TIME"), *primary).await)?;
             let now = DateTime::from_timestamp(seconds, 0).unwrap_or_else(Utc::now);
             let mut cursor = 0_u64;
             loop {
-                let mut scan = redis::cmd("SCAN");
-                scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(STEP);
-                let (next, names): (u64, Vec<String>) = read(self.link.query_at(&scan, *primary).await)?;
+                let (next, names) = self.names(*primary, &prefix, cursor).await?;
                 let ids: Vec<KeyId> = names
                     .iter()
                     .map(|name| name.rsplit(':').next().unwrap_or_default().parse())
@@ -72,13 +70,11 @@ impl RedisStore {
 
     async fn scan_webhooks(&self, primaries: &[Primary], usage: &mut BTreeMap<EntryId, u64>) -> Result<(), StoreError> {
         let mut seen: HashSet<String> = HashSet::new();
-        let pattern = format!("{}*", self.layout.webhooks_prefix());
+        let prefix = self.layout.webhooks_prefix();
         for primary in primaries {
             let mut cursor = 0_u64;
             loop {
-                let mut scan = redis::cmd("SCAN");
-                scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(STEP);
-                let (next, names): (u64, Vec<String>) = read(self.link.query_at(&scan, *primary).await)?;
+                let (next, names) = self.names(*primary, &prefix, cursor).await?;
                 for name in names.into_iter().filter(|name| seen.insert(name.clone())) {
                     let organization = OrganizationId::new(name.rsplit(':').next().unwrap_or_default());
                     let organization = organization.map_err(|error| StoreError::damaged(&name, error))?;
@@ -94,5 +90,12 @@ impl RedisStore {
             }
         }
         Ok(())
+    }
+
+    /// One step through the names of a primary that begin so: where the next begins, 0 after the last, and the names.
+    async fn names(&self, primary: Primary, prefix: &str, cursor: u64) -> Result<(u64, Vec<String>), StoreError> {
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(format!("{prefix}*")).arg("COUNT").arg(STEP);
+        read(self.link.query_at(&scan, primary).await)
     }
 }

@@ -88,6 +88,7 @@ impl From<ManageError> for Problem {
             ManageError::NotHandedOver => (StatusCode::CONFLICT, "Not handed over"),
             ManageError::SuccessorInUse => (StatusCode::CONFLICT, "The successor is in use"),
             ManageError::InUse => (StatusCode::CONFLICT, "The key is in use"),
+            ManageError::TooManyNotices => (StatusCode::CONFLICT, "Too many notices wait"),
             ManageError::SendsNoWebhooks => (StatusCode::CONFLICT, "Sends no webhooks"),
             ManageError::IdempotencyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key reused"),
             ManageError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Busy"),

@@ -2,13 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use keygate_core::names::OrganizationId;
-use keygate_core::notice::{Fate, MAX_GIVEN_UP, MAX_WAITING, NoticeId, Parcel, Posted, SENT_KEPT};
+use keygate_core::notice::{Fate, MAX_GIVEN_UP, NoticeId, Parcel, Posted, Posting, SENT_KEPT};
 use keygate_core::store::StoreError;
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 
 use crate::error::storage;
 use crate::memos;
-use crate::tables::{FIRST_ID, Id, LAST_ID, NOTICE_COUNTS, NOTICE_TIMES, NOTICES, reading, reading_if_there};
+use crate::tables::{
+    FIRST_ID, Id, LAST_ID, NOTICE_COUNTS, NOTICE_TIMES, NOTICES, NOTICES_GIVEN_UP, reading, reading_if_there,
+};
 
 /// It is to be taken at its time.
 const WAITING: u8 = 0;
@@ -21,6 +23,8 @@ struct NoticeTables<'t> {
     times: Table<'t, (i64, &'static str, Id), ()>,
     /// Of those that wait.
     counts: Table<'t, &'static str, u64>,
+    /// When they were.
+    given_up: Table<'t, (&'static str, i64, Id), ()>,
 }
 
 impl<'t> NoticeTables<'t> {
@@ -29,6 +33,7 @@ impl<'t> NoticeTables<'t> {
             notices: transaction.open_table(NOTICES).map_err(storage)?,
             times: transaction.open_table(NOTICE_TIMES).map_err(storage)?,
             counts: transaction.open_table(NOTICE_COUNTS).map_err(storage)?,
+            given_up: transaction.open_table(NOTICES_GIVEN_UP).map_err(storage)?,
         })
     }
 
@@ -48,6 +53,8 @@ impl<'t> NoticeTables<'t> {
             self.times.insert((at, organization, id.as_bytes()), ()).map_err(storage)?;
             let count = self.count(organization)?;
             self.counts.insert(organization, count + 1).map_err(storage)?;
+        } else {
+            self.given_up.insert((organization, at, id.as_bytes()), ()).map_err(storage)?;
         }
         Ok(())
     }
@@ -65,6 +72,8 @@ impl<'t> NoticeTables<'t> {
                 0 | 1 => self.counts.remove(organization).map_err(storage)?.map(drop),
                 count => self.counts.insert(organization, count - 1).map_err(storage)?.map(drop),
             };
+        } else {
+            self.given_up.remove((organization, at, id.as_bytes())).map_err(storage)?;
         }
         Ok(bytes)
     }
@@ -79,16 +88,22 @@ pub(crate) fn is_known(transaction: &ReadTransaction, notice: &Parcel, now: Date
 }
 
 /// Keeps a notice.
-pub(crate) fn put(transaction: &WriteTransaction, notice: &Parcel, now: DateTime<Utc>) -> Result<Posted, StoreError> {
+pub(crate) fn put(
+    transaction: &WriteTransaction,
+    notice: &Parcel,
+    how: Posting,
+    now: DateTime<Utc>,
+) -> Result<Posted, StoreError> {
     let mut tables = NoticeTables::open(transaction)?;
     let organization = notice.organization.as_str();
-    if tables.state(organization, notice.id)?.is_some()
-        || memos::recall_in(transaction, &notice.sent_name(), now)?.is_some()
-    {
-        return Ok(Posted::Known);
-    }
-    if tables.count(organization)? >= MAX_WAITING as u64 {
-        return Ok(Posted::Full);
+    match tables.state(organization, notice.id)? {
+        Some((WAITING, _)) if how.replaces => {
+            tables.remove(organization, notice.id)?;
+        }
+        Some(_) => return Ok(Posted::Known),
+        None if memos::recall_in(transaction, &notice.sent_name(), now)?.is_some() => return Ok(Posted::Known),
+        None if tables.count(organization)? >= how.room as u64 => return Ok(Posted::Full),
+        None => {}
     }
     tables.put(organization, notice.id, WAITING, notice.due.timestamp_millis(), &notice.bytes)?;
     Ok(Posted::New)
@@ -116,8 +131,11 @@ pub(crate) fn take(
         if at > now.timestamp_millis() || due.len() >= limit {
             break;
         }
-        let organization = organization_of(organization)?;
-        due.push((organization, NoticeId::from_bytes(*id)));
+        match organization_of(organization) {
+            Ok(organization) => due.push((organization, NoticeId::from_bytes(*id))),
+            // It must not keep the others from being sent.
+            Err(error) => tracing::error!(target: "keygate::notice", %error, "a notice cannot be read"),
+        }
     }
     let mut taken = Vec::with_capacity(due.len());
     for (organization, id) in due {
@@ -151,8 +169,7 @@ pub(crate) fn settle(
         }
         Fate::GivenUp { at, bytes } => {
             tables.put(organization, id, GIVEN_UP, at.timestamp_millis(), bytes)?;
-            let given_up = places_given_up(&tables.notices, organization)?;
-            for (_, oldest) in given_up.into_iter().skip(MAX_GIVEN_UP) {
+            for (_, oldest) in places_given_up(&tables.given_up, organization)?.into_iter().skip(MAX_GIVEN_UP) {
                 tables.remove(organization, oldest)?;
             }
         }
@@ -162,17 +179,16 @@ pub(crate) fn settle(
 
 /// When notices of an organization were given up, the newest first.
 fn places_given_up(
-    notices: &impl ReadableTable<(&'static str, Id), (u8, i64, &'static [u8])>,
+    given_up: &impl ReadableTable<(&'static str, i64, Id), ()>,
     organization: &str,
 ) -> Result<Vec<(i64, NoticeId)>, StoreError> {
+    let all = (organization, i64::MIN, FIRST_ID)..=(organization, i64::MAX, LAST_ID);
     let mut places = Vec::new();
-    for entry in notices.range((organization, FIRST_ID)..=(organization, LAST_ID)).map_err(storage)? {
-        let (place, held) = entry.map_err(storage)?;
-        if held.value().0 == GIVEN_UP {
-            places.push((held.value().1, NoticeId::from_bytes(*place.value().1)));
-        }
+    for entry in given_up.range(all).map_err(storage)?.rev() {
+        let (place, _) = entry.map_err(storage)?;
+        let (_, at, id) = place.value();
+        places.push((at, NoticeId::from_bytes(*id)));
     }
-    places.sort_unstable_by(|a, b| b.cmp(a));
     Ok(places)
 }
 
@@ -182,8 +198,9 @@ pub(crate) fn given_up(
     organization: &OrganizationId,
     limit: usize,
 ) -> Result<Vec<Parcel>, StoreError> {
-    let Some(notices) = reading_if_there(transaction, NOTICES)? else { return Ok(Vec::new()) };
-    let places = places_given_up(&notices, organization.as_str())?;
+    let Some(places) = reading_if_there(transaction, NOTICES_GIVEN_UP)? else { return Ok(Vec::new()) };
+    let notices = reading(transaction, NOTICES)?;
+    let places = places_given_up(&places, organization.as_str())?;
     let parcels = places.into_iter().take(limit).map(|(at, id)| {
         let held = notices.get((organization.as_str(), id.as_bytes())).map_err(storage)?;
         let bytes = held.map_or_else(Vec::new, |held| held.value().2.to_vec());
@@ -194,25 +211,35 @@ pub(crate) fn given_up(
 }
 
 /// Has a notice wait that was given up.
-pub(crate) fn redrive(transaction: &WriteTransaction, notice: &Parcel) -> Result<bool, StoreError> {
+pub(crate) fn redrive(transaction: &WriteTransaction, notice: &Parcel, room: usize) -> Result<Posted, StoreError> {
     let mut tables = NoticeTables::open(transaction)?;
     let organization = notice.organization.as_str();
     if tables.state(organization, notice.id)?.is_none_or(|(state, _)| state != GIVEN_UP) {
-        return Ok(false);
+        return Ok(Posted::Known);
     }
+    if tables.count(organization)? >= room as u64 {
+        return Ok(Posted::Full);
+    }
+    tables.remove(organization, notice.id)?;
     tables.put(organization, notice.id, WAITING, notice.due.timestamp_millis(), &notice.bytes)?;
-    Ok(true)
+    Ok(Posted::New)
 }
 
-/// Whether every notice that waits is known by its time and counted, and nothing else is: if not, in words.
+/// Whether every notice that waits is known by its time and counted, every one that was given up is listed, and nothing
+/// else is: if not, in words.
 pub(crate) fn disagreement(transaction: &ReadTransaction) -> Result<Option<String>, StoreError> {
     let Some(notices) = reading_if_there(transaction, NOTICES)? else { return Ok(None) };
     let (times, counts) = (reading(transaction, NOTICE_TIMES)?, reading(transaction, NOTICE_COUNTS)?);
-    let mut waiting = 0_u64;
+    let places = reading(transaction, NOTICES_GIVEN_UP)?;
+    let (mut waiting, mut given_up) = (0_u64, 0_u64);
     for entry in notices.iter().map_err(storage)? {
         let (place, held) = entry.map_err(storage)?;
         let ((organization, id), (state, at, _)) = (place.value(), held.value());
         if state != WAITING {
+            given_up += 1;
+            if places.get((organization, at, id)).map_err(storage)?.is_none() {
+                return Ok(Some(format!("notice {} was given up, and is not listed", NoticeId::from_bytes(*id))));
+            }
             continue;
         }
         waiting += 1;
@@ -223,6 +250,10 @@ pub(crate) fn disagreement(transaction: &ReadTransaction) -> Result<Option<Strin
     let mut counted = 0_u64;
     for entry in counts.iter().map_err(storage)? {
         counted = counted.saturating_add(entry.map_err(storage)?.1.value());
+    }
+    let listed = places.len().map_err(storage)?;
+    if listed != given_up {
+        return Ok(Some(format!("{given_up} notices were given up, and {listed} are listed")));
     }
     let known = times.len().map_err(storage)?;
     let agree = waiting == counted && waiting == known;

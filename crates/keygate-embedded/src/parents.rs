@@ -1,5 +1,6 @@
 //! Organizations, their webhooks, projects and the deployment marker: read and written as JSON, compare-and-set.
 
+use chrono::{DateTime, Utc};
 use keygate_core::names::{OrganizationId, ProjectId};
 use keygate_core::notice::WebhookRecord;
 use keygate_core::record::{OrganizationRecord, Parents, ProjectRecord, Revision};
@@ -100,8 +101,8 @@ fn webhooks_of(
         .map_err(|error| StoreError::damaged(format!("the webhooks of organization {organization}"), error))
 }
 
-/// The ring entries that webhooks' secrets are sealed under, each as often as there are webhooks that name it.
-pub(crate) fn webhook_entries(transaction: &ReadTransaction) -> Result<Vec<EntryId>, StoreError> {
+/// The ring entries that webhooks' secrets are sealed under now, each as often as there are webhooks that name it.
+pub(crate) fn webhook_entries(transaction: &ReadTransaction, now: DateTime<Utc>) -> Result<Vec<EntryId>, StoreError> {
     let Some(webhooks) = reading_if_there(transaction, WEBHOOKS)? else { return Ok(Vec::new()) };
     let mut entries = Vec::new();
     for entry in webhooks.iter().map_err(storage)? {
@@ -109,7 +110,7 @@ pub(crate) fn webhook_entries(transaction: &ReadTransaction) -> Result<Vec<Entry
         let record: WebhookRecord = serde_json::from_slice(bytes.value()).map_err(|error| {
             StoreError::damaged(format!("the webhooks of organization {}", organization.value()), error)
         })?;
-        entries.extend(record.ring_entries());
+        entries.extend(record.ring_entries(now));
     }
     Ok(entries)
 }

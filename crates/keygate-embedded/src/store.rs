@@ -18,7 +18,7 @@ use keygate_core::limiter::call::{Answer, Call};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
-use keygate_core::notice::{Fate, Parcel, Posted, WebhookRecord};
+use keygate_core::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
 use keygate_core::record::{
     KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange,
 };
@@ -463,13 +463,13 @@ impl Store for EmbeddedStore {
         Ok(SYNCED)
     }
 
-    async fn put_notice(&self, notice: &Parcel) -> Result<Posted, StoreError> {
+    async fn put_notice(&self, notice: &Parcel, how: Posting) -> Result<Posted, StoreError> {
         // Who finds it again writes nothing.
-        if self.file.read(|read, now| notices::is_known(read, notice, now))? {
+        if !how.replaces && self.file.read(|read, now| notices::is_known(read, notice, now))? {
             return Ok(Posted::Known);
         }
         let notice = notice.clone();
-        self.write(Vec::new(), move |write, now| notices::put(write, &notice, now)).await
+        self.write(Vec::new(), move |write, now| notices::put(write, &notice, how, now)).await
     }
 
     async fn take_notices(
@@ -496,9 +496,9 @@ impl Store for EmbeddedStore {
         self.read_long(move |read, _| notices::given_up(read, &organization, limit)).await
     }
 
-    async fn redrive_notice(&self, notice: &Parcel) -> Result<bool, StoreError> {
+    async fn redrive_notice(&self, notice: &Parcel, room: usize) -> Result<Posted, StoreError> {
         let notice = notice.clone();
-        self.write(Vec::new(), move |write, _| notices::redrive(write, &notice)).await
+        self.write(Vec::new(), move |write, _| notices::redrive(write, &notice, room)).await
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
@@ -514,7 +514,7 @@ impl Store for EmbeddedStore {
                     *usage.entry(entry).or_insert(0) += 1;
                 }
             }
-            for entry in parents::webhook_entries(read)? {
+            for entry in parents::webhook_entries(read, now)? {
                 *usage.entry(entry).or_insert(0) += 1;
             }
             Ok(usage)

@@ -69,6 +69,7 @@ pub(crate) const USAGE_ENDS: TableDefinition<'_, (i64, u8, &str, u64), ()> = Tab
 pub(crate) const WEBHOOKS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("webhooks");
 pub(crate) const NOTICES: TableDefinition<'_, (&str, Id), (u8, i64, &[u8])> = TableDefinition::new("notices");
 pub(crate) const NOTICE_TIMES: TableDefinition<'_, (i64, &str, Id), ()> = TableDefinition::new("notice_times");
+pub(crate) const NOTICES_GIVEN_UP: TableDefinition<'_, (&str, i64, Id), ()> = TableDefinition::new("notices_given_up");
 pub(crate) const NOTICE_COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("notice_counts");
 pub(crate) const HABITS: TableDefinition<'_, Id, (i64, &[u8])> = TableDefinition::new("habits");
 pub(crate) const HABIT_ENDS: TableDefinition<'_, (i64, Id), ()> = TableDefinition::new("habit_ends");
@@ -143,6 +144,7 @@ pub(crate) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::Tab
     transaction.open_table(NOTICES)?;
     transaction.open_table(NOTICE_TIMES)?;
     transaction.open_table(NOTICE_COUNTS)?;
+    transaction.open_table(NOTICES_GIVEN_UP)?;
     transaction.open_table(LOOKUPS)?;
     transaction.open_table(META)?;
     Ok(())

@@ -15,7 +15,7 @@ use keygate_core::limiter::call::{Answer, Call};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
-use keygate_core::notice::{Fate, Parcel, Posted, WebhookRecord};
+use keygate_core::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
@@ -495,9 +495,9 @@ impl Store for FaultyStore {
         self.inner.notice_shards()
     }
 
-    async fn put_notice(&self, notice: &Parcel) -> Result<Posted, StoreError> {
+    async fn put_notice(&self, notice: &Parcel, how: Posting) -> Result<Posted, StoreError> {
         let lost = self.enter(|calls| calls.put_notice += 1).await?;
-        answer(lost, self.inner.put_notice(notice).await)
+        answer(lost, self.inner.put_notice(notice, how).await)
     }
 
     async fn take_notices(
@@ -521,9 +521,9 @@ impl Store for FaultyStore {
         answer(lost, self.inner.given_up(organization, limit).await)
     }
 
-    async fn redrive_notice(&self, notice: &Parcel) -> Result<bool, StoreError> {
+    async fn redrive_notice(&self, notice: &Parcel, room: usize) -> Result<Posted, StoreError> {
         let lost = self.enter(|calls| calls.redrive_notice += 1).await?;
-        answer(lost, self.inner.redrive_notice(notice).await)
+        answer(lost, self.inner.redrive_notice(notice, room).await)
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

@@ -84,7 +84,10 @@ async fn given_up(
     post, path = "/v1/organizations/{org}/notices:redrive", tag = "notices", operation_id = "redriveNotices",
     params(("org" = OrganizationIdShape, Path, description = "The organization's id.")),
     request_body(content = Option<Redrive>),
-    responses((status = 200, description = "How many are sent again.", body = Redriven)),
+    responses(
+        (status = 200, description = "How many are sent again: all for which there is room.", body = Redriven),
+        (status = 409, description = "Too many notices wait already (`too_many_notices`)."),
+    ),
 )]
 async fn redrive(
     StateOf(state): StateOf<State>,

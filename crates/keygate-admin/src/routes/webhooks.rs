@@ -185,12 +185,15 @@ async fn renew_secret(
 }
 
 /// Send a notice of kind `test` to all webhooks of an organization
+///
+/// However often that is asked for in a minute, it is sent once.
 #[utoipa::path(
     post, path = "/v1/organizations/{org}/webhooks:test", tag = "notices", operation_id = "testWebhooks",
     params(("org" = OrganizationIdShape, Path, description = "The organization's id.")),
     responses(
         (status = 202, description = "It is on its way.", body = PostedNotice),
         (status = 404, description = "It has no webhook."),
+        (status = 409, description = "Too many notices wait to be sent to them (`too_many_notices`)."),
     ),
 )]
 async fn test(

@@ -83,6 +83,7 @@ pub(crate) struct Sentry {
 enum Step {
     Record,
     Suspend,
+    Tell,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -245,6 +246,7 @@ impl Sentry {
             let done = match step {
                 Step::Record => self.record(&finding).await,
                 Step::Suspend => self.suspend(&finding).await.map(|()| None),
+                Step::Tell => self.notify(&finding).await.map(|()| None),
             };
             match done {
                 Ok(Some(next)) => step = next,
@@ -252,7 +254,11 @@ impl Sentry {
                 Err(error) => break error,
             }
         };
-        self.fails(&error);
+        self.later(step, finding, &error);
+    }
+
+    fn later(&self, step: Step, finding: Finding, error: &StoreError) {
+        self.fails(error);
         let mut pending = lock(&self.pending);
         if pending.len() < PENDING {
             pending.push((step, finding));
@@ -263,9 +269,10 @@ impl Sentry {
 
     /// Records a finding and tells of it, unless it is recorded already; and says what is to be done then.
     async fn record(&self, finding: &Finding) -> Result<Option<Step>, StoreError> {
-        // First, so that what is recorded is told of. What is found again is told of once.
-        if let Some(hand) = self.hand.get() {
-            hand.tell(finding).await?;
+        // First, so that what is recorded is told of, wherever this instance stops. What is found again is told of once. An
+        // outbox that fails must not keep the key from being suspended.
+        if let Err(error) = self.notify(finding).await {
+            self.later(Step::Tell, finding.clone(), &error);
         }
         if !self.store.record_finding(finding).await? {
             add(&self.counters.known, 1);
@@ -274,6 +281,13 @@ impl Sentry {
         add(&self.counters.findings, 1);
         self.tell(finding);
         Ok(self.policy.suspends_on(finding.rule).then_some(Step::Suspend))
+    }
+
+    async fn notify(&self, finding: &Finding) -> Result<(), StoreError> {
+        match self.hand.get() {
+            Some(hand) => hand.tell(finding).await,
+            None => Ok(()),
+        }
     }
 
     async fn suspend(&self, finding: &Finding) -> Result<(), StoreError> {

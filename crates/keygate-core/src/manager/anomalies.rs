@@ -93,7 +93,7 @@ impl Hand for Suspender {
         let event = Event::Anomaly { finding: Box::new(finding.clone()) };
         inner
             .post
-            .tell(inner.post.notice(&finding.organization_id, Cause::Finding(finding.id).id(), event))
+            .tell(&inner.post.notice(&finding.organization_id, Cause::Finding(finding.id).id(), event))
             .await
             .map(drop)
     }

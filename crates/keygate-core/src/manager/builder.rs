@@ -33,6 +33,11 @@ pub enum BuildError {
     /// The operating system gave no random bytes.
     #[error("the operating system gave no random bytes: {0}")]
     Random(#[from] getrandom::Error),
+    /// Nobody counts what keys are used for.
+    #[error(
+        "notices of keys that are not used need what keys are used for to be counted: turn one on, or the other off"
+    )]
+    UnusedIsNotCounted,
 }
 
 /// What a manager is made of. See [`ApiKeyManager::builder`].
@@ -190,7 +195,7 @@ impl ManagerBuilder {
     /// The manager. It does not touch the store yet; [`ApiKeyManager::open`] does.
     ///
     /// # Errors
-    /// When the operating system gives no random bytes.
+    /// When the operating system gives no random bytes, or the settings contradict each other.
     pub fn build(self) -> Result<ApiKeyManager, BuildError> {
         let Self {
             store,
@@ -208,6 +213,9 @@ impl ManagerBuilder {
             notifiers,
             webhooks,
         } = self;
+        if notices.asks_for_use() && !counts_usage {
+            return Err(BuildError::UnusedIsNotCounted);
+        }
         let slow = SlowVerifiers::new()?;
         let finder = Finder::new(imports, policy.capacity)?;
         let setup = Setup::new();

@@ -14,6 +14,7 @@ use crate::lifecycle::check_schedule;
 use crate::limits::Limits;
 use crate::names::{Description, Environment, KeyName, NameError, OrganizationId, ProjectId, Tag, UserId};
 use crate::network::CidrSet;
+use crate::notice::Verdict;
 use crate::record::{
     Key, KeyRecord, KeyStatus, Lineage, MAX_TAGS, Metadata, Revision, RotationSchedule, SecurityTier, StatusChange,
     Succession,
@@ -326,8 +327,12 @@ impl ApiKeyManager {
         let created = self.inner.store.create(&organization, quota, records).await;
         self.settle(announced, &created, |notice, outcomes| {
             let key = notice.event.key().map(|key| key.key_id);
-            let outcome = ids.iter().position(|id| Some(*id) == key).and_then(|place| outcomes.get(place));
-            matches!(outcome, Some(Ok(()))).then_some(notice)
+            match ids.iter().position(|id| Some(*id) == key).and_then(|place| outcomes.get(place)) {
+                Some(Ok(())) => Verdict::Told(notice),
+                // Perhaps by another call for the same, whose it then is to tell.
+                Some(Err(CreateRefusal::Exists)) | None => Verdict::Unknown,
+                Some(Err(_)) => Verdict::Forgotten,
+            }
         })
         .await;
         Ok(created?)

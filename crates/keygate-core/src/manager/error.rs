@@ -89,6 +89,9 @@ pub enum ManageError {
     /// There is no such webhook.
     #[error("there is no such webhook")]
     NoSuchWebhook,
+    /// Too many notices of the organization wait to be sent.
+    #[error("too many notices of the organization wait to be sent: see why its webhooks do not take them")]
+    TooManyNotices,
     /// Something could not be encrypted, or opened again.
     #[error(transparent)]
     Sealed(#[from] SealError),
@@ -150,6 +153,7 @@ impl ManageError {
             Self::NotTaken => "successor_not_taken",
             Self::SendsNoWebhooks => "no_webhooks",
             Self::NoSuchWebhook => "not_found",
+            Self::TooManyNotices => "too_many_notices",
             Self::InUse => "key_in_use",
             Self::IdempotencyMismatch => "idempotency_key_reused",
             Self::Busy => "busy",

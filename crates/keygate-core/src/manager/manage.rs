@@ -9,7 +9,7 @@ use crate::actor::Actor;
 use crate::coherence::{Change, Coherence, Watcher};
 use crate::key::KeyId;
 use crate::names::Reason;
-use crate::notice::Announced;
+use crate::notice::{Announced, Verdict};
 use crate::record::{Key, KeyRecord, KeyStatus, Revision, StatusChange};
 use crate::store::{WriteRefusal, Written};
 
@@ -154,7 +154,11 @@ impl ApiKeyManager {
         let written = self.inner.store.set_status(&found.organization, id, &change).await;
         // Also where the store failed: it may have done it.
         self.inner.cache.changed(&Change::Key(id));
-        self.settle(announced, &written, |notice, _| Some(notice)).await;
+        self.settle(announced, &written, |notice, written| {
+            // Somebody else may have stopped it, and tells of that.
+            if written.record.key.status == change { Verdict::Told(notice) } else { Verdict::Unknown }
+        })
+        .await;
         let written = written?;
         if written.record.key.status.status == KeyStatus::Revoked {
             self.inner.cache.changed(&Change::Revoked(id));

@@ -1,9 +1,11 @@
 //! What is told, to whom, and what became of it.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{ApiKeyManager, IdempotencyKey, Inner, ManageError};
 use crate::actor::Actor;
@@ -12,8 +14,9 @@ use crate::denial::Denial;
 use crate::key::{KeyId, KeyText};
 use crate::names::{NameError, OrganizationId, ProjectId};
 use crate::notice::{
-    Announced, Cause, DeliveryRun, Disabled, Event, Failed, HandedKey, MAX_GIVEN_UP, MAX_WEBHOOKS, Notice, NoticeId,
-    NoticeKind, Outgoing, TIMEOUT, Webhook, WebhookId, WebhookRecord, WebhookSecret, WebhookUrl, looked_at,
+    Announced, Cause, DeliveryRun, Disabled, Event, Failed, HandedKey, MAX_GIVEN_UP, MAX_WAITING, MAX_WEBHOOKS, Notice,
+    NoticeId, NoticeKind, Outgoing, Posted, Verdict, Webhook, WebhookId, WebhookRecord, WebhookSecret, WebhookUrl,
+    looked_at, within,
 };
 use crate::record::{Key, KeyRecord, Revision, StatusChange};
 use crate::store::{MemoName, StoreError, WriteRefusal};
@@ -21,6 +24,10 @@ use crate::usage::period::Day;
 
 /// How often a change is tried again after another came in between.
 const ATTEMPTS: usize = 16;
+/// How long something that must not be held up waits for the outbox.
+const ANNOUNCED_WITHIN: Duration = Duration::from_secs(1);
+/// After how long it is tried again to tell of a limit that was met.
+const TOLD_AGAIN: Duration = Duration::from_secs(5);
 /// For how many limits of keys it is remembered that they were told of.
 const MET_REMEMBERED: u64 = 100_000;
 
@@ -241,19 +248,24 @@ impl ApiKeyManager {
         .await
     }
 
-    /// Sends a notice of kind `test` to all webhooks of an organization, and gives its id.
+    /// Sends a notice of kind `test` to all webhooks of an organization, and gives its id. However often that is asked for in
+    /// one minute of the clock, it is one notice.
     ///
     /// # Errors
-    /// When it has none, it is not within the actor's reach, or the store fails.
+    /// When it has none, too many notices wait for them, it is not within the actor's reach, or the store fails.
     pub async fn test_webhooks(&self, actor: &Actor, organization: &OrganizationId) -> Result<NoticeId, ManageError> {
         let record = self.webhook_record(actor, organization).await?;
         if !record.is_some_and(|record| record.hears_anything()) {
             return Err(ManageError::NoSuchWebhook);
         }
-        let notice = self.inner.post.notice(organization, NoticeId::fresh()?, Event::Test);
-        let id = notice.id;
-        self.inner.post.tell(notice).await?;
-        Ok(id)
+        let minute = self.inner.clock.now().timestamp().div_euclid(60);
+        let id = Cause::Asked(NoticeKind::Test, organization, minute).id();
+        let notice = self.inner.post.notice(organization, id, Event::Test);
+        match self.inner.post.tell(&notice).await? {
+            Some(Posted::Full) => Err(ManageError::TooManyNotices),
+            Some(Posted::New | Posted::Known) => Ok(id),
+            None => Err(ManageError::NoSuchWebhook),
+        }
     }
 
     /// The notices of an organization that were given up, the newest first; at most `limit`, and [`MAX_GIVEN_UP`].
@@ -279,10 +291,11 @@ impl ApiKeyManager {
         Ok(shown.collect())
     }
 
-    /// Has notices sent again that were given up: this one, or all of the organization; and says how many.
+    /// Has notices sent again that were given up: this one, or all of the organization for which there is room; and says how
+    /// many.
     ///
     /// # Errors
-    /// When the organization is not within the actor's reach, or the store fails.
+    /// When too many notices wait already, the organization is not within the actor's reach, or the store fails.
     pub async fn redrive_notices(
         &self,
         actor: &Actor,
@@ -301,7 +314,12 @@ impl ApiKeyManager {
             let Ok(mut outgoing) = Outgoing::decode(&parcel) else { continue };
             outgoing.redrive(now);
             (parcel.bytes, parcel.due) = (outgoing.encode()?, now);
-            redriven += u64::from(self.inner.store.redrive_notice(&parcel).await?);
+            match self.inner.store.redrive_notice(&parcel, MAX_WAITING).await? {
+                Posted::New => redriven += 1,
+                Posted::Known => {}
+                Posted::Full if redriven == 0 => return Err(ManageError::TooManyNotices),
+                Posted::Full => break,
+            }
         }
         Ok(redriven)
     }
@@ -347,7 +365,7 @@ impl ApiKeyManager {
             record.revision = expected.map_or(record.revision, Revision::next);
             let changed = change(&mut record)?;
             for webhook in &mut record.webhooks {
-                webhook.reseal(&self.inner.ring, organization, self.inner.clock.now())?;
+                webhook.reseal(&self.inner.ring, organization, self.inner.clock.now());
             }
             match self.inner.store.put_webhooks(&record, expected).await {
                 Ok(_) => {
@@ -411,22 +429,37 @@ impl ApiKeyManager {
 
     async fn announce_anyway(&self, notice: Notice) -> Announced {
         let (notice_id, kind) = (notice.id, notice.kind());
-        self.inner.post.announce(vec![notice]).await.unwrap_or_else(|error| {
-            tracing::error!(target: "keygate::notice", %notice_id, %kind, %error, "what is done is not told of");
-            Announced::default()
-        })
+        let error = match timeout(ANNOUNCED_WITHIN, self.inner.post.announce(vec![notice])).await {
+            Ok(Ok(announced)) => return announced,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("the outbox did not answer within {} s", ANNOUNCED_WITHIN.as_secs()),
+        };
+        tracing::error!(target: "keygate::notice", %notice_id, %kind, error, "what is done may not be told of");
+        Announced::default()
     }
 
-    /// Says what was announced is so, as far as `told` has it; where it failed, that is looked up later.
+    /// Says what became of what was announced; where the store failed, that is looked up later.
     pub(super) async fn settle<T, E>(
         &self,
         announced: Announced,
         done: &Result<T, E>,
-        told: impl Fn(Notice, &T) -> Option<Notice>,
+        outcome: impl Fn(Notice, &T) -> Verdict,
     ) {
         if let Ok(done) = done {
-            self.inner.post.settle(announced, |notice| told(notice, done)).await;
+            self.inner.post.settle(announced, |notice| outcome(notice, done)).await;
         }
+    }
+
+    /// The same, of a write that was done by this call if it was not refused.
+    pub(super) async fn settle_write<T>(&self, announced: Announced, written: &Result<T, WriteRefusal>) {
+        let is_refused = match written {
+            Ok(_) => false,
+            Err(WriteRefusal::Conflict { .. }) => true,
+            // It may have happened.
+            Err(_) => return,
+        };
+        let outcome = |notice| if is_refused { Verdict::Forgotten } else { Verdict::Told(notice) };
+        self.inner.post.settle(announced, outcome).await;
     }
 
     /// Hands the text of a key that is about to replace another to the first notifier that takes it.
@@ -441,16 +474,13 @@ impl ApiKeyManager {
         };
         for notifier in self.inner.post.takers_of_keys() {
             let notifier_name = notifier.name();
-            match timeout(TIMEOUT, notifier.take_key(&handed)).await {
-                Ok(Ok(())) => {
+            match within(notifier.take_key(&handed)).await {
+                Ok(()) => {
                     tracing::info!(target: "keygate::notice", key_id = %old.id, notifier_name, "a new text was handed over");
                     return Ok(());
                 }
-                Ok(Err(error)) => {
+                Err(error) => {
                     tracing::warn!(target: "keygate::notice", key_id = %old.id, notifier_name, %error, "a new text was not taken");
-                }
-                Err(_) => {
-                    tracing::warn!(target: "keygate::notice", key_id = %old.id, notifier_name, "a new text was not taken in time");
                 }
             }
         }
@@ -461,7 +491,7 @@ impl ApiKeyManager {
 impl Inner {
     /// Says in a record when it is next to be looked at.
     pub(super) fn plan_look(&self, record: &mut KeyRecord) {
-        let (policy, after) = (self.post.policy(), looked_at(record));
+        let (policy, after) = (self.post.policy(), looked_at(record, to_millis(self.clock.now())));
         let next = policy.next_look(&record.key, None, after);
         // It was found when it was last looked at, from when the key was last used.
         let found = record.look_at.filter(|at| policy.asks_for_use() && *at > after);
@@ -487,10 +517,11 @@ impl Inner {
         let notice = self.post.notice(&key.organization, id, event);
         let (post, met) = (self.post.clone(), self.met.clone());
         runtime.spawn(async move {
-            if let Err(error) = post.tell(notice).await {
-                // The next denial tries it again.
-                met.invalidate(&place);
+            if let Err(error) = post.tell(&notice).await {
                 tracing::debug!(target: "keygate::notice", %error, "a limit was met, and is not told of yet");
+                // The next denial tries it again, but not each while the store fails.
+                sleep(TOLD_AGAIN).await;
+                met.invalidate(&place);
             }
         });
     }

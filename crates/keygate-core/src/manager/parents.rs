@@ -154,7 +154,7 @@ impl ApiKeyManager {
         let put = self.inner.store.put_organization(record, expected).await;
         // Also where the store failed: it may have done it.
         self.inner.cache.changed(&Change::Organization(record.id.clone()));
-        self.settle(announced, &put, |notice, _| Some(notice)).await;
+        self.settle_write(announced, &put).await;
         put.map_err(parent_refused)?;
         let by = Actor::from(operator.clone());
         tracing::info!(
@@ -216,7 +216,7 @@ impl ApiKeyManager {
         };
         let put = self.inner.store.put_project(&record, expected).await;
         self.inner.cache.changed(&Change::Project(organization.clone(), project.clone()));
-        self.settle(announced, &put, |notice, _| Some(notice)).await;
+        self.settle_write(announced, &put).await;
         put.map_err(parent_refused)?;
         tracing::info!(
             target: "keygate::admin",

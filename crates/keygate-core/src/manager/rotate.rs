@@ -12,6 +12,7 @@ use crate::context::Admission;
 use crate::key::{KeyId, KeyText};
 use crate::lifecycle::{next_rotation, succeed};
 use crate::names::{NameError, Reason};
+use crate::notice::Verdict;
 use crate::record::{Key, KeyRecord, KeyState, KeyStatus, RotationSchedule, Superseded};
 use crate::ring::Sealed;
 use crate::store::{StoreError, WriteRefusal};
@@ -127,15 +128,17 @@ impl ApiKeyManager {
             // That it is rotated tells when it ends.
             let mut old = KeyRecord { key: old, offer, looked_at: Some(now), ..found.clone() };
             [&mut old, &mut new].into_iter().for_each(|record| self.inner.plan_look(record));
-            if hands {
-                self.hand_to_notifier(&old.key, &new.key, &text).await?;
-            }
+            // First, so that no text is handed over in vain because the outbox fails.
             let announced = self.announce_rotated(&old.key, &new.key).await?;
+            if hands && let Err(not_taken) = self.hand_to_notifier(&old.key, &new.key, &text).await {
+                self.inner.post.settle(announced, |_| Verdict::Forgotten).await;
+                return Err(not_taken);
+            }
             let written = self.inner.store.succeed(&old, found.key.revision, &new).await;
             for id in [id, successor] {
                 self.inner.cache.changed(&Change::Key(id));
             }
-            self.settle(announced, &written, |notice, _| Some(notice)).await;
+            self.settle(announced, &written, |notice, _| Verdict::Told(notice)).await;
             match written {
                 Ok(_) => {}
                 // Perhaps it has happened, and the answer was lost on the way; then the text is good.

@@ -25,6 +25,7 @@ use crate::clock::to_millis;
 use crate::key::KeyId;
 use crate::lifecycle::{check_schedule, due, next_rotation};
 use crate::names::PrincipalId;
+use crate::notice::Posted;
 use crate::record::{KeyRecord, KeyStatus, ParentStatus};
 use crate::store::{Due, MemoName, StoreError, WriteRefusal};
 use crate::usage::period::Day;
@@ -377,9 +378,28 @@ impl ApiKeyManager {
             Some(at) if Day::of(at) == listed => return Ok(Step::Later),
             _ => return Ok(Step::NotDue),
         }
-        if record.look_at.is_some_and(|at| at <= now) {
-            return self.look(record, now).await;
+        if record.look_at.is_none_or(|at| at > now) {
+            return self.do_rest(actor, record, now).await;
         }
+        match self.look(record, now).await {
+            Ok(step) => Ok(step),
+            // Others have changed it: what is due of it now, the next run sees.
+            Err(conflict @ ManageError::Conflict { .. }) => Err(conflict),
+            // That nothing can be told must not keep a key from being rotated.
+            Err(error) => match self.do_rest(actor, record, now).await? {
+                step @ (Step::Rotated | Step::Withdrawn) => {
+                    let key_id = key.id;
+                    tracing::warn!(target: "keygate::schedule", %key_id, %error, "what comes with time is not told of a key yet");
+                    Ok(step)
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Does what is due to a key but telling of it.
+    async fn do_rest(&self, actor: &Actor, record: &KeyRecord, now: DateTime<Utc>) -> Result<Step, ManageError> {
+        let key = &record.key;
         // Whatever makes an ended key usable again lists it again.
         if key.is_expired(now) {
             return if record.offer.is_some() { self.withdraw(record).await } else { Ok(Step::NotDue) };
@@ -412,7 +432,8 @@ impl ApiKeyManager {
         let notices = post.policy().told(record, last_use, now);
         let mut told = 0;
         for (id, event) in notices {
-            told += u64::from(post.tell(post.notice(&key.organization, id, event)).await?);
+            let posted = post.tell(&post.notice(&key.organization, id, event)).await?;
+            told += u64::from(posted == Some(Posted::New));
         }
         let look_at = post.policy().next_look(key, last_use, now);
         self.inner.put_back(KeyRecord { looked_at: Some(now), look_at, ..record.clone() }).await?;

@@ -1,5 +1,6 @@
 //! Bringing notices from the outbox to their receivers.
 
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,13 +8,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::{Either, join_all, select};
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::event::{Event, Notice};
+use super::event::{Event, Notice, NoticeKind};
 use super::notifier::{NotTaken, TIMEOUT};
 use super::outgoing::{Outgoing, Receiver, Target, jittered};
 use super::parcel::{Fate, Parcel};
@@ -35,6 +36,11 @@ const OWN_TROUBLE: TimeDelta = TimeDelta::seconds(30);
 /// The shortest and the longest that a webhook which fails is left alone.
 const SHORTEST_PAUSE: TimeDelta = TimeDelta::seconds(5);
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(1);
+/// Notices that one instance sends to one webhook at once, so that one that is slow leaves places for others.
+const SENT_AT_ONCE: usize = 4;
+/// How long a notice waits for one of those places, and the longest that it is then left alone.
+const PLACE_WAITED_FOR: Duration = Duration::from_secs(1);
+const LONGEST_WAIT_FOR_A_PLACE: TimeDelta = TimeDelta::minutes(5);
 /// How often a webhook is tried to be disabled when others change the same record.
 const ATTEMPTS: usize = 8;
 
@@ -110,7 +116,7 @@ impl Post {
     /// Takes at most so many notices that are due, beginning in a list by chance, so that none is always the last.
     async fn take(&self, limit: usize) -> Result<Vec<Parcel>, StoreError> {
         let now = to_millis(self.clock.now());
-        let (shards, mut taken) = (self.store.notice_shards().max(1), Vec::new());
+        let (shards, mut taken, mut failure) = (self.store.notice_shards().max(1), Vec::new(), None);
         let mut chance = [0; 2];
         // Without random bytes it begins with the first.
         let _ = getrandom::fill(&mut chance);
@@ -120,9 +126,19 @@ impl Post {
             if room == 0 {
                 break;
             }
-            taken.extend(self.store.take_notices(shard, now, now + TAKEN_FOR, room).await?);
+            match self.store.take_notices(shard, now, now + TAKEN_FOR, room).await {
+                Ok(parcels) => taken.extend(parcels),
+                // The other lists may be in another part of the store.
+                Err(error) => {
+                    tracing::debug!(target: "keygate::notice", shard, %error, "a list of notices was not looked at");
+                    failure = Some(error);
+                }
+            }
         }
-        Ok(taken)
+        match failure {
+            Some(error) if taken.is_empty() => Err(error),
+            _ => Ok(taken),
+        }
     }
 
     /// Brings a notice to whom it is to be brought now, and says in the store what became of it.
@@ -156,14 +172,15 @@ impl Post {
             }
         }
         let webhooks = self.webhooks(&outgoing).await?;
+        let now = to_millis(self.clock.now());
         let targets = match outgoing.targets.take() {
             Some(targets) => targets,
-            None => self.receivers(&outgoing.notice, webhooks.as_ref()),
+            None => self.receivers(&mut outgoing, webhooks.as_ref(), now),
         };
-        let now = to_millis(self.clock.now());
         let (due, later): (Vec<_>, Vec<_>) = targets.into_iter().partition(|target| target.next <= now);
         outgoing.targets = Some(later);
         let notice = outgoing.notice.clone();
+        let (failed, mut retried) = (outgoing.failed.len(), 0_u64);
         let tried = due.into_iter().map(|target| self.try_target(target, &notice, webhooks.as_ref()));
         for (target, tried) in join_all(tried).await {
             let now = to_millis(self.clock.now());
@@ -171,20 +188,17 @@ impl Post {
                 Tried::Taken => {
                     self.counters.taken.fetch_add(1, Ordering::Relaxed);
                 }
-                Tried::Left(pause) => {
-                    let next = to_millis(now + jittered(pause));
-                    outgoing.targets.get_or_insert_default().push(Target { next, ..target });
-                }
+                Tried::Left { why, pause } => outgoing.left(target, why, pause, now),
                 Tried::NotTaken(why) => {
-                    let failed = outgoing.failed.len();
                     Self::say_not_taken(&notice, &target, &why);
                     outgoing.not_taken(target, why.reason(), &why.again(), now);
-                    let counter =
-                        if outgoing.failed.len() > failed { &self.counters.given_up } else { &self.counters.retried };
-                    counter.fetch_add(1, Ordering::Relaxed);
+                    retried += 1;
                 }
             }
         }
+        let given_up = outgoing.failed.len().saturating_sub(failed) as u64;
+        self.counters.given_up.fetch_add(given_up, Ordering::Relaxed);
+        self.counters.retried.fetch_add(retried.saturating_sub(given_up), Ordering::Relaxed);
         Ok(match outgoing.next() {
             Some(next) => Fate::Later { due: to_millis(next), bytes: outgoing.encode()? },
             None if outgoing.failed.is_empty() => Fate::Sent,
@@ -237,26 +251,33 @@ impl Post {
     }
 
     /// Everybody who is to hear of a notice.
-    fn receivers(&self, notice: &Notice, webhooks: Option<&WebhookRecord>) -> Vec<Target> {
+    fn receivers(&self, outgoing: &mut Outgoing, webhooks: Option<&WebhookRecord>, now: DateTime<Utc>) -> Vec<Target> {
+        let kind = outgoing.notice.kind();
         let webhooks = webhooks.iter().flat_map(|record| &record.webhooks);
-        let webhooks =
-            webhooks.filter(|webhook| webhook.hears(notice.kind())).map(|webhook| Receiver::Webhook(webhook.id));
-        let notifiers = self.notifiers.keys().cloned().map(Receiver::Notifier);
+        let webhooks = webhooks.filter(|webhook| webhook.hears(kind)).map(|webhook| Receiver::Webhook(webhook.id));
+        let webhooks = webhooks.map(|to| Target::new(to, now));
         // Whether a webhook works is of no interest to the others.
-        let notifiers = notifiers.filter(|_| notice.event != Event::Test);
-        notifiers.chain(webhooks).map(|to| Target { to, attempts: 0, next: DateTime::UNIX_EPOCH }).collect()
+        let notifiers = self.notifiers.keys().filter(|_| kind != NoticeKind::Test);
+        let notifiers = notifiers.map(|name| Target::new(Receiver::Notifier(name.clone()), now));
+        if outgoing.is_for_notifiers {
+            webhooks.for_each(|target| outgoing.give_up(target, "too many notices of the organization waited"));
+            return notifiers.collect();
+        }
+        notifiers.chain(webhooks).collect()
     }
 
     async fn try_target(&self, target: Target, notice: &Notice, webhooks: Option<&WebhookRecord>) -> (Target, Tried) {
         let tried = match &target.to {
             Receiver::Notifier(name) => match self.notifiers.get(name) {
                 Some(notifier) => Tried::from(within(notifier.notify(notice)).await),
-                None => Tried::Left(OWN_TROUBLE),
+                None => Tried::own_trouble("there is no such notifier any more"),
             },
             Receiver::Webhook(id) => {
                 let webhook = webhooks.iter().flat_map(|record| &record.webhooks).find(|webhook| webhook.id == *id);
                 match webhook {
-                    Some(webhook) if webhook.disabled.is_none() => self.try_webhook(webhook, notice).await,
+                    Some(webhook) if webhook.disabled.is_none() => {
+                        self.try_webhook(webhook, notice, target.since).await
+                    }
                     // It was taken away, or disabled, since.
                     _ => Tried::Taken,
                 }
@@ -265,23 +286,33 @@ impl Post {
         (target, tried)
     }
 
-    async fn try_webhook(&self, webhook: &Webhook, notice: &Notice) -> Tried {
-        let Some(sender) = &self.sender else { return Tried::Left(OWN_TROUBLE) };
+    async fn try_webhook(&self, webhook: &Webhook, notice: &Notice, since: DateTime<Utc>) -> Tried {
+        let Some(sender) = &self.sender else { return Tried::own_trouble("this server sends no webhooks") };
         let (now, organization) = (self.clock.now(), &notice.organization_id);
         let failing = self.failing.get(&webhook.id);
         if let Some(pause) = failing.and_then(|failing| failing.pause(now)) {
-            return Tried::Left(pause);
+            return Tried::Left { why: "it took nothing else either", pause };
         }
+        let places = self.sending.get_with(webhook.id, || Arc::new(Semaphore::new(SENT_AT_ONCE)));
+        let Ok(Ok(_place)) = timeout(PLACE_WAITED_FOR, places.acquire()).await else {
+            let pause = ((now - since) / 2).clamp(SHORTEST_PAUSE, LONGEST_WAIT_FOR_A_PLACE);
+            return Tried::Left { why: "it was busy with others", pause };
+        };
         let secrets = match webhook.secrets(&self.ring, organization, now) {
             Ok(secrets) => secrets,
             Err(error) => {
                 tracing::error!(target: "keygate::notice", webhook_id = %webhook.id, %error, "a webhook's secret is lost");
-                return Tried::Left(OWN_TROUBLE);
+                return Tried::own_trouble("its secret cannot be opened");
             }
         };
         let sent = within(sender.send(&webhook.url, &secrets, notice)).await;
         match &sent {
-            Ok(()) => self.failing.invalidate(&webhook.id),
+            Ok(()) => {
+                self.failing.invalidate(&webhook.id);
+                if !webhook.is_sealed_under(self.ring.current_id()) {
+                    self.reseal(organization, webhook.id).await;
+                }
+            }
             Err(error) if error.is_gone() => self.disable(organization, webhook.id, error.reason()).await,
             Err(_) => {
                 let last = self.clock.now();
@@ -294,28 +325,54 @@ impl Post {
 
     /// Sees to it that nothing is sent to a webhook any more. Where it fails, the next notice has the same answer.
     async fn disable(&self, organization: &OrganizationId, id: WebhookId, reason: &str) {
+        let at = to_millis(self.clock.now());
+        let disable = |webhook: &mut Webhook| {
+            let was_told = webhook.disabled.is_none();
+            webhook.disabled.get_or_insert_with(|| Disabled { at, reason: reason.to_owned() });
+            was_told
+        };
+        if self.change(organization, id, disable).await {
+            let organization_id = organization;
+            tracing::warn!(target: "keygate::notice", webhook_id = %id, %organization_id, reason, "a webhook is disabled");
+        }
+    }
+
+    /// Seals a webhook's secrets under the ring's current entry, now that they are at hand.
+    async fn reseal(&self, organization: &OrganizationId, id: WebhookId) {
+        let now = self.clock.now();
+        self.change(organization, id, |webhook| {
+            webhook.reseal(&self.ring, organization, now);
+            true
+        })
+        .await;
+    }
+
+    /// Changes a webhook, unless `change` says that there is nothing to change; and says whether it is changed. The next
+    /// notice that is sent there finds it as it was where this fails.
+    async fn change(
+        &self,
+        organization: &OrganizationId,
+        id: WebhookId,
+        change: impl Fn(&mut Webhook) -> bool,
+    ) -> bool {
         for _ in 0..ATTEMPTS {
-            let Ok(Some(mut record)) = self.store.webhooks(organization).await else { return };
+            let Ok(Some(mut record)) = self.store.webhooks(organization).await else { return false };
             let found = record.revision;
-            let Some(webhook) = record.webhooks.iter_mut().find(|webhook| webhook.id == id) else { return };
-            if webhook.disabled.is_some() {
-                return;
+            let Some(webhook) = record.webhooks.iter_mut().find(|webhook| webhook.id == id) else { return false };
+            if !change(webhook) {
+                return false;
             }
-            webhook.disabled = Some(Disabled { at: to_millis(self.clock.now()), reason: reason.to_owned() });
             record.revision = found.next();
             match self.store.put_webhooks(&record, Some(found)).await {
                 Err(WriteRefusal::Conflict { .. }) => {}
-                Ok(_) => {
-                    let organization_id = organization;
-                    tracing::warn!(target: "keygate::notice", webhook_id = %id, %organization_id, reason, "a webhook is disabled");
-                    return;
-                }
+                Ok(_) => return true,
                 Err(error) => {
-                    tracing::warn!(target: "keygate::notice", webhook_id = %id, %error, "a webhook is not disabled yet");
-                    return;
+                    tracing::warn!(target: "keygate::notice", webhook_id = %id, %error, "a webhook is not changed yet");
+                    return false;
                 }
             }
         }
+        false
     }
 
     fn say_not_taken(notice: &Notice, target: &Target, why: &NotTaken) {
@@ -337,7 +394,16 @@ enum Tried {
     Taken,
     NotTaken(NotTaken),
     /// It was not tried, and is so much later.
-    Left(TimeDelta),
+    Left {
+        why: &'static str,
+        pause: TimeDelta,
+    },
+}
+
+impl Tried {
+    fn own_trouble(why: &'static str) -> Self {
+        Self::Left { why, pause: OWN_TROUBLE }
+    }
 }
 
 impl From<Result<(), NotTaken>> for Tried {
@@ -366,8 +432,13 @@ impl Failing {
     }
 }
 
-/// What a receiver says, if it says it in time.
-async fn within(taken: impl Future<Output = Result<(), NotTaken>>) -> Result<(), NotTaken> {
+/// What a receiver says, if it says it in time, and does not panic: a program's own notifier must not take others' notices
+/// down with it.
+pub(crate) async fn within(taken: impl Future<Output = Result<(), NotTaken>>) -> Result<(), NotTaken> {
     let late = || NotTaken::for_now(format!("it did not answer within {} s", TIMEOUT.as_secs()));
-    timeout(TIMEOUT, taken).await.unwrap_or_else(|_| Err(late()))
+    match timeout(TIMEOUT, AssertUnwindSafe(taken).catch_unwind()).await {
+        Ok(Ok(taken)) => taken,
+        Ok(Err(_)) => Err(NotTaken::for_now("it panicked")),
+        Err(_) => Err(late()),
+    }
 }

@@ -30,13 +30,6 @@ impl NoticeId {
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
-
-    /// An id of its own, for what has no cause but that somebody asked.
-    pub(crate) fn fresh() -> Result<Self, getrandom::Error> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes)?;
-        Ok(Self(bytes))
-    }
 }
 
 /// Why a notice is made. Two of one cause are one notice.
@@ -50,6 +43,8 @@ pub(crate) enum Cause<'a> {
     Daily(NoticeKind, KeyId, &'a str, Day),
     /// What was found.
     Finding(FindingId),
+    /// That somebody asked for it, told once a minute.
+    Asked(NoticeKind, &'a OrganizationId, i64),
     /// The write of an organization's or a project's record.
     Parent(NoticeKind, &'a OrganizationId, Option<&'a ProjectId>, Revision),
 }
@@ -81,6 +76,11 @@ impl Cause<'_> {
             Self::Finding(finding) => {
                 part(NoticeKind::KeyAnomaly.as_str().as_bytes());
                 part(finding.as_bytes());
+            }
+            Self::Asked(kind, organization, minute) => {
+                part(kind.as_str().as_bytes());
+                part(organization.as_str().as_bytes());
+                part(&minute.to_be_bytes());
             }
             Self::Parent(kind, organization, project, revision) => {
                 part(kind.as_str().as_bytes());

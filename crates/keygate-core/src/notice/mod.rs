@@ -42,7 +42,7 @@ pub use event::{AboutKey, Event, Notice, NoticeKind, NoticeKindError};
 pub use id::{NoticeId, NoticeIdError};
 pub use notifier::{ChannelNotifier, HandedKey, LogNotifier, NotTaken, Notifier, TIMEOUT};
 pub use outgoing::{Failed, Receiver};
-pub use parcel::{Fate, MAX_GIVEN_UP, MAX_PARCEL_BYTES, MAX_WAITING, Parcel, Posted, SENT_KEPT};
+pub use parcel::{Fate, MAX_GIVEN_UP, MAX_PARCEL_BYTES, MAX_WAITING, Parcel, Posted, Posting, SENT_KEPT};
 pub use policy::{MAX_DAYS, MAX_EXPIRING, NoticePolicy};
 pub use post::NoticeStatistics;
 pub use webhook::{
@@ -50,7 +50,8 @@ pub use webhook::{
     WebhookSecret, WebhookSender, WebhookUrl,
 };
 
+pub(crate) use delivery::within;
 pub(crate) use id::Cause;
 pub(crate) use outgoing::Outgoing;
 pub(crate) use policy::looked_at;
-pub(crate) use post::{Announced, Post};
+pub(crate) use post::{Announced, Post, Verdict};

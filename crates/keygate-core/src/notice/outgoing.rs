@@ -45,6 +45,14 @@ pub(super) struct Target {
     pub(super) attempts: u32,
     /// When it is next tried.
     pub(super) next: DateTime<Utc>,
+    /// Since when it is to be brought there.
+    pub(super) since: DateTime<Utc>,
+}
+
+impl Target {
+    pub(super) fn new(to: Receiver, now: DateTime<Utc>) -> Self {
+        Self { to, attempts: 0, next: now, since: now }
+    }
 }
 
 /// A receiver that did not take a notice, and is not tried any more.
@@ -66,6 +74,9 @@ pub(crate) struct Outgoing {
     pub(crate) notice: Notice,
     /// Whether what it tells of is known to have come to pass.
     pub(super) is_sure: bool,
+    /// That there was no room for it but for notifiers: webhooks are not told.
+    #[serde(default)]
+    pub(super) is_for_notifiers: bool,
     /// Who has not taken it yet; `None` until that is first asked.
     pub(super) targets: Option<Vec<Target>>,
     #[serde(default)]
@@ -84,7 +95,7 @@ pub(super) enum Again {
 
 impl Outgoing {
     pub(super) fn new(notice: Notice, is_sure: bool) -> Self {
-        Self { version: VERSION, notice, is_sure, targets: None, failed: Vec::new() }
+        Self { version: VERSION, notice, is_sure, is_for_notifiers: false, targets: None, failed: Vec::new() }
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, StoreError> {
@@ -112,17 +123,26 @@ impl Outgoing {
     pub(super) fn not_taken(&mut self, mut target: Target, why: &str, again: &Again, now: DateTime<Utc>) {
         target.attempts += 1;
         let delay = DELAYS.get(target.attempts as usize - 1).filter(|_| !matches!(again, Again::Never));
-        let Some(delay) = delay else {
-            let reason = why.chars().take(MAX_REASON).collect();
-            self.failed.push(Failed { receiver: target.to, attempts: target.attempts, reason });
-            return;
-        };
+        let Some(delay) = delay else { return self.give_up(target, why) };
         let asked = match again {
             Again::After(asked) => TimeDelta::from_std(*asked).map_or(LONGEST_ASKED, |asked| asked.min(LONGEST_ASKED)),
             Again::Backoff | Again::Never => TimeDelta::zero(),
         };
         target.next = now + jittered(*delay).max(asked);
         self.targets.get_or_insert_default().push(target);
+    }
+
+    /// That a receiver was not tried, to be tried after a pause: or no more, after as long as others are tried.
+    pub(super) fn left(&mut self, target: Target, why: &str, pause: TimeDelta, now: DateTime<Utc>) {
+        if now - target.since > DELAYS.iter().sum() {
+            return self.give_up(target, why);
+        }
+        self.targets.get_or_insert_default().push(Target { next: now + jittered(pause), ..target });
+    }
+
+    pub(super) fn give_up(&mut self, target: Target, why: &str) {
+        let reason = why.chars().take(MAX_REASON).collect();
+        self.failed.push(Failed { receiver: target.to, attempts: target.attempts, reason });
     }
 
     /// When a receiver is next to be tried.
@@ -132,7 +152,7 @@ impl Outgoing {
 
     /// Tries those again that it was given up with, from the beginning.
     pub(crate) fn redrive(&mut self, now: DateTime<Utc>) {
-        let again = self.failed.drain(..).map(|failed| Target { to: failed.receiver, attempts: 0, next: now });
+        let again = self.failed.drain(..).map(|failed| Target::new(failed.receiver, now));
         self.targets.get_or_insert_default().extend(again);
     }
 }

@@ -6,8 +6,9 @@ use super::id::NoticeId;
 use crate::names::OrganizationId;
 use crate::store::MemoName;
 
-/// The most notices of one organization that wait to be sent. What would be more is not kept, so that a receiver that
-/// answers nobody takes no room of others.
+/// The most notices of one organization that wait to be sent to its webhooks. What would be more is brought to notifiers
+/// alone, for whom there is as much room again, and not kept where there are none: so a webhook that takes nothing takes no
+/// room of others.
 pub const MAX_WAITING: usize = 5_000;
 /// The most notices of one organization that were given up and are kept; the oldest make room for the next.
 pub const MAX_GIVEN_UP: usize = 1_000;
@@ -37,6 +38,21 @@ impl Parcel {
     }
 }
 
+/// How a notice is to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Posting {
+    /// How many of its organization may wait, this one among them.
+    pub room: usize,
+    /// Whether it takes the place, the time and the bytes of one of its id that waits. Who has taken that one is then too late
+    /// to settle it.
+    pub replaces: bool,
+}
+
+impl Posting {
+    /// There may be [`MAX_WAITING`], and whoever is there stays as it is.
+    pub const USUAL: Self = Self { room: MAX_WAITING, replaces: false };
+}
+
 /// What became of a notice that was to be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Posted {
@@ -44,7 +60,7 @@ pub enum Posted {
     New,
     /// It is there already, or was sent not long ago.
     Known,
-    /// [So many](MAX_WAITING) of its organization wait already.
+    /// [So many](Posting::room) of its organization wait already.
     Full,
 }
 

@@ -90,7 +90,7 @@ impl NoticePolicy {
         if key.status.status == KeyStatus::Revoked {
             return Vec::new();
         }
-        let from = looked_at(record);
+        let from = looked_at(record, now);
         let is_new = |at: DateTime<Utc>| from < at && at <= now;
         let about = || AboutKey::from(key);
         let at = |event: Event, at, days| (Cause::At(event.kind(), key.id, at, days).id(), event);
@@ -133,14 +133,15 @@ impl NoticePolicy {
     }
 }
 
-/// Until when a key was looked at.
-pub(crate) fn looked_at(record: &KeyRecord) -> DateTime<Utc> {
-    record.looked_at.unwrap_or(record.key.created_at)
+/// Until when a key was looked at: by now, also where a clock that was ahead has looked at it.
+pub(crate) fn looked_at(record: &KeyRecord, now: DateTime<Utc>) -> DateTime<Utc> {
+    record.looked_at.unwrap_or(record.key.created_at).min(now)
 }
 
-/// Since when a key is not used.
+/// Since when a key is not used, though it could have been.
 fn used(key: &Key, last_use: Option<DateTime<Utc>>) -> DateTime<Utc> {
-    last_use.map_or(key.created_at, |used| used.max(key.created_at))
+    let began = key.not_before.map_or(key.created_at, |begin| begin.max(key.created_at));
+    last_use.map_or(began, |used| used.max(began))
 }
 
 /// When a key's owner is to be warned of its rotation, and when that is due.

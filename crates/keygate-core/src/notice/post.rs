@@ -1,21 +1,23 @@
 //! The outbox: what is told is first kept in the store, and brought to its receivers from there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{StreamExt, stream};
 use moka::sync::Cache as MokaCache;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use super::delivery::Failing;
 use super::event::{Event, Notice};
 use super::id::NoticeId;
 use super::notifier::Notifier;
 use super::outgoing::Outgoing;
-use super::parcel::{Fate, Parcel, Posted};
+use super::parcel::{Fate, MAX_WAITING, Parcel, Posted, Posting};
 use super::policy::NoticePolicy;
 use super::webhook::{WebhookId, WebhookSender};
 use crate::clock::{Clock, to_millis};
@@ -25,9 +27,11 @@ use crate::store::{Store, StoreError};
 
 /// How long somebody who has announced something may take to say whether it has come to pass. After that it is looked up.
 const ANNOUNCED_FOR: TimeDelta = TimeDelta::seconds(60);
-/// For how many webhooks it is remembered that they fail.
-const FAILING: u64 = 10_000;
-/// For how long that is remembered after the last failure.
+/// Notices that are put in the outbox at once by one call, which makes many keys.
+const PUT_AT_ONCE: usize = 16;
+/// For how many webhooks it is remembered that they fail, and what is being sent there.
+const WEBHOOKS: u64 = 10_000;
+/// For how long that is remembered after the last failure, or the last that was sent.
 const FAILING_FOR: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// What an instance has done about notices.
@@ -65,6 +69,8 @@ pub(crate) struct Post {
     policy: NoticePolicy,
     /// Which webhooks take nothing.
     pub(super) failing: MokaCache<WebhookId, Failing>,
+    /// The places for what is sent to a webhook at once.
+    pub(super) sending: MokaCache<WebhookId, Arc<Semaphore>>,
     pub(super) counters: Counters,
 }
 
@@ -78,7 +84,18 @@ impl Debug for Post {
 #[derive(Default)]
 #[must_use = "it is looked up a minute later whether they are true, unless this is said"]
 pub(crate) struct Announced {
-    kept: Vec<(Parcel, Notice)>,
+    /// Without a parcel where somebody else had announced the same before.
+    kept: Vec<(Option<Parcel>, Notice)>,
+}
+
+/// What is said of something that was announced.
+pub(crate) enum Verdict {
+    /// It has come to pass by whoever announced it, and this is to be told.
+    Told(Notice),
+    /// It has not come to pass, and whoever announced it has given it up.
+    Forgotten,
+    /// Somebody else may have done it: that is looked up.
+    Unknown,
 }
 
 impl Post {
@@ -91,8 +108,9 @@ impl Post {
         sender: Option<Arc<dyn WebhookSender>>,
     ) -> Self {
         let notifiers = notifiers.into_iter().map(|notifier| (notifier.name().to_owned(), notifier)).collect();
-        let failing = MokaCache::builder().max_capacity(FAILING).time_to_live(FAILING_FOR).build();
-        Self { store, ring, clock, notifiers, sender, policy, failing, counters: Counters::default() }
+        let failing = MokaCache::builder().max_capacity(WEBHOOKS).time_to_live(FAILING_FOR).build();
+        let sending = MokaCache::builder().max_capacity(WEBHOOKS).time_to_idle(FAILING_FOR).build();
+        Self { store, ring, clock, notifiers, sender, policy, failing, sending, counters: Counters::default() }
     }
 
     pub(crate) fn policy(&self) -> &NoticePolicy {
@@ -141,67 +159,98 @@ impl Post {
     /// Keeps notices of what is about to be done, to be brought only if it has come to pass: so that whatever is done is told
     /// of, wherever whoever does it stops. Those of organizations in which nobody hears anything are passed over.
     pub(crate) async fn announce(&self, notices: Vec<Notice>) -> Result<Announced, StoreError> {
-        let mut kept = Vec::new();
-        let mut heard = BTreeMap::new();
-        for notice in notices {
-            let organization = &notice.organization_id;
-            let is_heard = match heard.get(organization) {
-                Some(is_heard) => *is_heard,
-                None => {
-                    let is_heard = self.is_heard(organization).await?;
-                    heard.insert(organization.clone(), is_heard);
-                    is_heard
-                }
-            };
-            if !is_heard {
-                continue;
+        let organizations: BTreeSet<_> = notices.iter().map(|notice| notice.organization_id.clone()).collect();
+        let mut heard = BTreeSet::new();
+        for organization in organizations {
+            if self.is_heard(&organization).await? {
+                heard.insert(organization);
             }
-            let due = to_millis(self.clock.now() + ANNOUNCED_FOR);
-            if let Some(parcel) = self.put(&notice, false, due).await? {
-                kept.push((parcel, notice));
+        }
+        let due = to_millis(self.clock.now() + ANNOUNCED_FOR);
+        let notices = notices.into_iter().filter(|notice| heard.contains(&notice.organization_id));
+        let mut put = stream::iter(notices)
+            .map(|notice| async move { Ok((self.put(&notice, false, due, false).await?, notice)) })
+            .buffered(PUT_AT_ONCE);
+        let mut kept = Vec::new();
+        while let Some(put) = put.next().await {
+            match put {
+                Ok(((Posted::New, parcel), notice)) => kept.push((Some(parcel), notice)),
+                Ok(((Posted::Known, _), notice)) => kept.push((None, notice)),
+                Ok(((Posted::Full, _), _)) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(Announced { kept })
     }
 
-    /// Says of each what has come to pass: what is to be told of it now, if it has. A failure is left to be looked up.
-    pub(crate) async fn settle(&self, announced: Announced, told: impl Fn(Notice) -> Option<Notice>) {
-        for (parcel, notice) in announced.kept {
-            let fate = match told(notice) {
-                Some(notice) => match Outgoing::new(notice, true).encode() {
-                    Ok(bytes) => Fate::Later { due: to_millis(self.clock.now()), bytes },
-                    Err(error) => {
-                        tracing::error!(target: "keygate::notice", notice_id = %parcel.id, %error, "a notice is not kept");
-                        Fate::Forgotten
-                    }
-                },
-                None => Fate::Forgotten,
-            };
-            if let Err(error) = self.store.settle_notice(&parcel, &fate).await {
-                let notice_id = parcel.id;
+    /// Says of each what has come to pass. A failure is left to be looked up.
+    pub(crate) async fn settle(&self, announced: Announced, outcome: impl Fn(Notice) -> Verdict) {
+        let settled = announced.kept.into_iter().map(|(parcel, notice)| {
+            let (id, outcome) = (notice.id, outcome(notice));
+            async move { (id, self.settle_one(parcel.as_ref(), outcome).await) }
+        });
+        let mut settled = stream::iter(settled).buffered(PUT_AT_ONCE);
+        while let Some((notice_id, settled)) = settled.next().await {
+            if let Err(error) = settled {
                 tracing::debug!(target: "keygate::notice", %notice_id, %error, "it is looked up whether a notice is true");
             }
         }
     }
 
-    /// Keeps a notice of what is so, if anybody hears of it; says whether it is kept anew.
-    pub(crate) async fn tell(&self, notice: Notice) -> Result<bool, StoreError> {
-        if !self.is_heard(&notice.organization_id).await? {
-            return Ok(false);
+    async fn settle_one(&self, parcel: Option<&Parcel>, outcome: Verdict) -> Result<(), StoreError> {
+        match (outcome, parcel) {
+            (Verdict::Told(notice), parcel) => {
+                let now = to_millis(self.clock.now());
+                let mut outgoing = Outgoing::new(notice.clone(), true);
+                let announced = parcel.map(Outgoing::decode).transpose()?;
+                outgoing.is_for_notifiers = announced.is_some_and(|announced| announced.is_for_notifiers);
+                let fate = Fate::Later { due: now, bytes: outgoing.encode()? };
+                let is_settled = match parcel {
+                    Some(parcel) => self.store.settle_notice(parcel, &fate).await?,
+                    None => false,
+                };
+                // Somebody else has announced it, or looks it up already: it may have been too early for that.
+                if !is_settled {
+                    self.put(&notice, true, now, true).await?;
+                }
+            }
+            (Verdict::Forgotten, Some(parcel)) => {
+                self.store.settle_notice(parcel, &Fate::Forgotten).await?;
+            }
+            (Verdict::Forgotten, None) | (Verdict::Unknown, _) => {}
         }
-        Ok(self.put(&notice, true, to_millis(self.clock.now())).await?.is_some())
+        Ok(())
     }
 
-    /// `None` where it is not kept anew.
-    async fn put(&self, notice: &Notice, is_sure: bool, due: DateTime<Utc>) -> Result<Option<Parcel>, StoreError> {
-        let bytes = Outgoing::new(notice.clone(), is_sure).encode()?;
-        let parcel = Parcel { organization: notice.organization_id.clone(), id: notice.id, due, bytes };
-        match self.store.put_notice(&parcel).await? {
+    /// Keeps a notice of what is so; `None` where nobody hears of it.
+    pub(crate) async fn tell(&self, notice: &Notice) -> Result<Option<Posted>, StoreError> {
+        if !self.is_heard(&notice.organization_id).await? {
+            return Ok(None);
+        }
+        Ok(Some(self.put(notice, true, to_millis(self.clock.now()), false).await?.0))
+    }
+
+    async fn put(
+        &self,
+        notice: &Notice,
+        is_sure: bool,
+        due: DateTime<Utc>,
+        replaces: bool,
+    ) -> Result<(Posted, Parcel), StoreError> {
+        let mut outgoing = Outgoing::new(notice.clone(), is_sure);
+        let (organization, bytes) = (notice.organization_id.clone(), outgoing.encode()?);
+        let mut parcel = Parcel { organization, id: notice.id, due, bytes };
+        let mut posted = self.store.put_notice(&parcel, Posting { replaces, ..Posting::USUAL }).await?;
+        if posted == Posted::Full && !self.notifiers.is_empty() && notice.event != Event::Test {
+            outgoing.is_for_notifiers = true;
+            parcel.bytes = outgoing.encode()?;
+            posted = self.store.put_notice(&parcel, Posting { replaces, room: 2 * MAX_WAITING }).await?;
+        }
+        match posted {
             Posted::New => {
                 self.counters.posted.fetch_add(1, Ordering::Relaxed);
-                Ok(Some(parcel))
             }
-            Posted::Known => Ok(None),
+            Posted::Known => {}
             Posted::Full => {
                 self.counters.refused.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(
@@ -211,8 +260,8 @@ impl Post {
                     kind = %notice.kind(),
                     "a notice is not kept, as too many of its organization wait to be sent"
                 );
-                Ok(None)
             }
         }
+        Ok((posted, parcel))
     }
 }

@@ -194,7 +194,9 @@ impl Webhook {
         let secret = WebhookSecret::fresh()?;
         let sealed = ring.seal(&purpose(organization, self.id), secret.as_bytes())?;
         let old = std::mem::replace(&mut self.secret, sealed);
-        self.old_secret = Some((old, now + OLD_SECRET_KEPT));
+        // One that cannot be opened signs nothing.
+        let opens = ring.open(&purpose(organization, self.id), &old).is_ok();
+        self.old_secret = opens.then_some((old, now + OLD_SECRET_KEPT));
         self.disabled = None;
         Ok(secret)
     }
@@ -212,22 +214,29 @@ impl Webhook {
         std::iter::once(&self.secret).chain(old).map(open).collect()
     }
 
-    /// Seals its secrets under the ring's current entry, and lets go of one that does not sign any more.
-    pub(crate) fn reseal(
-        &mut self,
-        ring: &SecretRing,
-        organization: &OrganizationId,
-        now: DateTime<Utc>,
-    ) -> Result<(), SealError> {
+    /// Whether all that it signs with is sealed under this entry.
+    pub(super) fn is_sealed_under(&self, entry: EntryId) -> bool {
+        let old = self.old_secret.as_ref().map(|(old, _)| old);
+        std::iter::once(&self.secret).chain(old).all(|sealed| sealed.entry() == entry)
+    }
+
+    /// Seals its secrets under the ring's current entry, and lets go of one that does not sign any more. One that cannot be
+    /// opened stays as it is: it is renewed by whoever manages the webhook, who must not be kept from that.
+    pub(crate) fn reseal(&mut self, ring: &SecretRing, organization: &OrganizationId, now: DateTime<Utc>) {
         self.old_secret.take_if(|(_, until)| *until <= now);
-        let purpose = purpose(organization, self.id);
+        let (id, purpose) = (self.id, purpose(organization, self.id));
         let old = self.old_secret.as_mut().map(|(old, _)| old);
         for sealed in std::iter::once(&mut self.secret).chain(old) {
-            if sealed.entry() != ring.current_id() {
-                *sealed = ring.seal(&purpose, &ring.open(&purpose, sealed)?)?;
+            if sealed.entry() == ring.current_id() {
+                continue;
+            }
+            match ring.open(&purpose, sealed).and_then(|secret| ring.seal(&purpose, &secret)) {
+                Ok(resealed) => *sealed = resealed,
+                Err(error) => {
+                    tracing::error!(target: "keygate::notice", webhook_id = %id, %error, "a webhook's secret is lost");
+                }
             }
         }
-        Ok(())
     }
 }
 
@@ -255,11 +264,11 @@ impl WebhookRecord {
         Self { organization, revision: Revision::FIRST, webhooks: Vec::new() }
     }
 
-    /// The ring entries that its secrets are sealed under, each as often as there are webhooks that need it.
+    /// The ring entries that what signs now is sealed under, each as often as there are webhooks that need it.
     #[must_use]
-    pub fn ring_entries(&self) -> Vec<EntryId> {
+    pub fn ring_entries(&self, now: DateTime<Utc>) -> Vec<EntryId> {
         let entries = self.webhooks.iter().flat_map(|webhook| {
-            let old = webhook.old_secret.as_ref().map(|(old, _)| old.entry());
+            let old = webhook.old_secret.as_ref().filter(|(_, until)| now < *until).map(|(old, _)| old.entry());
             [Some(webhook.secret.entry()), old.filter(|old| *old != webhook.secret.entry())]
         });
         entries.flatten().collect()

@@ -28,7 +28,7 @@ use crate::limiter::policy::PoolId;
 use crate::limiter::window::Millis;
 use crate::limits::Limits;
 use crate::names::{OrganizationId, ProjectId, UserId};
-use crate::notice::{Fate, Parcel, Posted, SENT_KEPT, WebhookRecord};
+use crate::notice::{Fate, Parcel, Posted, Posting, SENT_KEPT, WebhookRecord};
 use crate::record::{
     Key, KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange,
 };
@@ -546,12 +546,12 @@ impl Store for MemoryStore {
         Ok(Acknowledgement::default())
     }
 
-    async fn put_notice(&self, notice: &Parcel) -> Result<Posted, StoreError> {
+    async fn put_notice(&self, notice: &Parcel, how: Posting) -> Result<Posted, StoreError> {
         let (now, mut state) = (self.clock.now(), self.state());
         if state.memos.recall(&notice.sent_name(), now).is_some() {
             return Ok(Posted::Known);
         }
-        Ok(state.notices.put(notice))
+        Ok(state.notices.put(notice, how))
     }
 
     async fn take_notices(
@@ -577,8 +577,8 @@ impl Store for MemoryStore {
         Ok(self.state().notices.given_up(organization, limit))
     }
 
-    async fn redrive_notice(&self, notice: &Parcel) -> Result<bool, StoreError> {
-        Ok(self.state().notices.redrive(notice))
+    async fn redrive_notice(&self, notice: &Parcel, room: usize) -> Result<Posted, StoreError> {
+        Ok(self.state().notices.redrive(notice, room))
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
@@ -591,7 +591,7 @@ impl Store for MemoryStore {
                 *usage.entry(entry).or_insert(0) += 1;
             }
         }
-        for entry in state.webhooks.values().flat_map(WebhookRecord::ring_entries) {
+        for entry in state.webhooks.values().flat_map(|record| record.ring_entries(now)) {
             *usage.entry(entry).or_insert(0) += 1;
         }
         Ok(usage)

@@ -44,7 +44,7 @@ use crate::limiter::call::{Answer, Call};
 use crate::limiter::policy::PoolId;
 use crate::limits::Limits;
 use crate::names::{OrganizationId, ProjectId, UserId};
-use crate::notice::{Fate, Parcel, Posted, WebhookRecord};
+use crate::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
 use crate::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use crate::ring::EntryId;
 use crate::usage::batch::{Batch, LastUse, Mark, Writer};
@@ -356,11 +356,11 @@ pub trait Store: Debug + Send + Sync + 'static {
     }
 
     /// Keeps a notice, to be taken from when it is due. Of its organization one of an id is kept, whoever puts it and however
-    /// often, and none that was [sent](Fate::Sent) within [`SENT_KEPT`](crate::notice::SENT_KEPT). No more are kept of an
-    /// organization than [may wait](crate::notice::MAX_WAITING).
+    /// often, and none that was [sent](Fate::Sent) within [`SENT_KEPT`](crate::notice::SENT_KEPT); one that waits may be
+    /// [replaced](Posting::replaces). No more of an organization wait than there is [room](Posting::room) for.
     ///
     /// A call that is sent again on its way, because its answer was lost, may be answered that the notice is known.
-    async fn put_notice(&self, notice: &Parcel) -> Result<Posted, StoreError>;
+    async fn put_notice(&self, notice: &Parcel, how: Posting) -> Result<Posted, StoreError>;
 
     /// Takes at most `limit` notices of a list that are due by `now`, those that are due longest first, and moves them to
     /// `until`: of all who take at once, each is taken by one.
@@ -379,8 +379,9 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// The notices of an organization that were given up, the newest first, at most `limit`; each due when it was given up.
     async fn given_up(&self, organization: &OrganizationId, limit: usize) -> Result<Vec<Parcel>, StoreError>;
 
-    /// Has a notice that was given up wait again, until it is due, and says whether it was there.
-    async fn redrive_notice(&self, notice: &Parcel) -> Result<bool, StoreError>;
+    /// Has a notice that was given up wait again, until it is due, if no more of its organization wait then than there is `room`
+    /// for. It is [known](Posted::Known) where it was not given up.
+    async fn redrive_notice(&self, notice: &Parcel, room: usize) -> Result<Posted, StoreError>;
 
     /// How many instances use this store, this one among them, as far as it knows. What an instance is granted at once is
     /// divided by it. No limit rests on it, but what each may let in alone while the store is not reached

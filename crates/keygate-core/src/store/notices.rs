@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use crate::names::OrganizationId;
-use crate::notice::{Fate, MAX_GIVEN_UP, MAX_WAITING, NoticeId, Parcel, Posted};
+use crate::notice::{Fate, MAX_GIVEN_UP, NoticeId, Parcel, Posted, Posting};
 
 type Place = (OrganizationId, NoticeId);
 
@@ -19,12 +19,13 @@ pub(super) struct Notices {
 }
 
 impl Notices {
-    pub(super) fn put(&mut self, notice: &Parcel) -> Posted {
+    pub(super) fn put(&mut self, notice: &Parcel, how: Posting) -> Posted {
         let place = (notice.organization.clone(), notice.id);
         if self.bytes.contains_key(&place) {
-            return Posted::Known;
-        }
-        if self.waiting.keys().filter(|(organization, _)| *organization == notice.organization).count() >= MAX_WAITING {
+            if !how.replaces || !self.waiting.contains_key(&place) {
+                return Posted::Known;
+            }
+        } else if self.is_full(&notice.organization, how.room) {
             return Posted::Full;
         }
         self.bytes.insert(place.clone(), notice.bytes.clone());
@@ -84,14 +85,23 @@ impl Notices {
         parcels.collect()
     }
 
-    pub(super) fn redrive(&mut self, notice: &Parcel) -> bool {
-        let Some(given_up) = self.given_up.get_mut(&notice.organization) else { return false };
-        let Some(there) = given_up.iter().find(|(_, id)| *id == notice.id).copied() else { return false };
+    pub(super) fn redrive(&mut self, notice: &Parcel, room: usize) -> Posted {
+        let is_full = self.is_full(&notice.organization, room);
+        let Some(given_up) = self.given_up.get_mut(&notice.organization) else { return Posted::Known };
+        let Some(there) = given_up.iter().find(|(_, id)| *id == notice.id).copied() else { return Posted::Known };
+        if is_full {
+            return Posted::Full;
+        }
         given_up.remove(&there);
         let place = (notice.organization.clone(), notice.id);
         self.bytes.insert(place.clone(), notice.bytes.clone());
         self.wait(place, notice.due);
-        true
+        Posted::New
+    }
+
+    fn is_full(&self, organization: &OrganizationId, room: usize) -> bool {
+        let [first, last] = [[0; 16], [u8::MAX; 16]].map(|id| (organization.clone(), NoticeId::from_bytes(id)));
+        self.waiting.range(first..=last).count() >= room
     }
 
     fn wait(&mut self, place: Place, due: DateTime<Utc>) {

@@ -15,7 +15,7 @@ use keygate_core::limiter::call::{Answer, Call};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
-use keygate_core::notice::{Fate, Parcel, Posted, WebhookRecord};
+use keygate_core::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
@@ -169,12 +169,12 @@ over_memory! {
         async fn webhooks(&self, organization: &OrganizationId) -> Result<Option<WebhookRecord>, StoreError>;
         async fn put_webhooks(&self, record: &WebhookRecord, expected: Option<Revision>)
             -> Result<Acknowledgement, WriteRefusal>;
-        async fn put_notice(&self, notice: &Parcel) -> Result<Posted, StoreError>;
+        async fn put_notice(&self, notice: &Parcel, how: Posting) -> Result<Posted, StoreError>;
         async fn take_notices(&self, shard: u16, now: DateTime<Utc>, until: DateTime<Utc>, limit: usize)
             -> Result<Vec<Parcel>, StoreError>;
         async fn settle_notice(&self, taken: &Parcel, fate: &Fate) -> Result<bool, StoreError>;
         async fn given_up(&self, organization: &OrganizationId, limit: usize) -> Result<Vec<Parcel>, StoreError>;
-        async fn redrive_notice(&self, notice: &Parcel) -> Result<bool, StoreError>;
+        async fn redrive_notice(&self, notice: &Parcel, room: usize) -> Result<Posted, StoreError>;
         async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError>;
     }
 }

@@ -24,7 +24,7 @@ use keygate_core::limiter::call::{self, Answer};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
-use keygate_core::notice::{Fate, Parcel, Posted, WebhookRecord};
+use keygate_core::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
@@ -523,8 +523,8 @@ impl Store for SimulatedStore {
         self.aside().await?.put_webhooks(record, expected).await
     }
 
-    async fn put_notice(&self, notice: &Parcel) -> Result<Posted, StoreError> {
-        self.aside().await?.put_notice(notice).await
+    async fn put_notice(&self, notice: &Parcel, how: Posting) -> Result<Posted, StoreError> {
+        self.aside().await?.put_notice(notice, how).await
     }
 
     async fn take_notices(
@@ -545,8 +545,8 @@ impl Store for SimulatedStore {
         self.aside().await?.given_up(organization, limit).await
     }
 
-    async fn redrive_notice(&self, notice: &Parcel) -> Result<bool, StoreError> {
-        self.aside().await?.redrive_notice(notice).await
+    async fn redrive_notice(&self, notice: &Parcel, room: usize) -> Result<Posted, StoreError> {
+        self.aside().await?.redrive_notice(notice, room).await
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

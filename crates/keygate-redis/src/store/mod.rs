@@ -53,7 +53,7 @@ use keygate_core::limiter::call::{Answer, Call};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
-use keygate_core::notice::{Fate, Parcel, Posted, WebhookRecord};
+use keygate_core::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
 use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
@@ -379,8 +379,8 @@ impl Store for RedisStore {
         NOTICE_SHARDS
     }
 
-    async fn put_notice(&self, notice: &Parcel) -> Result<Posted, StoreError> {
-        self.keep_notice(notice).await
+    async fn put_notice(&self, notice: &Parcel, how: Posting) -> Result<Posted, StoreError> {
+        self.keep_notice(notice, how).await
     }
 
     async fn take_notices(
@@ -401,8 +401,8 @@ impl Store for RedisStore {
         self.list_given_up(organization, limit).await
     }
 
-    async fn redrive_notice(&self, notice: &Parcel) -> Result<bool, StoreError> {
-        self.take_up_again(notice).await
+    async fn redrive_notice(&self, notice: &Parcel, room: usize) -> Result<Posted, StoreError> {
+        self.take_up_again(notice, room).await
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use keygate_core::names::OrganizationId;
-use keygate_core::notice::{Fate, MAX_GIVEN_UP, MAX_WAITING, NoticeId, Parcel, Posted, SENT_KEPT, WebhookRecord};
+use keygate_core::notice::{Fate, MAX_GIVEN_UP, NoticeId, Parcel, Posted, Posting, SENT_KEPT, WebhookRecord};
 use keygate_core::record::Revision;
 use keygate_core::store::{Acknowledgement, StoreError, WriteRefusal};
 
@@ -26,6 +26,20 @@ fn notice(member: &[u8], due: DateTime<Utc>, bytes: Vec<u8>) -> Result<Parcel, S
     Ok(Parcel { organization, id: NoticeId::from_bytes(*id), due, bytes })
 }
 
+/// A notice, but for one that is none, which must not keep the others from being sent.
+fn readable(notice: Result<Parcel, StoreError>) -> Option<Parcel> {
+    notice.inspect_err(|error| tracing::error!(target: "keygate::notice", %error, "a notice cannot be read")).ok()
+}
+
+fn posted(word: &str) -> Result<Posted, StoreError> {
+    match word {
+        "new" => Ok(Posted::New),
+        "known" => Ok(Posted::Known),
+        "full" => Ok(Posted::Full),
+        _ => Err(unexpected()),
+    }
+}
+
 impl RedisStore {
     pub(super) async fn read_webhooks(
         &self,
@@ -44,17 +58,12 @@ impl RedisStore {
         self.write_parent(self.layout.webhooks(&record.organization), record, record.revision, expected).await
     }
 
-    pub(super) async fn keep_notice(&self, notice: &Parcel) -> Result<Posted, StoreError> {
+    pub(super) async fn keep_notice(&self, notice: &Parcel, how: Posting) -> Result<Posted, StoreError> {
         let [notices, waiting, counts, sent, _] = self.notice_names(notice);
         let call = scripts::PUT_NOTICE.call(vec![notices, waiting, counts, sent]);
         let call = call.arg(member(notice)).arg(notice.organization.as_str()).arg(notice.due.timestamp_millis());
-        let word: String = read(self.link.run(&call.arg(&notice.bytes[..]).arg(MAX_WAITING)).await)?;
-        match word.as_str() {
-            "new" => Ok(Posted::New),
-            "known" => Ok(Posted::Known),
-            "full" => Ok(Posted::Full),
-            _ => Err(unexpected()),
-        }
+        let call = call.arg(&notice.bytes[..]).arg(how.room).arg(u8::from(how.replaces));
+        posted(&read::<String>(self.link.run(&call).await)?)
     }
 
     pub(super) async fn take_due_notices(
@@ -68,7 +77,7 @@ impl RedisStore {
         let call = scripts::TAKE_NOTICES.call(names);
         let call = call.arg(now.timestamp_millis()).arg(until.timestamp_millis()).arg(limit);
         let taken: Vec<(Vec<u8>, Vec<u8>)> = read(self.link.run(&call).await)?;
-        taken.into_iter().map(|(member, bytes)| notice(&member, until, bytes)).collect()
+        Ok(taken.into_iter().filter_map(|(member, bytes)| readable(notice(&member, until, bytes))).collect())
     }
 
     pub(super) async fn end_notice(&self, taken: &Parcel, fate: &Fate) -> Result<bool, StoreError> {
@@ -102,20 +111,19 @@ impl RedisStore {
         let bytes: Vec<Option<Vec<u8>>> = read(self.link.query(&get).await)?;
         // What has gone meanwhile is sent again.
         let there = held.into_iter().zip(bytes).filter_map(|((member, at), bytes)| Some((member, at, bytes?)));
-        there
-            .map(|(member, at, bytes)| {
-                #[expect(clippy::cast_possible_truncation, reason = "it was a whole number of milliseconds")]
-                let at = DateTime::from_timestamp_millis(at as i64).unwrap_or_default();
-                notice(&member, at, bytes)
-            })
-            .collect()
+        let parcels = there.filter_map(|(member, at, bytes)| {
+            #[expect(clippy::cast_possible_truncation, reason = "it was a whole number of milliseconds")]
+            let at = DateTime::from_timestamp_millis(at as i64).unwrap_or_default();
+            readable(notice(&member, at, bytes))
+        });
+        Ok(parcels.collect())
     }
 
-    pub(super) async fn take_up_again(&self, notice: &Parcel) -> Result<bool, StoreError> {
+    pub(super) async fn take_up_again(&self, notice: &Parcel, room: usize) -> Result<Posted, StoreError> {
         let [notices, waiting, counts, _, given_up] = self.notice_names(notice);
         let call = scripts::REDRIVE_NOTICE.call(vec![notices, waiting, counts, given_up]);
         let call = call.arg(member(notice)).arg(notice.organization.as_str()).arg(notice.due.timestamp_millis());
-        read(self.link.run(&call.arg(&notice.bytes[..])).await)
+        posted(&read::<String>(self.link.run(&call.arg(&notice.bytes[..]).arg(room)).await)?)
     }
 
     /// The names of all that concerns a notice.

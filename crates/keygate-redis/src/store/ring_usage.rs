@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::{DateTime, Utc};
 use keygate_core::key::KeyId;
 use keygate_core::names::OrganizationId;
-use keygate_core::notice::WebhookRecord;
 use keygate_core::ring::EntryId;
 use keygate_core::store::StoreError;
 
@@ -40,8 +39,7 @@ impl RedisStore {
         let mut seen: HashSet<KeyId> = HashSet::new();
         let prefix = self.layout.record_prefix();
         for primary in primaries {
-            let (seconds, _): (i64, i64) = read(self.link.query_at(&redis::cmd("TIME"), *primary).await)?;
-            let now = DateTime::from_timestamp(seconds, 0).unwrap_or_else(Utc::now);
+            let now = self.time(*primary).await?;
             let mut cursor = 0_u64;
             loop {
                 let (next, names) = self.names(*primary, &prefix, cursor).await?;
@@ -72,6 +70,7 @@ impl RedisStore {
         let mut seen: HashSet<String> = HashSet::new();
         let prefix = self.layout.webhooks_prefix();
         for primary in primaries {
+            let now = self.time(*primary).await?;
             let mut cursor = 0_u64;
             loop {
                 let (next, names) = self.names(*primary, &prefix, cursor).await?;
@@ -79,7 +78,7 @@ impl RedisStore {
                     let organization = OrganizationId::new(name.rsplit(':').next().unwrap_or_default());
                     let organization = organization.map_err(|error| StoreError::damaged(&name, error))?;
                     let webhooks = self.read_webhooks(&organization).await?;
-                    for entry in webhooks.iter().flat_map(WebhookRecord::ring_entries) {
+                    for entry in webhooks.iter().flat_map(|record| record.ring_entries(now)) {
                         *usage.entry(entry).or_insert(0) += 1;
                     }
                 }
@@ -90,6 +89,11 @@ impl RedisStore {
             }
         }
         Ok(())
+    }
+
+    async fn time(&self, primary: Primary) -> Result<DateTime<Utc>, StoreError> {
+        let (seconds, _): (i64, i64) = read(self.link.query_at(&redis::cmd("TIME"), primary).await)?;
+        Ok(DateTime::from_timestamp(seconds, 0).unwrap_or_else(Utc::now))
     }
 
     /// One step through the names of a primary that begin so: where the next begins, 0 after the last, and the names.

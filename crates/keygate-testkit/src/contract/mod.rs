@@ -216,6 +216,7 @@ macro_rules! store_contract {
                 a_notice_is_taken_when_it_is_due,
                 who_is_too_late_settles_no_notice,
                 notices_that_were_given_up_are_kept,
+                a_notice_that_waits_can_be_replaced,
                 not_too_many_notices_of_an_organization_wait,
                 random_notices_fare_as_in_the_memory_store,
                 ring_usage_counts_usable_keys_per_entry,

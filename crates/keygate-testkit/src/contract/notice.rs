@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use keygate_core::names::OrganizationId;
-use keygate_core::notice::{Fate, MAX_GIVEN_UP, MAX_WAITING, NoticeId, Parcel, Posted};
+use keygate_core::notice::{Fate, MAX_GIVEN_UP, MAX_WAITING, NoticeId, Parcel, Posted, Posting};
 use keygate_core::record::Revision;
 use keygate_core::store::{MemoryStore, Store, WriteRefusal};
 
@@ -67,7 +67,7 @@ pub async fn a_notice_is_kept_once(store: Arc<dyn Store>) {
     let notice = parcel(&ours, at(0));
     let putting = (0..8).map(|_| {
         let (store, notice) = (Arc::clone(&store), notice.clone());
-        tokio::spawn(async move { store.put_notice(&notice).await.unwrap() })
+        tokio::spawn(async move { store.put_notice(&notice, Posting::USUAL).await.unwrap() })
     });
     let posted: Vec<Posted> = join_all(putting).await.into_iter().map(Result::unwrap).collect();
     assert_eq!(posted.iter().filter(|posted| **posted == Posted::New).count(), 1, "{posted:?}");
@@ -75,25 +75,25 @@ pub async fn a_notice_is_kept_once(store: Arc<dyn Store>) {
 
     // It is another's in another organization.
     let other = Parcel { organization: theirs.clone(), ..notice.clone() };
-    assert_eq!(store.put_notice(&other).await.unwrap(), Posted::New);
+    assert_eq!(store.put_notice(&other, Posting::USUAL).await.unwrap(), Posted::New);
     let changed = Parcel { due: at(5), bytes: b"another".to_vec(), ..notice.clone() };
-    assert_eq!(store.put_notice(&changed).await.unwrap(), Posted::Known);
+    assert_eq!(store.put_notice(&changed, Posting::USUAL).await.unwrap(), Posted::Known);
 
     let mut found = taken(&*store, at(0), at(10), 100).await;
     found.sort_by_key(|parcel| parcel.organization != ours);
     assert_eq!(found, [due_at(&notice, at(10)), due_at(&other, at(10))]);
-    assert_eq!(store.put_notice(&notice).await.unwrap(), Posted::Known);
+    assert_eq!(store.put_notice(&notice, Posting::USUAL).await.unwrap(), Posted::Known);
 
     assert!(store.settle_notice(&found[0], &Fate::Sent).await.unwrap());
-    assert_eq!(store.put_notice(&notice).await.unwrap(), Posted::Known, "it was sent");
+    assert_eq!(store.put_notice(&notice, Posting::USUAL).await.unwrap(), Posted::Known, "it was sent");
     let at_last = found[1].clone();
     assert!(store.settle_notice(&at_last, &Fate::GivenUp { at: at(20), bytes: b"why".to_vec() }).await.unwrap());
-    assert_eq!(store.put_notice(&other).await.unwrap(), Posted::Known, "it was given up");
+    assert_eq!(store.put_notice(&other, Posting::USUAL).await.unwrap(), Posted::Known, "it was given up");
 
     let forgotten = parcel(&ours, at(30));
-    assert_eq!(store.put_notice(&forgotten).await.unwrap(), Posted::New);
+    assert_eq!(store.put_notice(&forgotten, Posting::USUAL).await.unwrap(), Posted::New);
     assert!(store.settle_notice(&forgotten, &Fate::Forgotten).await.unwrap(), "by whoever has put it");
-    assert_eq!(store.put_notice(&forgotten).await.unwrap(), Posted::New, "it was forgotten");
+    assert_eq!(store.put_notice(&forgotten, Posting::USUAL).await.unwrap(), Posted::New, "it was forgotten");
 }
 
 /// A notice is taken when it is due, by one of all who take at once, those that are due longest first; and again when its
@@ -102,7 +102,7 @@ pub async fn a_notice_is_taken_when_it_is_due(store: Arc<dyn Store>) {
     let ours = sample::organization();
     let mut notices: Vec<Parcel> = [50, 10, 30, 20, 40].map(|millis| parcel(&ours, at(millis))).into();
     for notice in &notices {
-        assert_eq!(store.put_notice(notice).await.unwrap(), Posted::New);
+        assert_eq!(store.put_notice(notice, Posting::USUAL).await.unwrap(), Posted::New);
     }
     notices.sort_by_key(|notice| notice.due);
     assert_eq!(taken(&*store, at(9), at(100), 100).await, []);
@@ -127,7 +127,7 @@ pub async fn a_notice_is_taken_when_it_is_due(store: Arc<dyn Store>) {
 pub async fn who_is_too_late_settles_no_notice(store: Arc<dyn Store>) {
     let ours = sample::organization();
     let notice = parcel(&ours, at(0));
-    store.put_notice(&notice).await.unwrap();
+    store.put_notice(&notice, Posting::USUAL).await.unwrap();
     let first = taken(&*store, at(0), at(10), 1).await.remove(0);
     let second = taken(&*store, at(10), at(20), 1).await.remove(0);
     let bytes = b"as the first has it".to_vec();
@@ -160,7 +160,7 @@ pub async fn notices_that_were_given_up_are_kept(store: Arc<dyn Store>) {
     let (ours, theirs) = (sample::organization(), sample::organization());
     let give_up = async |organization: &OrganizationId, millis: i64| {
         let notice = parcel(organization, at(0));
-        store.put_notice(&notice).await.unwrap();
+        store.put_notice(&notice, Posting::USUAL).await.unwrap();
         let bytes = millis.to_be_bytes().to_vec();
         let fate = Fate::GivenUp { at: at(millis), bytes: bytes.clone() };
         assert!(store.settle_notice(&notice, &fate).await.unwrap());
@@ -179,9 +179,10 @@ pub async fn notices_that_were_given_up_are_kept(store: Arc<dyn Store>) {
 
     let again = Parcel { due: at(50), bytes: b"again".to_vec(), ..expected[1].clone() };
     let foreign = Parcel { organization: theirs.clone(), ..again.clone() };
-    assert!(!store.redrive_notice(&foreign).await.unwrap(), "it is another tenant's");
-    assert!(store.redrive_notice(&again).await.unwrap());
-    assert!(!store.redrive_notice(&again).await.unwrap());
+    let redrive = async |notice: &Parcel| store.redrive_notice(notice, MAX_WAITING).await.unwrap();
+    assert_eq!(redrive(&foreign).await, Posted::Known, "it is another tenant's");
+    assert_eq!(redrive(&again).await, Posted::New);
+    assert_eq!(redrive(&again).await, Posted::Known);
     assert_eq!(store.given_up(&ours, 10).await.unwrap(), [expected[0].clone(), expected[2].clone()]);
     let sent = taken(&*store, at(50), at(60), 10).await;
     assert_eq!(sent, [due_at(&again, at(60))]);
@@ -193,28 +194,69 @@ pub async fn notices_that_were_given_up_are_kept(store: Arc<dyn Store>) {
     let kept = store.given_up(&ours, 2 * MAX_GIVEN_UP).await.unwrap();
     assert_eq!(kept.len(), MAX_GIVEN_UP);
     assert_eq!(kept.last().unwrap().due, at(100), "the oldest have gone");
-    assert_eq!(store.put_notice(&due_at(&expected[0], at(0))).await.unwrap(), Posted::New, "nothing of it is left");
+    assert_eq!(
+        store.put_notice(&due_at(&expected[0], at(0)), Posting::USUAL).await.unwrap(),
+        Posted::New,
+        "nothing of it is left"
+    );
 }
 
-/// No more of an organization wait than may, and that takes no room of others.
+/// Whoever did what was announced may say so in the place of whoever has announced it: who took that is then too late. What
+/// was sent or given up stays so.
+pub async fn a_notice_that_waits_can_be_replaced(store: Arc<dyn Store>) {
+    let ours = sample::organization();
+    let put = async |notice: &Parcel, room| store.put_notice(notice, Posting { room, replaces: true }).await.unwrap();
+    let notice = parcel(&ours, at(0));
+    assert_eq!(put(&notice, MAX_WAITING).await, Posted::New);
+    let announced = taken(&*store, at(0), at(10), 1).await.remove(0);
+    let sure = Parcel { due: at(5), bytes: b"sure".to_vec(), ..notice.clone() };
+    assert_eq!(put(&sure, MAX_WAITING).await, Posted::New);
+    assert!(!store.settle_notice(&announced, &Fate::Forgotten).await.unwrap());
+    let once = taken(&*store, at(100), at(110), 10).await;
+    assert_eq!(once, [due_at(&sure, at(110))]);
+    assert!(store.settle_notice(&once[0], &Fate::Sent).await.unwrap());
+    assert_eq!(put(&sure, MAX_WAITING).await, Posted::Known, "it was sent");
+
+    // It takes no more room than the one it replaces.
+    let other = parcel(&ours, at(0));
+    assert_eq!(put(&other, 1).await, Posted::New);
+    assert_eq!(put(&other, 1).await, Posted::New);
+    assert_eq!(put(&parcel(&ours, at(0)), 1).await, Posted::Full);
+    assert!(store.settle_notice(&other, &Fate::GivenUp { at: at(20), bytes: b"why".to_vec() }).await.unwrap());
+    assert_eq!(put(&other, 1).await, Posted::Known, "it was given up");
+}
+
+/// No more of an organization wait than there is room for, and that takes no room of others.
 pub async fn not_too_many_notices_of_an_organization_wait(store: Arc<dyn Store>) {
+    const ROOM: usize = 20;
     let (ours, theirs) = (sample::organization(), sample::organization());
-    let notices: Vec<Parcel> = (0..MAX_WAITING as i64).map(|millis| parcel(&ours, at(millis))).collect();
-    for some in notices.chunks(100) {
-        let posted = join_all(some.iter().map(|notice| store.put_notice(notice))).await;
-        assert!(posted.into_iter().all(|posted| posted.unwrap() == Posted::New));
+    let put = async |notice: &Parcel| store.put_notice(notice, Posting { room: ROOM, replaces: false }).await.unwrap();
+    let notices: Vec<Parcel> = (0..ROOM as i64).map(|millis| parcel(&ours, at(millis))).collect();
+    for notice in &notices {
+        assert_eq!(put(notice).await, Posted::New);
     }
     let more = parcel(&ours, at(0));
-    assert_eq!(store.put_notice(&more).await.unwrap(), Posted::Full);
-    assert_eq!(store.put_notice(&notices[0]).await.unwrap(), Posted::Known);
-    assert_eq!(store.put_notice(&parcel(&theirs, at(0))).await.unwrap(), Posted::New);
+    assert_eq!(put(&more).await, Posted::Full);
+    assert_eq!(put(&notices[0]).await, Posted::Known);
+    assert_eq!(put(&parcel(&theirs, at(0))).await, Posted::New);
     // Whatever becomes of one of them, there is room for another.
-    let fates = [Fate::Sent, Fate::Forgotten, Fate::GivenUp { at: at(0), bytes: Vec::new() }];
-    for (notice, fate) in notices.iter().zip(&fates) {
+    let given_up = Fate::GivenUp { at: at(0), bytes: Vec::new() };
+    for (notice, fate) in notices.iter().zip([&Fate::Sent, &Fate::Forgotten, &given_up]) {
         assert!(store.settle_notice(notice, fate).await.unwrap());
-        assert_eq!(store.put_notice(&parcel(&ours, at(0))).await.unwrap(), Posted::New, "{fate:?}");
-        assert_eq!(store.put_notice(&more).await.unwrap(), Posted::Full);
+        assert_eq!(put(&parcel(&ours, at(0))).await, Posted::New, "{fate:?}");
+        assert_eq!(put(&more).await, Posted::Full);
     }
+    // What was given up waits again only where there is room.
+    let again = &notices[2];
+    assert_eq!(store.redrive_notice(again, ROOM).await.unwrap(), Posted::Full);
+    assert_eq!(store.given_up(&ours, 10).await.unwrap().len(), 1, "it is there still");
+    assert!(store.settle_notice(&notices[3], &Fate::Sent).await.unwrap());
+    assert_eq!(store.redrive_notice(again, ROOM).await.unwrap(), Posted::New);
+    assert_eq!(put(&more).await, Posted::Full);
+    // There may be more room for one than for another.
+    let roomy = Posting { room: ROOM + 1, replaces: false };
+    assert_eq!(store.put_notice(&more, roomy).await.unwrap(), Posted::New);
+    assert_eq!(store.put_notice(&parcel(&ours, at(0)), roomy).await.unwrap(), Posted::Full);
 }
 
 /// Whatever is done to notices, this store and a [`MemoryStore`] answer the same.
@@ -235,11 +277,9 @@ pub async fn random_notices_fare_as_in_the_memory_store(store: Arc<dyn Store>) {
                 notice.organization = dice.choose(&organizations).clone();
                 notice.due = now + TimeDelta::milliseconds(dice.below(9) as i64 * 2500);
                 known.push(notice.clone());
-                assert_eq!(
-                    store.put_notice(&notice).await.unwrap(),
-                    model.put_notice(&notice).await.unwrap(),
-                    "{note}"
-                );
+                let terms = Posting { room: 8, replaces: dice.one_in(3) };
+                let expected = model.put_notice(&notice, terms).await.unwrap();
+                assert_eq!(store.put_notice(&notice, terms).await.unwrap(), expected, "{note}");
             }
             4..=6 => {
                 let until = now + TimeDelta::milliseconds(4001);
@@ -266,8 +306,8 @@ pub async fn random_notices_fare_as_in_the_memory_store(store: Arc<dyn Store>) {
             _ => {
                 let Some(notice) = known.get(dice.below(known.len().max(1))).cloned() else { continue };
                 let notice = due_at(&notice, now);
-                let expected = model.redrive_notice(&notice).await.unwrap();
-                assert_eq!(store.redrive_notice(&notice).await.unwrap(), expected, "{note}");
+                let expected = model.redrive_notice(&notice, 8).await.unwrap();
+                assert_eq!(store.redrive_notice(&notice, 8).await.unwrap(), expected, "{note}");
             }
         }
         for organization in &organizations {

@@ -16,7 +16,7 @@ use keygate_core::limiter::call::{self, Answer, Call, Grant, Outcome};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
-use keygate_core::notice::{Fate, Parcel, Posted, WebhookRecord};
+use keygate_core::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
 use keygate_core::record::{
     KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange,
 };
@@ -42,6 +42,9 @@ pub(crate) enum Bend {
     PutsWebhooksOverOthers,
     SaysEveryNoticeIsNew,
     KeepsAnyNumberOfNotices,
+    ReplacesNoNotice,
+    ReplacesEveryNotice,
+    RedrivesAnyNumber,
     TakesNoticesEarly,
     LooksBeforeItTakes,
     ForgetsWhatWasSent,
@@ -568,8 +571,8 @@ impl Store for Bent {
         self.inner.put_webhooks(record, expected).await
     }
 
-    async fn put_notice(&self, notice: &Parcel) -> Result<Posted, StoreError> {
-        self.misposter.put_notice(notice).await
+    async fn put_notice(&self, notice: &Parcel, how: Posting) -> Result<Posted, StoreError> {
+        self.misposter.put_notice(notice, how).await
     }
 
     async fn take_notices(
@@ -590,8 +593,8 @@ impl Store for Bent {
         self.misposter.given_up(organization, limit).await
     }
 
-    async fn redrive_notice(&self, notice: &Parcel) -> Result<bool, StoreError> {
-        self.misposter.redrive_notice(notice).await
+    async fn redrive_notice(&self, notice: &Parcel, room: usize) -> Result<Posted, StoreError> {
+        self.misposter.redrive_notice(notice, room).await
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

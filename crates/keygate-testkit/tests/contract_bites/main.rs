@@ -97,11 +97,12 @@ bites! {
         | ListsFindingsOfEveryTenant | TurnsPagesByTheTimeAlone,
     the_newest_findings_are_kept: KeepsAllFindings,
     webhooks_compare_revisions: PutsWebhooksOverOthers,
-    a_notice_is_kept_once: SaysEveryNoticeIsNew | ForgetsWhatWasSent | RemembersWhatWasForgotten,
+    a_notice_is_kept_once: SaysEveryNoticeIsNew | ForgetsWhatWasSent | RemembersWhatWasForgotten | ReplacesEveryNotice,
+    a_notice_that_waits_can_be_replaced: ReplacesNoNotice,
     a_notice_is_taken_when_it_is_due: TakesNoticesEarly | LooksBeforeItTakes,
     who_is_too_late_settles_no_notice: SettlesNoticesTooLate,
     notices_that_were_given_up_are_kept: ListsGivenUpOldestFirst | RedrivesWhatIsNotGivenUp,
-    not_too_many_notices_of_an_organization_wait: KeepsAnyNumberOfNotices,
+    not_too_many_notices_of_an_organization_wait: KeepsAnyNumberOfNotices | RedrivesAnyNumber,
     random_notices_fare_as_in_the_memory_store: SettlesNoticesTooLate | TakesNoticesEarly | ForgetsWhatWasSent,
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use keygate_core::names::OrganizationId;
-use keygate_core::notice::{Fate, Parcel, Posted};
+use keygate_core::notice::{Fate, Parcel, Posted, Posting};
 use keygate_core::store::{MemoryStore, Store, StoreError};
 use tokio::task::yield_now;
 
@@ -24,15 +24,15 @@ impl Misposter {
         self.bend == bend
     }
 
-    pub(crate) async fn put_notice(&self, notice: &Parcel) -> Result<Posted, StoreError> {
-        match self.bend {
-            Bend::SaysEveryNoticeIsNew => self.inner.put_notice(notice).await.map(|_| Posted::New),
-            Bend::KeepsAnyNumberOfNotices => match self.inner.put_notice(notice).await? {
-                Posted::Full => Ok(Posted::New),
-                posted => Ok(posted),
-            },
-            _ => self.inner.put_notice(notice).await,
-        }
+    pub(crate) async fn put_notice(&self, notice: &Parcel, how: Posting) -> Result<Posted, StoreError> {
+        let how = match self.bend {
+            Bend::KeepsAnyNumberOfNotices => Posting { room: usize::MAX, ..how },
+            Bend::ReplacesNoNotice => Posting { replaces: false, ..how },
+            Bend::ReplacesEveryNotice => Posting { replaces: true, ..how },
+            _ => how,
+        };
+        let posted = self.inner.put_notice(notice, how).await?;
+        Ok(if self.is(Bend::SaysEveryNoticeIsNew) { Posted::New } else { posted })
     }
 
     pub(crate) async fn take_notices(
@@ -86,10 +86,13 @@ impl Misposter {
         Ok(given_up)
     }
 
-    pub(crate) async fn redrive_notice(&self, notice: &Parcel) -> Result<bool, StoreError> {
-        if self.is(Bend::RedrivesWhatIsNotGivenUp) {
-            return Ok(self.inner.redrive_notice(notice).await? || self.inner.put_notice(notice).await? == Posted::New);
+    pub(crate) async fn redrive_notice(&self, notice: &Parcel, room: usize) -> Result<Posted, StoreError> {
+        let room = if self.is(Bend::RedrivesAnyNumber) { usize::MAX } else { room };
+        match self.inner.redrive_notice(notice, room).await? {
+            Posted::Known if self.is(Bend::RedrivesWhatIsNotGivenUp) => {
+                self.inner.put_notice(notice, Posting::USUAL).await
+            }
+            posted => Ok(posted),
         }
-        self.inner.redrive_notice(notice).await
     }
 }

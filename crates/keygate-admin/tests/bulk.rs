@@ -88,8 +88,8 @@ async fn what_cannot_be_is_named() {
     for (asked, word) in [
         (json!({}), "operation"),
         (json!({"operation": "revoke"}), "key_ids"),
-        (json!({"operation": "rotate", "key_ids": []}), "operation"),
-        (json!({"operation": "update_scopes", "key_ids": [], "config": {"scopes": []}}), "scopes"),
+        (json!({"operation": "explode", "key_ids": []}), "operation"),
+        (json!({"operation": "update_scopes", "key_ids": [], "config": {"scopes": null}}), "scopes"),
         (json!({"operation": "Revoke", "key_ids": []}), "operation"),
         (json!({"operation": 7, "key_ids": []}), "operation"),
         (json!({"operation": {"revoke": null}, "key_ids": []}), "operation"),
@@ -128,4 +128,89 @@ async fn a_tenant_reaches_its_own_keys_alone() {
 
     let reader = api.tenant("globex", &["keys:read"], &["**"]).await;
     assert_eq!(api.call(&reader, call, asked(json!([]))).await.reason(), "permission_denied");
+}
+
+#[tokio::test]
+async fn what_many_keys_may_do_and_how_much_is_changed_and_they_are_rotated() {
+    let api = Api::new().await;
+    let (a, b) = (make(&api, "acme", 1).await, make(&api, "acme", 2).await);
+    for (operation, config, field, shown) in [
+        ("update_permissions", json!({"permissions": ["files:read"]}), "permissions", json!(["files:read"])),
+        ("update_scopes", json!({"scopes": ["files:*"]}), "scopes", json!(["files:*"])),
+    ] {
+        let done = bulk(&api, json!({"operation": operation, "key_ids": [a, b], "config": config})).await;
+        assert_eq!((&done.body["successful"], &done.body["next_cursor"]), (&json!([a, b]), &json!(null)));
+        for id in [&a, &b] {
+            let key = api.call(&api.operator, &format!("GET /v1/keys/{id}"), None).await;
+            assert_eq!(key.body[field], shown);
+        }
+    }
+    let limits = json!({"operation": "update_limits", "key_ids": [a], "config": {"limits": {"per_minute": 5}}});
+    bulk(&api, limits).await;
+    let key = api.call(&api.operator, &format!("GET /v1/keys/{a}"), None).await;
+    assert_eq!(key.body["limits"]["per_minute"], 5);
+
+    let rotate = json!({"operation": "rotate", "key_ids": [b, a, ABSENT], "config": {"overlap_days": 1}});
+    let mut dry = rotate.clone();
+    dry["dry_run"] = json!(true);
+    let dry = bulk(&api, dry).await;
+    assert_eq!((&dry.body["successful"], &dry.body["rotated"]), (&json!([b, a]), &json!(null)));
+    let done = bulk(&api, rotate).await;
+    assert_eq!(done.body["failed"][0]["reason"], "not_found");
+    for (rotated, old) in done.body["rotated"].as_array().unwrap().iter().zip([&b, &a]) {
+        assert_eq!(rotated["old_key_id"], json!(old));
+        let verify = json!({"key": rotated["key"]});
+        let verified = api.call(&api.operator, "POST /v1/verify", Some(verify)).await;
+        assert_eq!(verified.body["valid"], true, "{verified:?}");
+    }
+}
+
+#[tokio::test]
+async fn keys_that_a_filter_admits_are_named_by_it_page_by_page() {
+    let api = Api::new().await;
+    let mut made = Vec::new();
+    for user in 1..=5 {
+        made.push(make(&api, "acme", user).await);
+    }
+    let (mut cursor, mut stopped) = (json!(null), Vec::new());
+    loop {
+        let filter = json!({"status": "active", "limit": 2, "cursor": cursor});
+        let done = bulk(&api, json!({"operation": "deactivate", "filter": filter})).await;
+        stopped.extend(done.body["successful"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()));
+        cursor = done.body["next_cursor"].clone();
+        if cursor.is_null() {
+            break;
+        }
+    }
+    stopped.reverse();
+    assert_eq!(stopped, made);
+}
+
+#[tokio::test]
+async fn what_an_operation_lacks_or_has_no_use_for_is_named() {
+    let api = Api::new().await;
+    let id = make(&api, "acme", 1).await;
+    for (asked, detail) in [
+        (json!({"operation": "revoke"}), "key_ids"),
+        (json!({"operation": "revoke", "key_ids": [id], "filter": {}}), "filter"),
+        (json!({"operation": "revoke", "filter": {"limit": 1001}}), "limit"),
+        (json!({"operation": "revoke", "filter": {"expiring_within_days": 0}}), "expiring_within_days"),
+        (json!({"operation": "revoke", "filter": {"cursor": "x"}}), "cursor"),
+        (json!({"operation": "revoke", "filter": {"unknown": "x"}}), "unknown"),
+        (json!({"operation": "revoke", "filter": []}), "filter"),
+        (json!({"operation": "update_scopes", "key_ids": [id]}), "config.scopes"),
+        (json!({"operation": "update_permissions", "key_ids": [id], "config": {}}), "config.permissions"),
+        (
+            json!({"operation": "update_limits", "key_ids": [id], "config": {"limits": {"burst": 5}}}),
+            "config.limits.burst",
+        ),
+        (json!({"operation": "rotate", "key_ids": [id], "config": {"overlap_days": 366}}), "overlap_days"),
+        (json!({"operation": "rotate", "key_ids": [id], "config": {"reason": "x"}}), "config.reason"),
+        (json!({"operation": "revoke", "key_ids": [id], "config": {"scopes": []}}), "config.scopes"),
+    ] {
+        let refused = api.call(&api.operator, BULK, Some(asked.clone())).await;
+        assert_eq!((refused.status.as_u16(), refused.reason()), (422, "invalid_field"), "{asked} {refused:?}");
+        let said = refused.body["detail"].as_str().unwrap();
+        assert!(said.contains(detail), "{asked}: {said}");
+    }
 }

@@ -7,6 +7,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,10 +18,12 @@ use keygate_core::denial::DenialReason;
 use keygate_core::limits::Limits;
 use keygate_core::manager::{ApiKeyManager, CreatedKey, ManageError, ManagerBuilder, NewKey};
 use keygate_core::names::OrganizationId;
+use keygate_core::notice::NoticeKind;
 use keygate_core::record::KeyStatus;
 use keygate_core::store::MemoryStore;
 use keygate_core::usage::location::Location;
-use keygate_testkit::{FaultyStore, HeldClock};
+use keygate_testkit::{FaultyStore, Heard, HeldClock};
+use support::fateful_store::{Fate, FatefulStore};
 use support::{operator, org, ring, scope, scopes, tenant, unlimited_key_with, user};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -310,4 +313,32 @@ async fn the_key_of_a_finding_may_be_gone() {
     assert_eq!(fleet.findings().await.len(), 1);
     fleet.clock.advance(Duration::from_secs(TimeDelta::days(90).num_seconds().unsigned_abs()));
     assert_eq!(fleet.findings().await, []);
+}
+
+/// An outbox that fails keeps no key from being suspended, and what was found is told when it works again.
+#[tokio::test]
+async fn a_key_is_suspended_though_it_cannot_be_told_yet() {
+    let policy = AnomalyPolicy::new().suspend_on([Rule::NewLocation]);
+    let mut fleet = Fleet::new(0, &policy);
+    let (heard, fails) = (Heard::new(), Arc::new(AtomicBool::new(false)));
+    let failing = Arc::clone(&fails);
+    let store = FatefulStore::new(fleet.memory.clone(), move |call| {
+        if call.starts_with("put_notice") && failing.load(Ordering::Relaxed) { Fate::Failed } else { Fate::Answered }
+    });
+    let manager = fleet.built(ApiKeyManager::builder(store, ring(&[1])).notifier(heard.clone()), &policy);
+    fleet.managers.push(manager);
+    let key = fleet.key().await;
+    fleet.days(&key, 8).await;
+    fails.store(true, Ordering::Relaxed);
+    fleet.ask(&key, From { place: "KP", ..HOME }, 1, 200).await;
+    assert_eq!(fleet.status(&key).await, KeyStatus::Inactive);
+    assert_eq!(fleet.found().await, BTreeMap::from([(Rule::NewLocation, 1)]));
+    let told = async || {
+        fleet.tend().await;
+        fleet.managers[0].deliver_notices().await.unwrap();
+        heard.kinds().into_iter().filter(|kind| *kind == NoticeKind::KeyAnomaly).count()
+    };
+    assert_eq!(told().await, 0);
+    fails.store(false, Ordering::Relaxed);
+    assert_eq!((told().await, told().await), (1, 1));
 }

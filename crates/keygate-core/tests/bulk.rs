@@ -7,12 +7,16 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use keygate_core::actor::Actor;
 use keygate_core::context::RequestContext;
 use keygate_core::denial::DenialReason;
 use keygate_core::key::KeyId;
-use keygate_core::manager::{ApiKeyManager, BulkOperation, BulkOutcome, CreatedKey, MAX_BULK, ManageError};
-use keygate_core::names::{OrganizationId, Reason};
+use keygate_core::limits::Limits;
+use keygate_core::manager::{
+    ApiKeyManager, BulkKeys, BulkOperation, BulkOutcome, CreatedKey, KeyFilter, KeyUpdate, MAX_BULK, ManageError,
+};
+use keygate_core::names::{OrganizationId, Reason, Tag};
 use keygate_core::record::{KeyStatus, StatusChange};
 use keygate_core::store::Store;
 use keygate_testkit::{GivenUpAfter, sample};
@@ -129,7 +133,8 @@ async fn more_than_may_be_is_refused_with_nothing_done() {
     assert_eq!((outcome.successful, outcome.failed.len()), (vec![key.key.id], MAX_BULK - 1));
     instance.store.reset_calls();
     let outcome = instance.manager.bulk(&operator(), &org("acme"), &revoke(), &[]).await.unwrap();
-    assert_eq!((outcome, instance.store.calls().total()), (BulkOutcome::default(), 0));
+    assert!(outcome.successful.is_empty() && outcome.failed.is_empty());
+    assert_eq!(instance.store.calls().total(), 0);
 }
 
 #[tokio::test]
@@ -334,4 +339,103 @@ proptest! {
             assert_as_expected(&manager, &instance, &actor, &choices, &operation).await;
         });
     }
+}
+
+fn updating(more: impl FnOnce(&mut KeyUpdate)) -> BulkOperation {
+    let mut update = KeyUpdate::new();
+    more(&mut update);
+    BulkOperation::Update(Box::new(update))
+}
+
+#[tokio::test]
+async fn many_keys_are_rotated_and_what_was_rotated_already_is_said() {
+    let instance = Instance::new();
+    let keys = keys_of(&instance, "acme", 40).await;
+    instance.manager.rotate(&operator(), keys[7].key.id, None).await.unwrap();
+    instance.manager.revoke(&operator(), keys[9].key.id, None).await.unwrap();
+    let rotate = BulkOperation::Rotate { overlap: Some(TimeDelta::days(2)) };
+    let asked = BulkKeys::Named(ids(&keys));
+    let dry = instance.manager.bulk_of(&operator(), &org("acme"), &rotate, &asked, true).await.unwrap().outcome;
+    assert!(dry.rotated.is_empty());
+    assert_eq!(instance.record(keys[0].key.id).await.key.succession.superseded, None, "nothing is written");
+    let done = instance.manager.bulk_of(&operator(), &org("acme"), &rotate, &asked, false).await.unwrap().outcome;
+    assert_eq!((dry.successful, dry.failed), (done.successful.clone(), done.failed.clone()));
+    assert_eq!(failures(&done), [(keys[7].key.id, "key_superseded"), (keys[9].key.id, "key_revoked")]);
+    assert_eq!(done.rotated.len(), 38);
+    for rotation in &done.rotated {
+        let admitted = instance.validate(rotation.text.expose()).await.unwrap();
+        assert_eq!(admitted.id, rotation.new_key_id);
+        let old = instance.record(rotation.old_key_id).await.key;
+        assert_eq!(old.expires_at, Some(instance.clock.now() + TimeDelta::days(2)));
+    }
+    // To ask again rotates nothing twice.
+    let again = instance.manager.bulk_of(&operator(), &org("acme"), &rotate, &asked, false).await.unwrap().outcome;
+    assert!(again.successful.is_empty() && again.rotated.is_empty());
+    assert_eq!(again.failed.len(), 40);
+    let overlong = BulkOperation::Rotate { overlap: Some(TimeDelta::days(366)) };
+    let refused = instance.manager.bulk_of(&operator(), &org("acme"), &overlong, &asked, false).await.unwrap_err();
+    assert_eq!(word(&refused), "invalid");
+}
+
+/// Whoever stops in between goes on with the page at which it stopped, and reaches every key that the filter admits.
+#[tokio::test]
+async fn keys_that_a_filter_admits_are_done_page_by_page() {
+    let instance = Instance::new();
+    let tagged = Tag::new("old").unwrap();
+    let mut new = Vec::new();
+    for place in 0..25 {
+        new.push(new_key_with(|new| new.tags = if place % 2 == 0 { vec![tagged.clone()] } else { Vec::new() }));
+    }
+    let made = instance.manager.create_many(&operator(), new).await;
+    let keys: Vec<CreatedKey> = made.into_iter().collect::<Result<_, _>>().unwrap();
+    let mut filter = KeyFilter::default();
+    filter.tag = Some(tagged);
+    let unlimited = updating(|update| update.limits = Some(Limits::UNLIMITED));
+    for dry_run in [true, false] {
+        let (mut cursor, mut done) = (None, Vec::new());
+        loop {
+            let which = BulkKeys::Matching { filter: filter.clone(), limit: 4, cursor };
+            let page = instance.manager.bulk_of(&operator(), &org("acme"), &unlimited, &which, dry_run).await.unwrap();
+            assert!(page.outcome.successful.len() <= 4);
+            done.extend(page.outcome.successful);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        let expected: Vec<KeyId> = keys.iter().step_by(2).rev().map(|created| created.key.id).collect();
+        assert_eq!(done, expected);
+        for (place, created) in keys.iter().enumerate() {
+            let is_changed = instance.record(created.key.id).await.key.limits == Limits::UNLIMITED;
+            assert_eq!(is_changed, !dry_run && place % 2 == 0);
+        }
+    }
+}
+
+/// What an actor may not hand out is refused before anything is done; what a key has that the actor may not, key by key; and a
+/// dry run says the same.
+#[tokio::test]
+async fn updates_of_many_stay_within_what_the_actor_may_grant() {
+    let instance = Instance::new();
+    let keys = keys_of(&instance, "acme", 2).await;
+    let strong = instance.create(new_key_with(|new| new.permissions = scopes(&["admin:write"]))).await;
+    let actor = tenant("acme", &["files:*", "default"]);
+    let asked = BulkKeys::Named([ids(&keys), vec![strong.key.id]].concat());
+    let acme = org("acme");
+    let beyond = updating(|update| update.permissions = Some(scopes(&["admin:write"])));
+    let refused = instance.manager.bulk_of(&actor, &acme, &beyond, &asked, false).await.unwrap_err();
+    assert_eq!(word(&refused), "not grantable");
+    let within = updating(|update| update.scopes = Some(scopes(&["files:read"])));
+    for (operation, fails) in [
+        (updating(|update| update.limits = Some(Limits::UNLIMITED)), true),
+        (within, true),
+        (updating(|update| update.permissions = Some(scopes(&["files:read"]))), false),
+    ] {
+        let dry = instance.manager.bulk_of(&actor, &acme, &operation, &asked, true).await.unwrap().outcome;
+        let done = instance.manager.bulk_of(&actor, &acme, &operation, &asked, false).await.unwrap().outcome;
+        assert_eq!((&dry.successful, &dry.failed), (&done.successful, &done.failed));
+        let expected = if fails { vec![(strong.key.id, "not_grantable")] } else { Vec::new() };
+        assert_eq!(failures(&done), expected, "{operation:?}");
+    }
+    assert_eq!(instance.record(keys[0].key.id).await.key.scopes, scopes(&["files:read"]));
 }

@@ -18,6 +18,7 @@ use keygate_core::limiter::call::{Call, Outcome as Granting, Writer};
 use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::{Fallback, Limits};
 use keygate_core::names::OrganizationId;
+use keygate_core::notice::{Fate, NoticeId, Parcel, Posting};
 use keygate_core::record::{KeyRecord, KeyStatus, OrganizationRecord, ProjectRecord, Quota, Revision, Succession};
 use keygate_core::store::{Listing, LookupToken, MemoName, MemoryStore, Store, StoreError, WriteRefusal};
 use keygate_core::usage::batch::{Batch, Delta, LastUse, Writer as UsageWriter};
@@ -25,7 +26,7 @@ use keygate_core::usage::counts::Counts;
 use keygate_core::usage::outcome::{Answered, Outcome};
 use keygate_core::usage::period::{Day, Hour, Month};
 use keygate_core::usage::subject::Subject;
-use keygate_redis::RedisStore;
+use keygate_redis::{Layout, RedisStore};
 use keygate_testkit::{RedisServer, sample};
 
 const AMPLE: Quota = Quota { per_organization: 1000, per_user: 1000 };
@@ -413,6 +414,33 @@ async fn an_entry_that_is_no_record_is_named() {
             }
         }
     }
+}
+
+/// What is in a list of notices and is none keeps none from being sent.
+#[tokio::test]
+async fn an_entry_that_is_no_notice_holds_up_no_other() {
+    let server = server().await;
+    let store = store_at(&server.url(), namespace());
+    let now = DateTime::from_timestamp_millis(1_700_000_000_000).unwrap();
+    let organization = sample::organization();
+    let id = NoticeId::from_bytes(sample::random());
+    let notice = Parcel { organization: organization.clone(), id, due: now, bytes: b"a notice".to_vec() };
+    store.put_notice(&notice, Posting::USUAL).await.unwrap();
+    let shard = Layout::notice_shard(&organization);
+    let earlier = now.timestamp_millis() - 1;
+    for waiting in [&b"short"[..], &[0xff; 40]] {
+        let mut add = redis::cmd("ZADD");
+        add.arg(store.layout().notices_waiting(shard)).arg(earlier).arg(waiting);
+        server.query::<()>(add).await.unwrap();
+    }
+    let until = now + TimeDelta::seconds(60);
+    let taken = store.take_notices(shard, now, until, 10).await.unwrap();
+    assert_eq!(taken, [Parcel { due: until, ..notice }]);
+    assert!(store.settle_notice(&taken[0], &Fate::GivenUp { at: now, bytes: b"why".to_vec() }).await.unwrap());
+    let mut add = redis::cmd("ZADD");
+    add.arg(store.layout().notices_given_up(&organization)).arg(earlier).arg(&b"short"[..]);
+    server.query::<()>(add).await.unwrap();
+    assert_eq!(store.given_up(&organization, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

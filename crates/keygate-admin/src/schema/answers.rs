@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::key::{KeyShape, KeyStateShape};
+use super::rotation::RotatedKeyShape;
 use super::values::KeyIdShape;
 use crate::left::Left;
 use crate::problem::Problem;
@@ -75,14 +76,20 @@ pub(crate) struct BulkFailureShape {
     detail: String,
 }
 
-/// What came of it: each key that was named is in one of the two lists, once, in the order they were named.
+/// What came of it: each key that was named, or found, is in one of the two lists, once, in that order.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = BulkOutcome)]
 pub(crate) struct BulkOutcomeShape {
-    /// The keys to which it was done.
+    /// The keys to which it was done; in a dry run, to which it would be.
     successful: Vec<KeyIdShape>,
     /// Those to which it was not.
     failed: Vec<BulkFailureShape>,
+    /// Those that were rotated, with the texts of their successors, which are shown this once.
+    #[schema(required = false)]
+    rotated: Vec<RotatedKeyShape>,
+    /// Where the next page of keys begins that `filter` admits; not there when there are no more.
+    #[schema(required = false, nullable = false)]
+    next_cursor: Option<String>,
 }
 
 /// The key a call was made with.

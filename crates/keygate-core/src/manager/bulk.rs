@@ -2,22 +2,27 @@
 
 use std::collections::HashSet;
 
+use chrono::TimeDelta;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 
-use super::{ApiKeyManager, ManageError};
+use super::manage::check_status;
+use super::rotate::check_overlap;
+use super::{ApiKeyManager, Cursor, KeyFilter, KeyUpdate, ManageError, Rotation};
 use crate::actor::Actor;
 use crate::key::KeyId;
-use crate::names::{OrganizationId, Reason};
+use crate::names::{NameError, OrganizationId, Reason};
 use crate::record::KeyStatus;
 
 /// The most keys of one bulk operation.
 pub const MAX_BULK: usize = 1_000;
 /// How many keys are under way at once: the store's connection carries them together.
 const IN_FLIGHT: usize = 64;
+/// The same of rotations: those of keys of the high tier are slow, and no more are queued than may be.
+const ROTATED_AT_ONCE: usize = 16;
 
 /// What is done to each key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum BulkOperation {
     /// As [`deactivate`](ApiKeyManager::deactivate).
@@ -35,6 +40,29 @@ pub enum BulkOperation {
         /// Why, to be kept with each key.
         reason: Option<Reason>,
     },
+    /// As [`rotate`](ApiKeyManager::rotate).
+    Rotate {
+        /// How long each key is good beside its successor; by default as its schedule says, or seven days.
+        overlap: Option<TimeDelta>,
+    },
+    /// As [`update`](ApiKeyManager::update), of what a key may do, what it may be used on, and how much may be asked of it.
+    Update(Box<KeyUpdate>),
+}
+
+/// To which keys something is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BulkKeys {
+    /// These, at most [`MAX_BULK`]; one that is named twice is done once.
+    Named(Vec<KeyId>),
+    /// The next that a filter admits, newest first.
+    Matching {
+        /// Which.
+        filter: KeyFilter,
+        /// How many at most, up to [`MAX_BULK`].
+        limit: usize,
+        /// Where they begin: after those of the [call before](BulkPage::next_cursor).
+        cursor: Option<Cursor>,
+    },
 }
 
 /// A key to which it was not done.
@@ -51,13 +79,28 @@ pub struct BulkFailure {
 
 /// What came of a bulk operation: each key asked for is in one of the two lists, once, in the order asked. Its JSON form
 /// is that of the management API.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct BulkOutcome {
-    /// The keys to which it was done.
+    /// The keys to which it was done; in a dry run, to which it would be.
     pub successful: Vec<KeyId>,
     /// Those to which it was not.
     pub failed: Vec<BulkFailure>,
+    /// The successors of those that were rotated, whose texts are shown this once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rotated: Vec<Rotation>,
+}
+
+/// What came of a bulk operation, and where the next begins.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct BulkPage {
+    /// What became of the keys.
+    #[serde(flatten)]
+    pub outcome: BulkOutcome,
+    /// Where the next call begins, of keys that a filter admits; `None` when there are no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<Cursor>,
 }
 
 impl ApiKeyManager {
@@ -75,23 +118,61 @@ impl ApiKeyManager {
         operation: &BulkOperation,
         keys: &[KeyId],
     ) -> Result<BulkOutcome, ManageError> {
+        let keys = BulkKeys::Named(keys.to_vec());
+        Ok(self.bulk_of(actor, organization, operation, &keys, false).await?.outcome)
+    }
+
+    /// The same, to keys that are named or that a filter admits: then [page by page](BulkPage::next_cursor), and whoever stops
+    /// in between goes on with the page at which it stopped. A dry run does everything but write, and says to which keys it
+    /// would be done.
+    ///
+    /// What a page has done is done again where it is asked for again: a key is stopped or changed as it was, and one that was
+    /// rotated is refused as [superseded](ManageError::Superseded).
+    ///
+    /// # Errors
+    /// As of [`bulk`](Self::bulk); also when the store does not list the keys, or no key may be changed so by this actor.
+    pub async fn bulk_of(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        operation: &BulkOperation,
+        keys: &BulkKeys,
+        dry_run: bool,
+    ) -> Result<BulkPage, ManageError> {
         if !actor.reaches(organization) {
             return Err(ManageError::ParentNotFound);
         }
-        if keys.len() > MAX_BULK {
-            let problem = format!("must be at most {MAX_BULK}, not {}", keys.len());
-            return Err(crate::names::NameError::new("key_ids", problem).into());
+        match operation {
+            BulkOperation::Update(update) => update.check_for(actor)?,
+            BulkOperation::Rotate { overlap } => check_overlap(*overlap)?,
+            BulkOperation::Deactivate { .. } | BulkOperation::Activate { .. } | BulkOperation::Revoke { .. } => {}
         }
-        let mut seen = HashSet::new();
-        let keys: Vec<KeyId> = keys.iter().copied().filter(|id| seen.insert(*id)).collect();
+        let (keys, next_cursor) = match keys {
+            BulkKeys::Named(keys) if keys.len() > MAX_BULK => {
+                let problem = format!("must be at most {MAX_BULK}, not {}", keys.len());
+                return Err(NameError::new("key_ids", problem).into());
+            }
+            BulkKeys::Named(keys) => {
+                let mut seen = HashSet::new();
+                (keys.iter().copied().filter(|id| seen.insert(*id)).collect::<Vec<_>>(), None)
+            }
+            BulkKeys::Matching { filter, limit, cursor } => {
+                let page = self.list(actor, organization, filter, (*limit).min(MAX_BULK), *cursor).await?;
+                (page.keys.iter().map(|key| key.id).collect(), page.next_cursor)
+            }
+        };
         let mut outcome = BulkOutcome::default();
         let mut trouble = None;
+        let at_once = if matches!(operation, BulkOperation::Rotate { .. }) { ROTATED_AT_ONCE } else { IN_FLIGHT };
         let mut done = stream::iter(keys)
-            .map(|id| async move { (id, self.bulk_one(actor, organization, operation, id).await) })
-            .buffered(IN_FLIGHT);
+            .map(|id| async move { (id, self.bulk_one(actor, organization, operation, id, dry_run).await) })
+            .buffered(at_once);
         while let Some((key_id, done)) = done.next().await {
             match done {
-                Ok(()) => outcome.successful.push(key_id),
+                Ok(rotation) => {
+                    outcome.successful.push(key_id);
+                    outcome.rotated.extend(rotation);
+                }
                 Err(error) => {
                     tracing::debug!(%key_id, %error, "one of many was not done");
                     if error.is_trouble() {
@@ -104,7 +185,7 @@ impl ApiKeyManager {
         if let Some(error) = trouble {
             tracing::error!(organization_id = %organization, failed = outcome.failed.len(), error, "a bulk operation met trouble");
         }
-        Ok(outcome)
+        Ok(BulkPage { outcome, next_cursor })
     }
 
     async fn bulk_one(
@@ -113,16 +194,34 @@ impl ApiKeyManager {
         organization: &OrganizationId,
         operation: &BulkOperation,
         id: KeyId,
-    ) -> Result<(), ManageError> {
-        let found = self.visible(actor, id).await?.key;
-        if found.organization != *organization {
+        dry_run: bool,
+    ) -> Result<Option<Rotation>, ManageError> {
+        let found = self.visible(actor, id).await?;
+        if found.key.organization != *organization {
             return Err(ManageError::NotFound);
         }
         let (status, reason) = match operation {
             BulkOperation::Deactivate { reason } => (KeyStatus::Inactive, reason),
             BulkOperation::Activate { reason } => (KeyStatus::Active, reason),
             BulkOperation::Revoke { reason } => (KeyStatus::Revoked, reason),
+            BulkOperation::Rotate { overlap } if dry_run => {
+                self.check_rotatable(actor, &found.key, *overlap).await?;
+                return Ok(None);
+            }
+            BulkOperation::Rotate { overlap } => return self.rotate(actor, id, *overlap).await.map(Some),
+            BulkOperation::Update(update) if dry_run => {
+                if found.key.status.status == KeyStatus::Revoked {
+                    return Err(ManageError::Revoked);
+                }
+                return self.changed(actor, found, update).await.map(|_| None);
+            }
+            BulkOperation::Update(update) => return self.update(actor, id, update, None).await.map(|_| None),
         };
-        self.set_status(actor, &found, status, reason.clone()).await.map(drop)
+        if dry_run {
+            check_status(actor, &found.key, status)?;
+        } else {
+            self.set_status(actor, &found.key, status, reason.clone()).await?;
+        }
+        Ok(None)
     }
 }

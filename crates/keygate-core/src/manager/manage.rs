@@ -170,6 +170,14 @@ impl ApiKeyManager {
     }
 }
 
+/// Refuses a status that a key which was found cannot be given, as a store would: revoked is for good.
+pub(super) fn check_status(actor: &Actor, found: &Key, status: KeyStatus) -> Result<(), ManageError> {
+    if found.status.status == KeyStatus::Revoked && status != KeyStatus::Revoked {
+        return Err(ManageError::Revoked);
+    }
+    if status == KeyStatus::Active { check_strength(actor, found) } else { Ok(()) }
+}
+
 impl Inner {
     /// Puts a record that was read and changed in the place of the one that was read, and gives it as it then is.
     pub(super) async fn replace(&self, mut next: KeyRecord) -> Result<KeyRecord, WriteRefusal> {

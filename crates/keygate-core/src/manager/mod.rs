@@ -56,7 +56,7 @@ use chrono::{DateTime, Utc};
 
 pub use anomalies::FindingPage;
 pub use builder::{BuildError, DEFAULT_CACHE_CAPACITY, DEFAULT_CACHE_TTL, ManagerBuilder};
-pub use bulk::{BulkFailure, BulkOperation, BulkOutcome, MAX_BULK};
+pub use bulk::{BulkFailure, BulkKeys, BulkOperation, BulkOutcome, BulkPage, MAX_BULK};
 pub use create::{CreatedKey, DEFAULT_EXPIRY_DAYS, Expiry, MAX_EXPIRY_DAYS, NewKey};
 pub use error::ManageError;
 pub use examine::examine_deployment;

@@ -111,8 +111,7 @@ impl ApiKeyManager {
         for _ in 0..ATTEMPTS {
             let found = self.visible(actor, id).await?;
             let now = to_millis(self.inner.clock.now());
-            Self::check_rotation(actor, &found.key, overlap, now)?;
-            self.check_overlapping(&found.key, now).await?;
+            self.check_rotatable(actor, &found.key, overlap).await?;
             let successor = successor.map_or_else(|| self.successor_id(&found.key, now), Ok)?;
             let overlap = overlap.unwrap_or_else(|| overlap_of(&found.key));
             let (old, new) = succeed(&found.key, successor, actor.principal(), now, overlap);
@@ -265,6 +264,18 @@ impl ApiKeyManager {
         Ok(Rotation { old_key_id, new_key_id, text, overlap_expires_at, successor: new.key })
     }
 
+    /// Refuses a rotation that the key, those before it, its actor or the overlap does not allow.
+    pub(super) async fn check_rotatable(
+        &self,
+        actor: &Actor,
+        key: &Key,
+        overlap: Option<TimeDelta>,
+    ) -> Result<(), ManageError> {
+        let now = to_millis(self.inner.clock.now());
+        Self::check_rotation(actor, key, overlap, now)?;
+        self.check_overlapping(key, now).await
+    }
+
     /// Refuses a rotation that the key, its actor or the overlap does not allow.
     pub(super) fn check_rotation(
         actor: &Actor,
@@ -320,7 +331,7 @@ impl ApiKeyManager {
     }
 }
 
-fn check_overlap(overlap: Option<TimeDelta>) -> Result<(), NameError> {
+pub(super) fn check_overlap(overlap: Option<TimeDelta>) -> Result<(), NameError> {
     let most = RotationSchedule::MAX_OVERLAP_DAYS;
     if overlap.is_some_and(|overlap| overlap < TimeDelta::zero() || overlap > TimeDelta::days(most.into())) {
         return Err(NameError::new("overlap", format!("must be 0 to {most} days")));

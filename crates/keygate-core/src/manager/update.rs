@@ -11,7 +11,7 @@ use crate::lifecycle::check_schedule;
 use crate::limits::Limits;
 use crate::names::{Description, KeyName, NameError, Tag};
 use crate::network::CidrSet;
-use crate::record::{Key, Metadata, Revision, RotationSchedule};
+use crate::record::{Key, KeyRecord, Metadata, Revision, RotationSchedule};
 use crate::scope::ScopeSet;
 
 /// How often an update is tried again after another came in between.
@@ -52,10 +52,12 @@ impl KeyUpdate {
         Self::default()
     }
 
-    fn check(&self) -> Result<(), NameError> {
+    /// Refuses what no key may be changed to by this actor.
+    pub(super) fn check_for(&self, actor: &Actor) -> Result<(), ManageError> {
         self.tags.as_deref().map_or(Ok(()), check_tags)?;
         self.limits.as_ref().map_or(Ok(()), Limits::check)?;
-        self.rotation_schedule.as_ref().and_then(Option::as_ref).map_or(Ok(()), RotationSchedule::check)
+        self.rotation_schedule.as_ref().and_then(Option::as_ref).map_or(Ok(()), RotationSchedule::check)?;
+        check_grants(actor, self.permissions.iter().chain(&self.scopes))
     }
 
     /// Whether it may give a key more life, reach or room, or lets it do what it could not.
@@ -150,39 +152,17 @@ impl ApiKeyManager {
         update: &KeyUpdate,
         expected: Option<Revision>,
     ) -> Result<Key, ManageError> {
-        update.check()?;
-        check_grants(actor, update.permissions.iter().chain(&update.scopes))?;
+        update.check_for(actor)?;
         let mut last = None;
         for _ in 0..ATTEMPTS {
-            let mut record = self.visible(actor, id).await?;
-            let (found, counted_until) = (record.key.revision, record.key.counts_until());
+            let record = self.visible(actor, id).await?;
+            let found = record.key.revision;
             if expected.is_some_and(|expected| expected != found) {
                 return Err(ManageError::Conflict { found });
             }
-            let now = to_millis(self.inner.clock.now());
-            let widens = update.widens(&record.key);
-            let changed = update.apply(&mut record.key, now)?;
+            let (record, changed) = self.changed(actor, record, update).await?;
             if changed.is_empty() {
                 return Ok(record.key);
-            }
-            if widens {
-                check_strength(actor, &record.key)?;
-            }
-            let counts = |until: Option<DateTime<Utc>>| until.is_none_or(|end| end > now);
-            if !counts(counted_until) && counts(record.key.counts_until()) {
-                self.check_room(&record.key.organization, &record.key.user).await?;
-                // An entry may be dropped from the ring once no usable key names it. This one would be usable again.
-                let known = |entry| self.inner.ring.entry(entry).is_some();
-                if !known(record.minted_under) || !known(record.digested_under) {
-                    return Err(NameError::new(
-                        "expiry",
-                        "cannot be moved: the secret this key was made under is gone",
-                    )
-                    .into());
-                }
-            }
-            if !record.key.succession.hand_over {
-                record.offer = None;
             }
             match self.inner.replace(record).await.map_err(ManageError::from) {
                 Ok(updated) => {
@@ -194,5 +174,34 @@ impl ApiKeyManager {
             }
         }
         Err(last.unwrap_or(ManageError::NotFound))
+    }
+
+    /// A record as an update leaves it, and the names of the fields that it changes; nothing is written.
+    pub(super) async fn changed(
+        &self,
+        actor: &Actor,
+        mut record: KeyRecord,
+        update: &KeyUpdate,
+    ) -> Result<(KeyRecord, Vec<&'static str>), ManageError> {
+        let (now, counted_until) = (to_millis(self.inner.clock.now()), record.key.counts_until());
+        let widens = update.widens(&record.key);
+        let changed = update.apply(&mut record.key, now)?;
+        if widens && !changed.is_empty() {
+            check_strength(actor, &record.key)?;
+        }
+        let counts = |until: Option<DateTime<Utc>>| until.is_none_or(|end| end > now);
+        if !counts(counted_until) && counts(record.key.counts_until()) {
+            self.check_room(&record.key.organization, &record.key.user).await?;
+            // An entry may be dropped from the ring once no usable key names it. This one would be usable again.
+            let known = |entry| self.inner.ring.entry(entry).is_some();
+            if !known(record.minted_under) || !known(record.digested_under) {
+                let problem = "cannot be moved: the secret this key was made under is gone";
+                return Err(NameError::new("expiry", problem).into());
+            }
+        }
+        if !record.key.succession.hand_over {
+            record.offer = None;
+        }
+        Ok((record, changed))
     }
 }

@@ -12,8 +12,9 @@
 //! - **Kept before anything is done.** Whoever is about to do something announces it first: the notice is in the store's
 //!   *outbox*, and not to be brought yet. Then it is done, and then the notice is said to be true. Where whoever did it stopped
 //!   in between, a minute later whoever takes the notice looks up in the records whether it came to pass. So nothing is
-//!   done and not told, and nothing is told and not done. The one exception are revocations and suspensions, which go on
-//!   where the outbox does not answer: to stop a key is worth more than to tell of it.
+//!   done and not told, and nothing is told and not done. Where the look was too early, because the write took longer than a
+//!   minute or clocks differ by as much, whoever did it puts the notice anew. The one exception are revocations and
+//!   suspensions, which go on where the outbox does not answer within a second: to stop a key is worth more than to tell of it.
 //! - **What comes with time** is due to a record like its rotation (`looked_at` and `look_at` of
 //!   [`KeyRecord`](crate::record::KeyRecord)): whoever runs schedules posts the notice, and then writes down, comparing
 //!   revisions, until when the record was looked at. A crash between the two posts the same notice again, which the store
@@ -24,8 +25,10 @@
 //!   notice to be brought again, with the same id. A receiver that does not take a notice is tried again for some three days,
 //!   with growing delays that are never quite the same; then the notice is given up, and kept until somebody has it
 //!   [sent again](crate::manager::ApiKeyManager::redrive_notices).
-//! - **Bounded.** Five thousand notices of an organization wait at most, one thousand are kept that were given up, and a webhook that
-//!   fails is left alone for as long as it has failed, up to an hour, so that it takes no time of others.
+//! - **Bounded.** Five thousand notices of an organization [wait](MAX_WAITING) at most, and then as many again for notifiers alone;
+//!   one thousand are kept that were given up. A webhook that fails is left alone for as long as it has failed, up to an
+//!   hour, and one instance sends four notices to a webhook at once, so that none takes the time of others. What is not
+//!   tried because of that is given up after the same three days.
 
 mod delivery;
 mod event;

@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod fateful_store;
+pub mod hooked_store;
 pub mod over_memory;
 pub mod simulated_store;
 pub mod still_clock;

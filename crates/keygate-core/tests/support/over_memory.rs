@@ -28,6 +28,7 @@ use keygate_core::usage::period::{Day, Month};
 use keygate_core::usage::subject::Subject;
 
 use super::fateful_store::FatefulStore;
+use super::hooked_store::HookedStore;
 use super::wire::Wire;
 use super::yielding_store::YieldingStore;
 
@@ -60,6 +61,11 @@ pub trait OverMemory {
     fn used_by(&self) -> u64 {
         1
     }
+
+    /// In how many lists notices wait. All are in the first.
+    fn lists_of_notices(&self) -> u16 {
+        1
+    }
 }
 
 /// Makes these types stores, with the methods that are alike in all of them.
@@ -84,6 +90,10 @@ macro_rules! over_memory {
 
             fn instances(&self) -> u64 {
                 self.used_by()
+            }
+
+            fn notice_shards(&self) -> u16 {
+                self.lists_of_notices()
             }
 
             fn usage_bucket(&self, subject: &Subject) -> u16 {
@@ -127,7 +137,7 @@ macro_rules! over_memory {
 }
 
 over_memory! {
-    [FatefulStore, Wire, YieldingStore] {
+    [FatefulStore, HookedStore, Wire, YieldingStore] {
         async fn told_everywhere(&self) -> Result<bool, StoreError>;
         async fn deployment(&self) -> Result<Option<Deployment>, StoreError>;
         async fn put_deployment(&self, previous: Option<&Deployment>, next: &Deployment) -> Result<bool, StoreError>;

@@ -10,6 +10,7 @@ mod list;
 mod ndjson;
 mod rotation;
 mod status;
+mod which;
 
 use utoipa_axum::router::OpenApiRouter;
 

@@ -1,7 +1,5 @@
 //! Settings: each mistake is one sentence that names its variable and shows no secret, and a store's own secret is made
 //! once and never replaced.
-#![cfg(all(feature = "settings", feature = "embedded", feature = "redis"))]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::HashMap;
 use std::path::Path;

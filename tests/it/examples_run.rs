@@ -1,25 +1,17 @@
 //! The examples, run as a user runs them: every route, every kind of store, and what happens when the store goes away.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod support;
-
-#[path = "examples_run/grpc.rs"]
 mod grpc;
-#[path = "examples_run/refusals.rs"]
 mod refusals;
-#[path = "examples_run/routes.rs"]
 mod routes;
-#[path = "examples_run/stores.rs"]
 mod stores;
-#[path = "examples_run/usage.rs"]
 mod usage;
-#[path = "examples_run/wire.rs"]
 mod wire;
 
 use reqwest::{Method, Response};
 use serde_json::Value;
-use support::example::Example;
-use support::http_client;
+
+use crate::support::example::Example;
+use crate::support::http_client;
 
 const HTTP_EXAMPLES: [&str; 2] = ["axum", "actix"];
 

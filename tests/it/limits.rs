@@ -1,9 +1,6 @@
 //! Promise 5, over a real Redis and eight processes: no more is let in than the limit, whatever becomes of the processes, at
 //! far less than one round trip a request; and what becomes of requests while Redis is away is what the limit says.
 
-#![cfg(feature = "redis")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -81,7 +78,7 @@ impl Instance {
     fn start(url: &str, secret: &str, key: &str, per_second: f64, seconds: f64) -> Self {
         let told = format!("{url} {secret} {key} {per_second} {seconds}");
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "as_an_instance", "--nocapture"])
+            .args(["--exact", "limits::as_an_instance", "--nocapture"])
             .env(TOLD, told)
             .stdout(Stdio::piped())
             .spawn()

@@ -1,6 +1,6 @@
 //! Finding the examples' programs.
 //!
-//! `cargo test` builds them beside the tests. Told to run one test file alone (`--test examples_run`) it does not, and
+//! `cargo test` builds them beside the tests. Told to run one program of tests alone (`--test it`) it does not, and
 //! an old program would be tested, or none be found: then they are built here.
 
 use std::fs;
@@ -21,7 +21,7 @@ pub(crate) fn program(name: &str) -> PathBuf {
 }
 
 fn path(name: &str) -> PathBuf {
-    // target/debug/deps/examples_run-0123456789abcdef
+    // target/debug/deps/it-0123456789abcdef
     let test = std::env::current_exe().unwrap();
     let profile = test.ancestors().nth(2).unwrap();
     profile.join("examples").join(name).with_extension(std::env::consts::EXE_EXTENSION)

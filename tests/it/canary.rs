@@ -1,10 +1,6 @@
 //! Promise 9: secrets stay secret. Known secrets are planted, everything is driven through its valid, wrong and broken
 //! uses with the log at its loudest, and then looked for in all that came out.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod support;
-
-#[path = "canary/canaries.rs"]
 mod canaries;
 
 use std::fmt::Debug;
@@ -18,10 +14,11 @@ use keygate::ring::{MasterSecret, SecretRing};
 use keygate::settings::{Settings, StoreAddress};
 use keygate_testkit::RedisServer;
 use secrecy::SecretString;
-use support::echo::EchoRequest;
-use support::echo::echo_client::EchoClient;
-use support::example::Example;
-use support::{eventually, forged, http_client, master_secret};
+
+use crate::support::echo::EchoRequest;
+use crate::support::echo::echo_client::EchoClient;
+use crate::support::example::Example;
+use crate::support::{eventually, forged, http_client, master_secret};
 
 /// The texts a stranger, or an owner by mistake, may send in a key's place.
 fn wrong_keys(key: &str) -> Vec<String> {

@@ -10,7 +10,7 @@ use keygate::scope::ScopeSet;
 use keygate::store::MemoryStore;
 use keygate_testkit::HeldClock;
 
-use crate::servers::{Answer, Gate, Request, ask_actix, ask_axum, ask_tonic};
+use super::servers::{Answer, Gate, Request, ask_actix, ask_axum, ask_tonic};
 
 /// Requests of one key, in their order.
 pub(crate) struct Sequence {

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::HTTP_EXAMPLES;
+use super::HTTP_EXAMPLES;
 use crate::support::example::Example;
 use crate::support::{PATIENCE, master_secret};
 

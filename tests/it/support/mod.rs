@@ -1,5 +1,4 @@
 //! What the end-to-end tests share.
-#![allow(dead_code)] // each test file uses its part
 
 pub(crate) mod example;
 pub(crate) mod freshness;

@@ -19,7 +19,7 @@ fn the_generated_code_is_that_of_the_proto_file() -> Result<(), Box<dyn Error>> 
     }
     assert!(
         fs::read_to_string(&kept)? == generated,
-        "examples/tonic/echo.rs is not what echo.proto says: KEYGATE_REGENERATE=1 cargo test --test generated_echo"
+        "examples/tonic/echo.rs is not what echo.proto says: KEYGATE_REGENERATE=1 cargo test --test it generated_echo"
     );
     Ok(())
 }

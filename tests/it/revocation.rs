@@ -4,9 +4,6 @@
 //! The moment of each request is taken before it begins. So a slow machine makes a test slow, and never wrong: only a
 //! request that began after the bound and was accepted all the same is counted.
 
-#![cfg(feature = "redis")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -6,9 +6,9 @@ use keygate::settings::{Settings, StoreAddress};
 use keygate::usage::report::UsageQuery;
 use reqwest::Method;
 
+use super::{HTTP_EXAMPLES, call, get};
 use crate::support::example::Example;
 use crate::support::http_client;
-use crate::{HTTP_EXAMPLES, call, get};
 
 #[tokio::test]
 async fn figures_are_told_without_a_key_and_name_nobody() {

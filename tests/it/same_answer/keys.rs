@@ -16,7 +16,7 @@ use keygate::scope::ScopeSet;
 use keygate::store::{MemoryStore, Store};
 use keygate_testkit::{FaultyStore, HeldClock, sample};
 
-use crate::servers::Gate;
+use super::servers::Gate;
 
 pub(crate) struct World {
     pub(crate) store: FaultyStore,

@@ -1,9 +1,6 @@
 //! Promise 6, over a real Redis: each request is counted once, whatever becomes of the calls that tell of it, of the
 //! connections, of the server and of the processes.
 
-#![cfg(feature = "redis")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -257,7 +254,7 @@ async fn a_process_that_is_killed_loses_no_more_than_it_was_not_acknowledged() {
     for round in 0..4 {
         let (key, text) = make(&manager, round).await;
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "as_an_instance", "--nocapture"])
+            .args(["--exact", "usage::as_an_instance", "--nocapture"])
             .env(TOLD, format!("{} {secret} {text}", server.url()))
             .stdout(Stdio::piped())
             .spawn()

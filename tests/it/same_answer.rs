@@ -1,20 +1,15 @@
 //! Promise 11: the same answer everywhere. One table of requests, put to axum, actix-web and tonic over one manager.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod support;
-
-#[path = "same_answer/keys.rs"]
 mod keys;
-#[path = "same_answer/limits.rs"]
 mod limits;
-#[path = "same_answer/servers.rs"]
 mod servers;
-#[path = "same_answer/usage.rs"]
 mod usage;
 
 use keygate::denial::DenialReason::{self, *};
 use keys::World;
 use servers::{Answer, Gate, Request, ask_actix, ask_axum, ask_tonic};
+
+use crate::support;
 
 /// One request, the gate it meets, and what must become of it: the user it is let in as, or the reason it is not.
 struct Case {

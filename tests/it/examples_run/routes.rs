@@ -8,9 +8,9 @@ use keygate_testkit::RedisServer;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::{HTTP_EXAMPLES, call, get, reason};
 use crate::support::example::Example;
 use crate::support::{forged, http_client, master_secret};
-use crate::{HTTP_EXAMPLES, call, get, reason};
 
 /// Every route of the contract, with the demo key and without one.
 async fn walk_all_routes(example: &Example, key: &str) {

@@ -1,9 +1,6 @@
 //! What a key costs a real Redis, counted by the server: one round trip for a key never seen, two when what stands above it
 //! is unknown too, and none for one that is kept or forged.
 
-#![cfg(feature = "redis")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 use keygate::actor::{Actor, Operator};
 use keygate::context::RequestContext;
 use keygate::denial::DenialReason;

@@ -3,9 +3,9 @@
 use keygate_testkit::RedisServer;
 use reqwest::Method;
 
+use super::{HTTP_EXAMPLES, call, get, reason};
 use crate::support::example::Example;
 use crate::support::{eventually, forged, master_secret};
-use crate::{HTTP_EXAMPLES, call, get, reason};
 
 #[tokio::test]
 async fn keys_outlive_restarts_and_any_number_of_starts_meets_no_quota() {

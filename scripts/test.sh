@@ -10,9 +10,9 @@ Runs every test of the workspace.
 
 usage: scripts/test.sh [--help] [arguments of cargo test]
 
-  scripts/test.sh                                    every test of every package
-  scripts/test.sh revoked                            the tests with "revoked" in their name
-  scripts/test.sh --test contract -- --nocapture     one test file, with its output
+  scripts/test.sh                                       every test of every package
+  scripts/test.sh revoked                               the tests with "revoked" in their name
+  scripts/test.sh --test it contract:: -- --nocapture   those in the files tests/it/contract.rs, with their output
 
 What is missing is installed first: redis-server (6.2 or newer) and nginx, from the system's packages. The
 tests start the servers they need on free ports of 127.0.0.1 and stop them again; a Redis or an nginx that

@@ -1,7 +1,9 @@
-//! What the `metrics` facade is told.
+//! What the `metrics` facade is told. A program of its own: what becomes of requests is counted for the whole process.
 #![cfg(feature = "metrics")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "it/support/mod.rs"]
+#[allow(dead_code)] // it uses a part
 mod support;
 
 use keygate_core::denial::{Denial, DenialReason};

@@ -2,14 +2,20 @@
 //!
 //! One subscriber listens to the whole process. With one for each test, whether a place that logs is enabled is asked, and
 //! kept, by whichever thread comes to it first; where that is a thread of another test, on which nothing listens, it logs
-//! nowhere from then on. So **every test of a file that looks at the log begins with [`listen`] or [`Log::begin`]**, before it
-//! does anything that may be logged.
+//! nowhere from then on. Nothing is kept of a thread on which no [`Log`] was begun, so tests that look at the log and tests
+//! that do not can be in one program. One that listens with a subscriber of its own begins with [`listen`] all the same.
 
 use std::cell::RefCell;
 use std::io::Write;
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use tracing::Dispatch;
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::NoSubscriber;
+use tracing_subscriber::filter::dynamic_filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 thread_local! {
     static HERE: RefCell<Option<Log>> = const { RefCell::new(None) };
@@ -19,14 +25,21 @@ thread_local! {
 #[derive(Debug, Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
-/// Has all be heard that is logged from now on, on any thread; kept is what is logged where a [`Log`] was begun.
+/// Has all be heard that is logged from now on, on any thread on which a [`Log`] was begun or a subscriber set.
 ///
 /// # Panics
 /// If another subscriber is there for the whole process.
 pub fn listen() {
-    static LISTENS: Once = Once::new();
-    LISTENS.call_once(|| {
-        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(Here).init();
+    // As long as there is but one subscriber, a place that logs asks that of the thread which comes to it first, which may
+    // be none. It asks all there are where there are two, even if the other one hears nothing.
+    static BESIDE: OnceLock<Dispatch> = OnceLock::new();
+    BESIDE.get_or_init(|| {
+        let beside = Dispatch::new(NoSubscriber::new());
+        let here = dynamic_filter_fn(|_, _| HERE.try_with(|log| log.borrow().is_some()).unwrap_or(false));
+        let kept = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(Here);
+        let kept = kept.with_filter(here.with_max_level_hint(LevelFilter::TRACE));
+        tracing_subscriber::registry().with(kept).init();
+        beside
     });
 }
 
@@ -118,5 +131,15 @@ mod tests {
         let text = log.take();
         assert!(text.contains("heard") && !text.contains("unheard") && !text.contains("there"), "{text}");
         assert_eq!(log.take(), "");
+    }
+
+    #[test]
+    fn a_place_that_was_come_to_before_anybody_listened_is_heard() {
+        let say = |word: &str| tracing::trace!("{word}");
+        say("unheard");
+        let log = Log::begin();
+        say("heard");
+        let text = log.take();
+        assert!(text.contains("heard") && !text.contains("unheard"), "{text}");
     }
 }

@@ -69,7 +69,7 @@ mod tls;
 mod trouble;
 
 #[cfg(test)]
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/it/support/mod.rs"]
 mod support;
 
 pub use builder::{ANSWER_TIMEOUT, BuildError, CONNECT_TIMEOUT, WebhookClientBuilder};

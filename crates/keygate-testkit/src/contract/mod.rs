@@ -3,7 +3,7 @@
 //! A store's crate asks for the suite in one of its integration tests, and gets one test for each promise:
 //!
 //! ```
-//! // tests/contract.rs
+//! // tests/it/contract.rs
 //! use keygate_core::store::MemoryStore;
 //! use keygate_testkit::contract::Fresh;
 //!

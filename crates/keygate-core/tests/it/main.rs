@@ -1,0 +1,41 @@
+//! The tests of the core, in one program. The models that are checked in every order are one of their own: `loom.rs`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod accidents;
+mod addresses;
+mod anomalies;
+mod bulk;
+mod checks;
+mod coherence_model;
+mod creation;
+mod explanations;
+mod hits;
+mod imports;
+mod limiter_model;
+mod limits;
+mod limits_over_a_network;
+mod lists;
+mod memory_contract;
+mod notices;
+mod once;
+mod one_spelling;
+mod operator_key;
+mod operators;
+mod organizations;
+mod outbox;
+mod records;
+mod rotation;
+mod schedules;
+mod scopes;
+mod secret_ring;
+mod secrets_stay_secret;
+mod shown;
+mod single_flight;
+mod store_state;
+mod store_trouble;
+mod support;
+mod tenant_walls;
+mod updates;
+mod usage;
+mod verifiers;
+mod verifying;

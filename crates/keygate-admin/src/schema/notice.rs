@@ -26,6 +26,9 @@ pub(crate) enum NoticeKindShape {
     /// A key was not used for long.
     #[serde(rename = "key.unused")]
     KeyUnused,
+    /// A key was stopped until it is activated again.
+    #[serde(rename = "key.deactivated")]
+    KeyDeactivated,
     /// A key was stopped for good.
     #[serde(rename = "key.revoked")]
     KeyRevoked,

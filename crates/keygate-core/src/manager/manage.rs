@@ -149,8 +149,13 @@ impl ApiKeyManager {
         }
         let id = found.id;
         let change = StatusChange::new(status, self.inner.clock.now(), reason);
-        let is_stopped = status == KeyStatus::Revoked && found.status.status != KeyStatus::Revoked;
-        let announced = if is_stopped { self.announce_revocation(found, &change).await } else { Announced::default() };
+        let announced = match (found.status.status, status) {
+            (KeyStatus::Active | KeyStatus::Inactive, KeyStatus::Revoked) => {
+                self.announce_revocation(found, &change).await
+            }
+            (KeyStatus::Active, KeyStatus::Inactive) => self.announce_deactivation(found, &change).await,
+            _ => Announced::default(),
+        };
         let written = self.inner.store.set_status(&found.organization, id, &change).await;
         // Also where the store failed: it may have done it.
         self.inner.cache.changed(&Change::Key(id));

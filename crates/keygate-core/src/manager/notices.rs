@@ -411,6 +411,13 @@ impl ApiKeyManager {
         self.announce_anyway(self.inner.post.notice(&key.organization, id, event)).await
     }
 
+    /// Announces that a key is about to be deactivated. It is deactivated all the same where that fails.
+    pub(super) async fn announce_deactivation(&self, key: &Key, change: &StatusChange) -> Announced {
+        let event = Event::Deactivated { key: key.into(), at: change.at, reason: change.reason.clone() };
+        let id = Cause::At(NoticeKind::KeyDeactivated, key.id, change.at, 0).id();
+        self.announce_anyway(self.inner.post.notice(&key.organization, id, event)).await
+    }
+
     /// Announces that an organization, or a project of it, is about to be suspended. It is suspended all the same where that
     /// fails.
     pub(super) async fn announce_suspension(

@@ -236,6 +236,11 @@ impl Post {
             (Event::Revoked { key, .. }, Some(record)) => {
                 Some(Event::Revoked { key, reason: record.key.status.reason.clone() })
             }
+            // Whoever has activated it since, or stopped it for good, has told of that.
+            (event @ Event::Deactivated { at, .. }, Some(record)) => {
+                let status = &record.key.status;
+                (status.status == KeyStatus::Inactive && status.at == at).then_some(event)
+            }
             // What is erased was revoked, or has ended.
             (event, _) => Some(event),
         })

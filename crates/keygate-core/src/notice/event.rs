@@ -30,6 +30,8 @@ pub enum NoticeKind {
     KeyExpired,
     /// A key was not used for long.
     KeyUnused,
+    /// A key was stopped until it is activated again.
+    KeyDeactivated,
     /// A key was stopped for good.
     KeyRevoked,
     /// A limit of a key, or of what it belongs to, is used up.
@@ -46,13 +48,14 @@ pub enum NoticeKind {
 
 impl NoticeKind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::KeyCreated,
         Self::KeyRotationDue,
         Self::KeyRotated,
         Self::KeyExpiring,
         Self::KeyExpired,
         Self::KeyUnused,
+        Self::KeyDeactivated,
         Self::KeyRevoked,
         Self::KeyLimitReached,
         Self::KeyAnomaly,
@@ -71,6 +74,7 @@ impl NoticeKind {
             Self::KeyExpiring => "key.expiring",
             Self::KeyExpired => "key.expired",
             Self::KeyUnused => "key.unused",
+            Self::KeyDeactivated => "key.deactivated",
             Self::KeyRevoked => "key.revoked",
             Self::KeyLimitReached => "key.limit_reached",
             Self::KeyAnomaly => "key.anomaly",
@@ -198,6 +202,15 @@ pub enum Event {
         /// For so many days.
         days: u16,
     },
+    /// A key was stopped until it is activated again.
+    Deactivated {
+        /// The key.
+        key: AboutKey,
+        /// When.
+        at: DateTime<Utc>,
+        /// Why, if somebody said.
+        reason: Option<Reason>,
+    },
     /// A key was stopped for good.
     Revoked {
         /// The key.
@@ -243,6 +256,7 @@ impl Event {
             Self::Expiring { .. } => NoticeKind::KeyExpiring,
             Self::Expired { .. } => NoticeKind::KeyExpired,
             Self::Unused { .. } => NoticeKind::KeyUnused,
+            Self::Deactivated { .. } => NoticeKind::KeyDeactivated,
             Self::Revoked { .. } => NoticeKind::KeyRevoked,
             Self::LimitReached { .. } => NoticeKind::KeyLimitReached,
             Self::Anomaly { .. } => NoticeKind::KeyAnomaly,
@@ -262,6 +276,7 @@ impl Event {
             | Self::Expiring { key, .. }
             | Self::Expired { key }
             | Self::Unused { key, .. }
+            | Self::Deactivated { key, .. }
             | Self::Revoked { key, .. }
             | Self::LimitReached { key, .. } => Some(key),
             Self::Anomaly { .. } | Self::OrganizationSuspended | Self::ProjectSuspended { .. } | Self::Test => None,
@@ -281,7 +296,7 @@ impl Event {
             }),
             Self::Expiring { days, .. } => json!({ "days": days }),
             Self::Unused { since, days, .. } => json!({ "unused_since": since, "days": days }),
-            Self::Revoked { reason, .. } => json!({ "reason": reason }),
+            Self::Deactivated { reason, .. } | Self::Revoked { reason, .. } => json!({ "reason": reason }),
             Self::LimitReached { level, window, limit, .. } => {
                 json!({ "level": level, "window": window, "limit": limit })
             }

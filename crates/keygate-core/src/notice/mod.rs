@@ -1,7 +1,7 @@
 //! What owners and operators are told of keys, and how it gets to them.
 //!
 //! A [`Notice`] tells that a key was made, is to be rotated, has a successor, ends, has ended, was not used for long, was
-//! revoked, has met a limit or is used as it never was, or that an organization or a project was suspended. It is brought to
+//! deactivated or revoked, has met a limit or is used as it never was, or that an organization or a project was suspended. It is brought to
 //! every [`Notifier`] of the program and sent to every [webhook](Webhook) of its organization that asked for its kind.
 //!
 //! # Once for each cause, and never not at all

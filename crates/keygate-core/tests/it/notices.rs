@@ -99,6 +99,28 @@ async fn whatever_is_done_to_a_key_is_told() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_deactivated_is_told_each_time() {
+    let heard = Heard::new();
+    let instance = hearing(&heard);
+    let id = instance.create(new_key()).await.key.id;
+    deliver(&instance).await;
+    heard.forget();
+    let reason = Reason::new("on leave").unwrap();
+    for _ in 0..2 {
+        instance.manager.deactivate(&operator(), id, Some(reason.clone())).await.unwrap();
+        // Again is nothing new.
+        instance.clock.advance(Duration::from_secs(1));
+        instance.manager.deactivate(&operator(), id, None).await.unwrap();
+        instance.manager.activate(&operator(), id, None).await.unwrap();
+    }
+    instance.clock.advance(2 * MINUTE);
+    deliver(&instance).await;
+    assert_eq!(heard.kinds(), [NoticeKind::KeyDeactivated; 2]);
+    assert_eq!(heard.by_id().len(), 2);
+    assert_eq!(heard.taken()[0].payload()["data"]["reason"], json!("on leave"));
+}
+
+#[tokio::test]
 async fn suspensions_are_told_each_time() {
     let heard = Heard::new();
     let instance = hearing(&heard);
@@ -145,7 +167,10 @@ async fn what_is_refused_is_not_told() {
 #[tokio::test]
 async fn what_was_announced_is_looked_up_when_nobody_says_whether_it_came_to_pass() {
     type Act = for<'a> fn(&'a ApiKeyManager, KeyId) -> std::pin::Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
-    let acts: [(&str, NoticeKind, Act); 5] = [
+    let acts: [(&str, NoticeKind, Act); 6] = [
+        ("set_status ", NoticeKind::KeyDeactivated, |manager, id| {
+            Box::pin(async move { manager.deactivate(&operator(), id, None).await.is_ok() })
+        }),
         ("create ", NoticeKind::KeyCreated, |manager, _| {
             Box::pin(async { manager.create(&operator(), new_key()).await.is_ok() })
         }),

@@ -180,7 +180,10 @@ async fn a_list_that_fails_holds_up_no_other() {
 #[tokio::test]
 async fn what_is_done_after_others_looked_is_told() {
     type Act = for<'a> fn(&'a ApiKeyManager, KeyId) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
-    let acts: [(&str, NoticeKind, Act); 4] = [
+    let acts: [(&str, NoticeKind, Act); 5] = [
+        ("set_status ", NoticeKind::KeyDeactivated, |manager, id| {
+            Box::pin(async move { drop(manager.deactivate(&operator(), id, None).await.unwrap()) })
+        }),
         ("create ", NoticeKind::KeyCreated, |manager, _| {
             Box::pin(async { drop(manager.create(&operator(), new_key()).await.unwrap()) })
         }),

@@ -49,6 +49,7 @@ async fn claimed(api: &Api, key: &str) -> Answer {
 async fn status(api: &Api, id: &str) -> Answer {
     let shown = api.call(&api.operator, &format!("GET /v1/keys/{id}/rotation"), None).await;
     assert_eq!(shown.status, 200, "{shown:?}");
+    assert_eq!(shown.header("etag"), format!("\"{}\"", shown.body["revision"]));
     shown
 }
 

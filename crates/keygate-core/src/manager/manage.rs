@@ -146,10 +146,14 @@ impl ApiKeyManager {
         match taken.map(|held| held.into_iter().flatten().find(|held| *held != id)) {
             Ok(None) => {}
             Ok(Some(other)) => {
-                tracing::warn!(key_id = %id, %other, "a key is not deleted, and another was imported with its text")
+                tracing::warn!(key_id = %id, %other, "a key is not deleted, and another was imported with its text");
             }
             Err(error) => {
-                tracing::warn!(key_id = %id, %error, "a key may not be deleted, and not be found by its text: delete it again")
+                tracing::warn!(
+                    key_id = %id,
+                    %error,
+                    "a key may not be deleted, and not be found by its text: delete it again"
+                );
             }
         }
     }

@@ -31,7 +31,7 @@
 //! | `KEYGATE_WEBHOOKS_ALLOW_PRIVATE` | whether webhooks may be at addresses that are not public, and at `http`: `true` or `false` | false |
 //! | `KEYGATE_WEBHOOKS_PROXY` | the proxy through which webhooks are reached | none |
 //! | `KEYGATE_IMPORT_PATTERNS` | forms of [imported](keygate_core::import) keys, `name=regex`, separated by white space | none |
-//! | `KEYGATE_IMPORT_HMAC_KEYS` | keys that imported digests were made under, `name=base64`, separated by commas | none |
+//! | `KEYGATE_IMPORT_HMAC_KEYS` | keys that imported digests were made under, `name=base64`, separated by commas; without it their keys are not found until they were used once | none |
 //! | `KEYGATE_IMPORT_LOOKUPS_PER_SECOND` | how many texts of such a form are looked up in a second, 1 to 1000000 | 2000 |
 //!
 //! A value that cannot be used stops the start with one sentence that names the variable and shows no secret.

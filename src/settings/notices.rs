@@ -40,7 +40,8 @@ impl NoticeSettings {
         };
         if let Some(text) = lookup(EXPIRING_DAYS)? {
             let parts = text.split(',').map(str::trim).filter(|_| text.trim() != NONE);
-            let days: Vec<u16> = parts.map(str::parse).collect::<Result<_, _>>().map_err(|_| refused())?;
+            let day = |part: &str| part.parse().ok().filter(|_| part.bytes().all(|byte| byte.is_ascii_digit()));
+            let days: Vec<u16> = parts.map(day).collect::<Option<_>>().ok_or_else(refused)?;
             policy = policy.expiring(days).map_err(|_| refused())?;
         }
         let unused = whole_number(UNUSED_DAYS, lookup(UNUSED_DAYS)?, 1..=MAX_DAYS)?;

@@ -11,6 +11,7 @@ use keygate::context::RequestContext;
 use keygate::http::location::LocationHeader;
 use keygate::import::ImportPattern;
 use keygate::manager::{NewKey, SetupError};
+use keygate::notice::NoticePolicy;
 use keygate::settings::{Keeping, LocationSetting, OpenError, SettingError, Settings, StoreAddress};
 use keygate_testkit::RedisServer;
 
@@ -106,6 +107,21 @@ fn a_malformed_value_is_one_sentence_that_names_its_variable() {
         ("KEYGATE_IMPORT_HMAC_KEYS", "old=aGVsbG8=,old=aGVsbG8="),
         ("KEYGATE_IMPORT_HMAC_KEYS", "old=aGVsbG8=,"),
         ("KEYGATE_IMPORT_LOOKUPS_PER_SECOND", "0"),
+        ("KEYGATE_IMPORT_LOOKUPS_PER_SECOND", "1000001"),
+        ("KEYGATE_IMPORT_LOOKUPS_PER_SECOND", "+1"),
+        ("KEYGATE_NOTICE_EXPIRING_DAYS", "0"),
+        ("KEYGATE_NOTICE_EXPIRING_DAYS", "3651"),
+        ("KEYGATE_NOTICE_EXPIRING_DAYS", "7,"),
+        ("KEYGATE_NOTICE_EXPIRING_DAYS", "+7"),
+        ("KEYGATE_NOTICE_EXPIRING_DAYS", "7d"),
+        ("KEYGATE_NOTICE_EXPIRING_DAYS", "7,none"),
+        ("KEYGATE_NOTICE_EXPIRING_DAYS", "1,2,3,4,5,6,7,8,9"),
+        ("KEYGATE_NOTICE_UNUSED_DAYS", "0"),
+        ("KEYGATE_NOTICE_UNUSED_DAYS", "3651"),
+        ("KEYGATE_NOTICE_UNUSED_DAYS", "never"),
+        ("KEYGATE_NOTICE_LOG", "yes"),
+        ("KEYGATE_NOTICE_LOG", "True"),
+        ("KEYGATE_WEBHOOKS_ALLOW_PRIVATE", "1"),
     ];
     for (name, value) in cases {
         let error = read(&[(name, value)]).expect_err(name);
@@ -165,11 +181,47 @@ fn what_is_unusual_can_be_set() {
 }
 
 #[test]
+fn what_is_told_and_how_can_be_set() {
+    let notices = read(&[]).unwrap().notices;
+    assert_eq!(notices.policy, NoticePolicy::default());
+    assert_eq!((notices.log, notices.allow_private, notices.proxy), (false, false, None));
+    let notices = read(&[
+        ("KEYGATE_NOTICE_EXPIRING_DAYS", "3650, 1,1"),
+        ("KEYGATE_NOTICE_UNUSED_DAYS", "90"),
+        ("KEYGATE_NOTICE_LOG", "true"),
+        ("KEYGATE_WEBHOOKS_ALLOW_PRIVATE", "true"),
+        ("KEYGATE_WEBHOOKS_PROXY", "http://proxy.internal:3128"),
+    ])
+    .unwrap()
+    .notices;
+    assert_eq!(notices.policy, NoticePolicy::default().expiring([3650, 1]).unwrap().unused(Some(90)).unwrap());
+    assert_eq!((notices.log, notices.allow_private), (true, true));
+    assert_eq!(notices.proxy.as_deref(), Some("http://proxy.internal:3128"));
+    let none = read(&[("KEYGATE_NOTICE_EXPIRING_DAYS", "none"), ("KEYGATE_NOTICE_LOG", "false")]).unwrap().notices;
+    assert_eq!((none.policy, none.log), (NoticePolicy::default().expiring([]).unwrap(), false));
+}
+
+/// It is looked at with the client that goes through it, so where webhooks are sent.
+#[cfg(feature = "webhooks")]
+#[tokio::test]
+async fn a_proxy_that_is_none_is_told_at_the_start() {
+    for proxy in ["proxy.internal:3128", "socks5://proxy.internal", "http://"] {
+        let error = read(&[("KEYGATE_WEBHOOKS_PROXY", proxy)]).unwrap().open().await.unwrap_err();
+        assert!(matches!(&error, OpenError::Setting(error) if error.name() == "KEYGATE_WEBHOOKS_PROXY"), "{error}");
+        assert!(error.to_string().starts_with("KEYGATE_WEBHOOKS_PROXY must begin with"), "{error}");
+    }
+    read(&[("KEYGATE_WEBHOOKS_PROXY", "http://proxy.internal:3128")]).unwrap().open().await.unwrap();
+}
+
+#[test]
 fn the_forms_of_imported_keys_can_be_set() {
-    assert!(read(&[]).unwrap().imports.patterns().is_empty());
+    let nothing = read(&[]).unwrap().imports;
+    assert!(nothing.patterns().is_empty() && nothing.hmac_key_names().next().is_none());
+    assert!(format!("{nothing:?}").contains("lookups_per_second: 2000"), "{nothing:?}");
     let imports = read(&[
         ("KEYGATE_IMPORT_PATTERNS", "legacy=sk_live_[A-Za-z0-9]{24,32}\n  salted=pk_(?P<lookup>[a-z]{8})_[a-z]{16} "),
         ("KEYGATE_IMPORT_HMAC_KEYS", "old=aGVsbG8=, older=d29ybGQ="),
+        ("KEYGATE_IMPORT_LOOKUPS_PER_SECOND", "1000000"),
     ])
     .unwrap()
     .imports;
@@ -177,6 +229,7 @@ fn the_forms_of_imported_keys_can_be_set() {
     assert_eq!(names, ["legacy", "salted"]);
     assert!(imports.patterns()[1].has_lookup_part());
     assert_eq!(imports.hmac_key_names().collect::<Vec<_>>(), ["old", "older"]);
+    assert!(format!("{imports:?}").contains("lookups_per_second: 1000000"), "{imports:?}");
     // What is wrong with a key is said without it.
     let error = read(&[("KEYGATE_IMPORT_HMAC_KEYS", "secretsecret")]).unwrap_err().to_string();
     assert!(!error.contains("secretsecret"), "{error}");

@@ -77,7 +77,9 @@ impl From<ManageError> for Problem {
             ManageError::Invalid(_) | ManageError::UsageQuery(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid field"),
             ManageError::NotGrantable { .. } => (StatusCode::FORBIDDEN, "Not yours to grant"),
             ManageError::Refused(_) => (StatusCode::CONFLICT, "Refused"),
-            ManageError::AlreadyExists | ManageError::ImportedElsewhere => (StatusCode::CONFLICT, "Exists already"),
+            ManageError::AlreadyExists | ManageError::ImportedElsewhere | ManageError::LookupPartTaken => {
+                (StatusCode::CONFLICT, "Exists already")
+            }
             ManageError::Reserved => (StatusCode::CONFLICT, "Reserved"),
             ManageError::Conflict { .. } => (StatusCode::CONFLICT, "Changed meanwhile"),
             ManageError::Revoked => (StatusCode::CONFLICT, "The key is revoked"),

@@ -32,14 +32,14 @@ pub(crate) async fn run_webhooks(command: &WebhooksCommand, settings: &SettingAr
             if settings.json {
                 return output::json(&serde_json::json!({ "webhook_id": one.id }));
             }
-            output::text(&format!("{} is gone\n", one.id))
+            output::text(&format!("{} is gone", one.id))
         }
         WebhooksCommand::Test(of) => {
             let posted = desk.test_webhooks(&of.org).await?;
             if settings.json {
                 return output::json(&posted);
             }
-            output::text(&format!("{} is on its way, as soon as a server runs\n", posted.notice_id))
+            output::text(&format!("{} is on its way, as soon as a server runs", posted.notice_id))
         }
     }
 }
@@ -64,7 +64,7 @@ pub(crate) async fn run_notices(command: &NoticesCommand, settings: &SettingArgs
             if settings.json {
                 return output::json(&redriven);
             }
-            output::text(&format!("{} sent again, as soon as a server runs\n", redriven.redriven))
+            output::text(&format!("{} sent again, as soon as a server runs", redriven.redriven))
         }
     }
 }
@@ -73,10 +73,10 @@ fn show_secret(made: &NewSecret, settings: &SettingArgs) -> Result<(), Failure> 
     if settings.json {
         return output::json(made);
     }
-    output::text(&format!("{}\n", made.webhook.webhook_id))?;
+    output::text(&made.webhook.webhook_id.to_string())?;
     match &made.secret {
         Some(secret) => {
-            output::text(&format!("{secret}\n"))?;
+            output::text(secret)?;
             note(
                 "this is the secret that its notices are signed with: hand it to whoever receives there, it is not shown again",
             );

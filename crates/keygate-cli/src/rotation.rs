@@ -2,11 +2,11 @@
 
 use chrono::Utc;
 use keygate::key::KeyId;
-use keygate::manager::{RotationStatus, ScheduleRun};
+use keygate::manager::ScheduleRun;
 use serde_json::json;
 
 use crate::args::{RotationCommand, ScheduleArgs, SettingArgs};
-use crate::desk::Desk;
+use crate::desk::{Desk, ShownRotation};
 use crate::failure::{Failure, warn};
 use crate::open::Absent;
 use crate::output::time::moment;
@@ -31,21 +31,21 @@ async fn existing(settings: &SettingArgs) -> Result<Desk, Failure> {
 async fn set(args: &ScheduleArgs, settings: &SettingArgs) -> Result<(), Failure> {
     let schedule = args.schedule()?;
     let desk = existing(settings).await?;
-    let status = desk.set_rotation(args.key.id, schedule, args.hand_over()).await?;
-    if schedule.auto_rotate && !status.hand_over && status.successor.is_none() {
+    let shown = desk.set_rotation(args.key.id, schedule, args.hand_over()).await?;
+    if schedule.auto_rotate && !shown.status.hand_over && shown.status.successor.is_none() {
         warn(
             "it waits when it is due, as nobody would be handed the new key: let its holder claim that with --hand-over, or \
              rotate it by hand",
         );
     }
-    show(&status, settings)
+    show(&shown, settings)
 }
 
-fn show(status: &RotationStatus, settings: &SettingArgs) -> Result<(), Failure> {
+fn show(shown: &ShownRotation, settings: &SettingArgs) -> Result<(), Failure> {
     if settings.json {
-        return output::json(status);
+        return output::json(shown);
     }
-    output::text(&rotation_lines(status, Utc::now()))
+    output::text(&rotation_lines(&shown.status, Utc::now()))
 }
 
 async fn clear(id: KeyId, settings: &SettingArgs) -> Result<(), Failure> {
@@ -67,11 +67,13 @@ async fn finish(id: KeyId, settings: &SettingArgs) -> Result<(), Failure> {
 
 async fn run_schedules(settings: &SettingArgs) -> Result<(), Failure> {
     let run = existing(settings).await?.run_schedules().await?;
-    let ScheduleRun { rotated, waiting, withdrawn, failed, unread, .. } = run;
+    let ScheduleRun { rotated, waiting, withdrawn, failed, told, unread, .. } = run;
     if settings.json {
         output::json(&run)?;
     } else {
-        output::text(&format!("{rotated} rotated, {waiting} waiting, {withdrawn} offers withdrawn, {failed} failed"))?;
+        output::text(&format!(
+            "{rotated} rotated, {waiting} waiting, {withdrawn} offers withdrawn, {failed} failed, {told} notices made"
+        ))?;
     }
     match (failed, unread) {
         (0, 0) => Ok(()),

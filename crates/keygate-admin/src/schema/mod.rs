@@ -16,7 +16,7 @@ pub(crate) use anomaly::FindingPageShape;
 pub(crate) use answers::{
     BulkOutcomeShape, CreatedKeyShape, KeyPageShape, LimitProblemShape, OwnKeyShape, RevocationShape, ShownKeyShape,
 };
-pub(crate) use key::{KeyShape, KeyStateShape, NewRotationShape, SecurityTierShape};
+pub(crate) use key::{KeyShape, KeyStateShape, NewRotationShape, SecurityTierShape, SupersededShape};
 pub(crate) use limits::{BoundShape, FallbackShape, LevelShape, LimitsShape};
 pub(crate) use notice::{CreatedWebhookShape, GivenUpPageShape, NoticeKindShape, WebhookListShape};
 pub(crate) use organization::ParentStatusShape;

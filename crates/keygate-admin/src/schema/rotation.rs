@@ -30,6 +30,9 @@ pub(crate) struct RotatedKeyShape {
 pub(crate) struct RotationStatusShape {
     /// The key.
     key_id: KeyIdShape,
+    /// Counts the key's writes. It is the `ETag`, in quotes.
+    #[schema(minimum = 1)]
+    revision: u64,
     /// How many rotations came before it.
     generation: u32,
     /// Days between rotations, with a schedule.

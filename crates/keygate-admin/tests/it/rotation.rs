@@ -46,6 +46,7 @@ async fn claimed(api: &Api, key: &str) -> Answer {
 async fn status(api: &Api, id: &str) -> Answer {
     let shown = api.call(&api.operator, &format!("GET /v1/keys/{id}/rotation"), None).await;
     assert_eq!(shown.status, 200, "{shown:?}");
+    assert_eq!(shown.header("etag"), format!("\"{}\"", shown.body["revision"]));
     shown
 }
 
@@ -270,7 +271,7 @@ async fn a_schedule_is_set_shown_and_taken_away() {
     let (id, _) = made(&api, json!({"expires_at": null})).await;
     let call = format!("PUT /v1/keys/{id}/rotation");
     let without = json!({
-        "key_id": id, "generation": 0, "next_rotation": null, "hand_over": false, "last_used_at": null,
+        "key_id": id, "revision": 1, "generation": 0, "next_rotation": null, "hand_over": false, "last_used_at": null,
         "predecessor": null, "successor": null,
     });
     let shown = status(&api, &id).await;
@@ -282,7 +283,7 @@ async fn a_schedule_is_set_shown_and_taken_away() {
     expected.as_object_mut().unwrap().extend(
         json!({
             "interval_days": 30, "warning_days": 7, "auto_rotate": true, "notify_users": true, "overlap_days": 7,
-            "next_rotation": "2026-02-10T00:00:00Z",
+            "next_rotation": "2026-02-10T00:00:00Z", "revision": 2,
         })
         .as_object()
         .unwrap()
@@ -305,6 +306,8 @@ async fn a_schedule_is_set_shown_and_taken_away() {
         let cleared = api.call(&api.operator, &format!("DELETE /v1/keys/{id}/rotation"), None).await;
         assert_eq!((cleared.status.as_u16(), &*cleared.text), (204, ""), "{cleared:?}");
     }
+    let mut without = without;
+    without["revision"] = json!(4);
     let shown = status(&api, &id).await;
     assert_eq!((&shown.body, shown.header("etag")), (&without, "\"4\""));
 }

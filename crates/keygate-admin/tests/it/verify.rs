@@ -46,11 +46,32 @@ async fn a_valid_key_is_told_with_whose_it_is() {
             "permissions": ["admin:write"],
             "environment": "dev",
             "expires_at": told["expires_at"],
+            "superseded": null,
             "tags": [],
             "metadata": {},
             "limits_left": [],
         })
     );
+}
+
+/// A service that asks can tell its caller what a layer would: since when the key is replaced, by which, and when it ends.
+#[tokio::test]
+async fn a_rotated_key_is_valid_through_its_overlap_and_told_as_replaced() {
+    let world = World::new(100).await;
+    let id = world.key.key.id;
+    let rotated =
+        world.api.call(&world.api.operator, &format!("POST /v1/keys/{id}/rotate"), Some(json!({}))).await.body;
+    for body in [json!({"key": world.key.text.expose()}), json!({"key": world.key.text.expose(), "explain": true})] {
+        let told = world.decided(body).await;
+        assert_eq!((&told["valid"], &told["key_id"]), (&json!(true), &json!(id)));
+        assert_eq!(told["superseded"]["successor_id"], rotated["new_key_id"]);
+        assert_eq!(told["superseded"]["at"], rotated["successor"]["created_at"]);
+        assert_eq!(told["expires_at"], rotated["overlap_expires_at"]);
+        let fields: Vec<_> = told["superseded"].as_object().unwrap().keys().collect();
+        assert_eq!(fields, ["at", "successor_id"], "nothing else of the other key");
+    }
+    let successor = world.decided(json!({"key": rotated["key"]})).await;
+    assert_eq!((&successor["valid"], &successor["superseded"]), (&json!(true), &Value::Null));
 }
 
 #[tokio::test]

@@ -57,6 +57,9 @@ pub(crate) enum KeysCommand {
     /// and whatever else keys create says. A line that is refused stops none of the others, and is told on standard error;
     /// one whose key is there already is left alone. So an import that was cut off is run again. The exit status is 1 if
     /// any line was refused.
+    ///
+    /// An imported key ends in 90 days, like any new key, unless its line says when: "expires_in_days" or "expires_at", of
+    /// which "expires_at":null is never.
     Import(ImportArgs),
     /// Write every key of an organization without its secrets, one JSON object a line
     #[command(after_help = EXPORT)]
@@ -100,7 +103,7 @@ Examples:
   keygate keys import --org acme keys.ndjson --dry-run
   keygate keys import --org acme keys.ndjson
   export KEYGATE_IMPORT_PATTERNS='legacy=sk_live_[A-Za-z0-9]{24}'
-  echo '{\"raw\":\"sk_live_0123456789abcdefghijklmn\",\"user_id\":\"bob\"}' | keygate keys import --org acme -";
+  echo '{\"raw\":\"sk_live_0123456789abcdefghijklmn\",\"user_id\":\"bob\",\"expires_at\":null}' | keygate keys import --org acme -";
 const EXPORT: &str = "\
 Examples:
   keygate keys export --org acme

@@ -10,6 +10,8 @@ const WEBHOOKS: &str = "\
 Examples:
   keygate webhooks create --org acme https://example.com/keygate
   keygate webhooks create --org acme https://example.com/keygate --event key.revoked --event key.expiring
+  keygate webhooks renew-secret --org acme wh_000102030405060708090a0b0c0d0e0f
+  keygate webhooks delete --org acme wh_000102030405060708090a0b0c0d0e0f
   keygate webhooks test --org acme
   keygate webhooks list --org acme --json | jq -r '.webhooks[] | [.webhook_id, .url] | @tsv'";
 
@@ -23,6 +25,9 @@ Examples:
 #[command(after_help = WEBHOOKS)]
 pub(crate) enum WebhooksCommand {
     /// List where notices of an organization are sent
+    ///
+    /// The secrets that they are signed with are not shown again.
+    #[command(after_help = WEBHOOKS)]
     List(OfOrganization),
     /// Have notices of an organization sent somewhere, and show the secret that they are signed with
     ///
@@ -39,14 +44,19 @@ pub(crate) enum WebhooksCommand {
         events: Vec<NoticeKind>,
     },
     /// Take a webhook away
+    ///
+    /// What is on its way to it is sent no more.
+    #[command(after_help = WEBHOOKS)]
     Delete(OneWebhook),
     /// Give a webhook another secret, and have notices sent there again where it was disabled
     ///
     /// The secret before signs too for 24 hours.
+    #[command(after_help = WEBHOOKS)]
     RenewSecret(OneWebhook),
     /// Send a notice of kind "test" to all webhooks of an organization
     ///
     /// A server that runs brings it.
+    #[command(after_help = WEBHOOKS)]
     Test(OfOrganization),
 }
 
@@ -55,6 +65,7 @@ pub(crate) enum WebhooksCommand {
 #[command(after_help = NOTICES)]
 pub(crate) enum NoticesCommand {
     /// List notices that were given up, because somebody did not take them for some three days
+    #[command(after_help = NOTICES)]
     List {
         #[command(flatten)]
         of: OfOrganization,
@@ -63,6 +74,7 @@ pub(crate) enum NoticesCommand {
         limit: u16,
     },
     /// Send notices again that were given up
+    #[command(after_help = NOTICES)]
     Redrive {
         #[command(flatten)]
         of: OfOrganization,

@@ -16,6 +16,10 @@ Examples:
   keygate keys verify --explain < bob.key        says what came of every check
   keygate keys verify --cost 10 < bob.key        takes 10 of what its limits have left
 
+A text that has not the form of a key is refused here and sent to no server.
+The form of an imported key is one that --import-patterns, or
+KEYGATE_IMPORT_PATTERNS, declares here too, as on the server.
+
 A key given as an argument can be seen by other users of this machine in the
 list of processes, and stays in the shell's history. Standard input, the prompt
 and --key-file do not show it.";

@@ -9,11 +9,13 @@
 //! | `notices` | who is told of what happens, and what was not taken? |
 //! | `verdict` | may a key be used? |
 //! | `left` | what is left of its limits? |
+//! | `rotation` | where is it in its rotation? |
 
 mod left;
 mod not_done;
 mod notices;
 mod place;
+mod rotation;
 mod server;
 mod store;
 mod verdict;
@@ -22,7 +24,7 @@ use keygate::anomaly::FindingCursor;
 use keygate::key::KeyId;
 use keygate::manager::{
     CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation,
-    Rotation, RotationStatus, ScheduleRun,
+    Rotation, ScheduleRun,
 };
 use keygate::names::{OrganizationId, Reason};
 use keygate::record::{Key, OrganizationRecord, RotationSchedule, SecurityTier};
@@ -33,6 +35,7 @@ pub(crate) use left::{LimitLeft, ShownKey};
 pub(crate) use not_done::NotDone;
 pub(crate) use notices::{GivenUpNotices, NewSecret, PostedNotice, Redriven, Webhooks};
 pub(crate) use place::{Place, Setting, only_on_a_store};
+pub(crate) use rotation::ShownRotation;
 pub(crate) use server::is_clear_text_allowed;
 pub(crate) use verdict::{CheckLine, Question, ValidKey, Verdict};
 
@@ -202,7 +205,7 @@ impl Desk {
     }
 
     /// Shows where a key is in its rotation.
-    pub(crate) async fn rotation(&self, id: KeyId) -> Result<RotationStatus, NotDone> {
+    pub(crate) async fn rotation(&self, id: KeyId) -> Result<ShownRotation, NotDone> {
         match self {
             Self::Store(desk) => desk.rotation(id).await,
             Self::Server(desk) => desk.rotation(id).await,
@@ -215,7 +218,7 @@ impl Desk {
         id: KeyId,
         schedule: RotationSchedule,
         hand_over: Option<bool>,
-    ) -> Result<RotationStatus, NotDone> {
+    ) -> Result<ShownRotation, NotDone> {
         match self {
             Self::Store(desk) => desk.set_rotation(id, schedule, hand_over).await,
             Self::Server(desk) => desk.set_rotation(id, schedule, hand_over).await,
@@ -249,8 +252,8 @@ impl Desk {
         }
     }
 
-    /// Says whether a text is a key that may be used, and takes what was asked of its limits. One that has not the form of a
-    /// key is not sent anywhere.
+    /// Says whether a text is a key that may be used, and takes what was asked of its limits. It has the form of one: whatever
+    /// else was pasted is not for a server to see.
     pub(crate) async fn verify(&self, text: &str, question: &Question) -> Result<Verdict, NotDone> {
         match self {
             Self::Store(desk) => desk.verify(text, question).await,

@@ -29,6 +29,11 @@ impl Place {
         }
     }
 
+    /// Whether it is a server, to which texts would be sent.
+    pub(crate) fn is_server(&self) -> bool {
+        matches!(self, Self::Server(_))
+    }
+
     /// Opens a store; a server is asked only when there is something to ask.
     pub(crate) async fn open(self, absent: Absent) -> Result<Desk, Failure> {
         match self {

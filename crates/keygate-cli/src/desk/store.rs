@@ -7,7 +7,7 @@ use keygate::denial::Denial;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
     CreatedKey, Cursor, Explanation, FindingPage, ImportOutcome, KeyFilter, KeyPage, KeyUpdate, NewKey,
-    OrganizationUpdate, Revocation, Rotation, RotationStatus, ScheduleRun,
+    OrganizationUpdate, Revocation, Rotation, ScheduleRun,
 };
 use keygate::names::{OrganizationId, Reason};
 use keygate::notice::{NoticeId, NoticeKind, WebhookId, WebhookUrl};
@@ -16,8 +16,8 @@ use keygate::usage::report::{UsageQuery, UsageReport};
 use keygate::usage::subject::Subject;
 
 use super::{
-    GivenUpNotices, LimitLeft, NewSecret, NotDone, Pace, PostedNotice, Question, Redriven, ShownKey, ValidKey, Verdict,
-    Wait, Webhooks, Whose,
+    GivenUpNotices, LimitLeft, NewSecret, NotDone, Pace, PostedNotice, Question, Redriven, ShownKey, ShownRotation,
+    ValidKey, Verdict, Wait, Webhooks, Whose,
 };
 use crate::open::StoreDesk;
 
@@ -97,8 +97,9 @@ impl StoreDesk {
         Ok(self.manager.rotate(&self.actor(), id, overlap).await?)
     }
 
-    pub(super) async fn rotation(&self, id: KeyId) -> Result<RotationStatus, NotDone> {
-        Ok(self.manager.rotation(&self.actor(), id).await?)
+    pub(super) async fn rotation(&self, id: KeyId) -> Result<ShownRotation, NotDone> {
+        let revision = Some(self.get(id).await?.revision);
+        Ok(ShownRotation { revision, status: self.manager.rotation(&self.actor(), id).await? })
     }
 
     pub(super) async fn set_rotation(
@@ -106,7 +107,7 @@ impl StoreDesk {
         id: KeyId,
         schedule: RotationSchedule,
         hand_over: Option<bool>,
-    ) -> Result<RotationStatus, NotDone> {
+    ) -> Result<ShownRotation, NotDone> {
         let mut update = KeyUpdate::new();
         update.rotation_schedule = Some(Some(schedule));
         update.hand_over = hand_over;

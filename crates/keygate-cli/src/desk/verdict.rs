@@ -9,7 +9,7 @@ use keygate::http::answer::retry_after_seconds;
 use keygate::key::KeyId;
 use keygate::manager::{CheckReport, Explanation};
 use keygate::names::{Environment, KeyName, OrganizationId, ProjectId, Tag, UserId};
-use keygate::record::{Key, Metadata};
+use keygate::record::{Key, Metadata, Superseded};
 use keygate::scope::{Scope, ScopeSet};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -62,6 +62,9 @@ pub(crate) struct ValidKey {
     pub(crate) permissions: ScopeSet,
     pub(crate) environment: Environment,
     pub(crate) expires_at: Option<DateTime<Utc>>,
+    /// The key that was made to replace it; an older server does not say.
+    #[serde(default)]
+    pub(crate) superseded: Option<Superseded>,
     pub(crate) tags: Vec<Tag>,
     pub(crate) metadata: Metadata,
     /// What is left of its limits; an older server does not say.
@@ -144,6 +147,7 @@ impl ValidKey {
             permissions: key.permissions.clone(),
             environment: key.environment,
             expires_at: key.expires_at,
+            superseded: key.succession.superseded,
             tags: key.tags.clone(),
             metadata: key.metadata.clone(),
             limits_left,

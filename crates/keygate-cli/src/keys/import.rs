@@ -25,6 +25,8 @@ const BYTES: usize = 4 * 1024 * 1024;
 struct Counted {
     created: u64,
     exists: u64,
+    /// Of those that exist, the ones in use, which cannot be compared with their lines any more.
+    uncompared: u64,
     refused: Vec<ImportOutcome>,
 }
 
@@ -123,7 +125,10 @@ impl Counted {
             outcome.line += before;
             match outcome.status {
                 ImportStatus::Created => self.created += 1,
-                ImportStatus::Exists => self.exists += 1,
+                ImportStatus::Exists => {
+                    self.exists += 1;
+                    self.uncompared += u64::from(outcome.detail.is_some());
+                }
                 ImportStatus::Refused => {
                     let why = outcome.detail.as_deref().unwrap_or("it was refused");
                     let line = format!("line {}: {}", outcome.line, safe(why));
@@ -135,15 +140,22 @@ impl Counted {
     }
 
     fn end(self, args: &ImportArgs, settings: &SettingArgs) -> Result<(), Failure> {
-        let Self { created, exists, refused } = self;
+        let Self { created, exists, uncompared, refused } = self;
         if settings.json {
             let counts = json!({
-                "dry_run": args.dry_run, "created": created, "exists": exists, "refused": refused.len(), "failed": refused,
+                "dry_run": args.dry_run, "created": created, "exists": exists, "uncompared": uncompared,
+                "refused": refused.len(), "failed": refused,
             });
             output::json(&counts)?;
         } else {
             let made = if args.dry_run { "would be made" } else { "made" };
             note(format!("{created} keys of {} {made}, {exists} there already, {} refused", args.org, refused.len()));
+            if uncompared > 0 {
+                note(format!(
+                    "of those there already {uncompared} were found by their lookup part and are in use: whether they are \
+                     the keys of these lines cannot be compared any more"
+                ));
+            }
         }
         let lines = created + exists + refused.len() as u64;
         match refused.len() {

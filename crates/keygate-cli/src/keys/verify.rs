@@ -6,7 +6,7 @@ use keygate::key::PresentedKey;
 use super::presented;
 use crate::args::{SettingArgs, VerifyArgs};
 use crate::desk::{Place, Question, Setting, Verdict};
-use crate::failure::Failure;
+use crate::failure::{Failure, note};
 use crate::open::Absent;
 use crate::output;
 use crate::output::verdict_lines::{check_lines, valid_key_lines};
@@ -20,7 +20,15 @@ pub(crate) async fn run(args: &VerifyArgs, settings: &SettingArgs) -> Result<(),
             place.open(Absent::Refused).await?.verify(text, &question(args)).await?
         }
         // What has not the form of a key needs no store to be refused.
-        _ => Verdict::malformed(args.explain)?,
+        _ => {
+            if place.is_server() {
+                note(
+                    "nothing was sent to the server: the text has neither the form of keys made here nor one of \
+                     --import-patterns; if it is that of an imported key, say its pattern as the server has it",
+                );
+            }
+            Verdict::malformed(args.explain)?
+        }
     };
     let told = if settings.json { output::json(&verdict) } else { output::text(&lines(&verdict)) };
     match verdict.decision {

@@ -33,6 +33,9 @@ pub(crate) fn valid_key_lines(key: &ValidKey) -> String {
         row("left", Cell::new(limit_lines(&key.limits_left, now)));
     }
     row("expires", Cell::new(key.expires_at.map_or_else(|| "never".to_owned(), |end| moment(end, now))));
+    if let Some(superseded) = key.superseded {
+        row("successor", Cell::new(format!("{}, since {}", superseded.successor_id, moment(superseded.at, now))));
+    }
     if !key.metadata.is_empty() {
         let metadata = serde_json::to_string(&key.metadata).unwrap_or_default();
         row("metadata", Cell::new(safe(&metadata)));

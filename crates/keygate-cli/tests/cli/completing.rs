@@ -20,6 +20,8 @@ const KEYS: [&str; 12] = [
 ];
 const ROTATION: [&str; 5] = ["set", "show", "clear", "finish", "run"];
 const ORGANIZATIONS: [&str; 5] = ["create", "show", "update", "suspend", "resume"];
+const WEBHOOKS: [&str; 5] = ["list", "create", "delete", "renew-secret", "test"];
+const NOTICES: [&str; 2] = ["list", "redrive"];
 
 #[test]
 fn help_lists_every_command_and_promises_no_other() {
@@ -32,6 +34,8 @@ fn help_lists_every_command_and_promises_no_other() {
         "anomalies",
         "organizations",
         "rotation",
+        "webhooks",
+        "notices",
         "ring",
         "doctor",
         "completions",
@@ -45,10 +49,14 @@ fn help_lists_every_command_and_promises_no_other() {
     let keys = home.run(&["keys", "--help"]).done().stdout;
     let organizations = home.run(&["organizations", "--help"]).done().stdout;
     let rotation = home.run(&["rotation", "--help"]).done().stdout;
+    let webhooks = home.run(&["webhooks", "--help"]).done().stdout;
+    let notices = home.run(&["notices", "--help"]).done().stdout;
     for (group, its_help, commands) in [
         ("keys", &keys, &KEYS[..]),
         ("organizations", &organizations, &ORGANIZATIONS[..]),
         ("rotation", &rotation, &ROTATION[..]),
+        ("webhooks", &webhooks, &WEBHOOKS[..]),
+        ("notices", &notices, &NOTICES[..]),
     ] {
         for command in commands {
             assert!(its_help.contains(&format!("\n  {command} ")), "{command} is not in {its_help}");
@@ -60,7 +68,7 @@ fn help_lists_every_command_and_promises_no_other() {
         assert!(!help.contains(word) && !keys.contains(word), "{word}");
     }
     assert!(
-        [help, keys, organizations, rotation]
+        [help, keys, organizations, rotation, webhooks, notices]
             .iter()
             .flat_map(|help| help.lines())
             .all(|line| line.chars().count() <= 100)
@@ -84,7 +92,7 @@ fn a_pattern_finds_keys_and_opens_no_store() {
 #[test]
 fn no_command_at_all_shows_the_help_and_is_wrong_usage() {
     let home = Home::new();
-    for args in [&[][..], &["keys"], &["organizations"], &["rotation"], &["ring"]] {
+    for args in [&[][..], &["keys"], &["organizations"], &["rotation"], &["webhooks"], &["notices"], &["ring"]] {
         let run = home.run(args).wrong_usage("Usage: keygate");
         assert!(run.stderr.contains("Commands:"));
     }

@@ -81,8 +81,18 @@ fn keys_are_imported_and_exported_through_a_server() {
     // A text of the form that is declared here goes to the server, and no other does.
     let home = deployment.home(&server.url());
     let requests = server.requests();
-    home.run_with(&text(7), &["keys", "verify", "-"]).ended_with("malformed_key");
+    for pasted in [&*text(7), "hunter2", "a whole\tline of something else"] {
+        let run = home.run_with(pasted, &["keys", "verify", "-", "--json"]).ended_with("malformed_key");
+        assert!(
+            run.stderr.starts_with("note: nothing was sent to the server: ") && !run.stderr.contains(pasted),
+            "{run:?}"
+        );
+        assert!(run.stderr.contains("--import-patterns"), "{run:?}");
+        assert_eq!((&run.json()["valid"], &run.json()["reason"]), (&json!(false), &json!("malformed_key")));
+    }
     assert_eq!(server.requests(), requests);
+    let named = home.run_with(&text(7), &["keys", "verify", "-", "--import-patterns", IMPORTED]).done();
+    assert_eq!(named.stderr, "");
     let home = home.with("KEYGATE_IMPORT_PATTERNS", IMPORTED);
     let valid = home.run_with(&text(7), &["keys", "verify", "-", "--json"]).done().json();
     assert_eq!((&valid["valid"], &valid["user_id"]), (&json!(true), &json!("user-0007")), "{valid}");

@@ -9,6 +9,7 @@ mod creating_many;
 mod doctor;
 mod importing;
 mod listing;
+mod notices;
 mod on_redis;
 mod organizations;
 mod pasting;

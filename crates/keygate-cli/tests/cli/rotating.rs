@@ -38,6 +38,12 @@ fn the_new_key_alone_is_on_standard_output_and_both_work() {
     let shown = home.run(&["keys", "show", id]).done().stdout;
     let successor = home.run_with(new, &["keys", "verify", "--json"]).done().json()["key_id"].clone();
     assert!(shown.contains(&format!("{}, since ", word(&successor))), "{shown}");
+    // Whoever checks the old key is told too.
+    let checked = home.run_with(old, &["keys", "verify", "--json"]).done().json();
+    assert_eq!((&checked["valid"], &checked["superseded"]["successor_id"]), (&json!(true), &successor));
+    let checked = home.run_with(old, &["keys", "verify"]).done().stdout;
+    assert!(checked.contains(&format!("{}, since ", word(&successor))), "{checked}");
+    assert_eq!(home.run_with(new, &["keys", "verify", "--json"]).done().json()["superseded"], Value::Null);
     home.run(&["keys", "rotate", id]).refused(&format!("rotated already: rotate its successor, {}", word(&successor)));
 }
 
@@ -51,6 +57,8 @@ fn with_json_it_is_the_apis_document() {
     assert_eq!((word(&rotation["old_key_id"]), &rotation["successor"]["predecessor_id"]), (&*id, &json!(id)));
     assert_eq!(rotation["successor"]["lineage"], json!({"root": id, "generation": 1}));
     let kept = home.run(&["keys", "show", &id, "--json"]).done().json();
+    let status = home.run(&["rotation", "show", &id, "--json"]).done().json();
+    assert_eq!((&status["revision"], &status["generation"]), (&kept["revision"], &json!(0)));
     assert_eq!(kept["superseded"]["successor_id"], rotation["new_key_id"]);
     assert_eq!(kept["expires_at"], rotation["overlap_expires_at"]);
     home.run_with(word(&rotation["key"]), &["keys", "verify"]).done();
@@ -167,7 +175,10 @@ fn what_is_due_is_rotated_by_a_run() {
     assert_eq!(status["successor"]["state"], "active");
     home.run_with(&old, &["keys", "verify"]).done();
     let run = home.run(&["rotation", "run"]).done();
-    assert_eq!((&*run.stdout, &*run.stderr), ("0 rotated, 0 waiting, 0 offers withdrawn, 0 failed\n", ""));
+    assert_eq!(
+        (&*run.stdout, &*run.stderr),
+        ("0 rotated, 0 waiting, 0 offers withdrawn, 0 failed, 0 notices made\n", "")
+    );
 }
 
 #[test]
@@ -175,7 +186,7 @@ fn a_key_whose_new_text_nobody_would_see_waits_and_why_is_said() {
     let home = Home::new().with("KEYGATE_SECRET", SECRET);
     let (id, old) = overdue(&home.path("keygate.redb"), false);
     let run = home.run(&["rotation", "run"]).done();
-    assert_eq!(run.stdout, "0 rotated, 1 waiting, 0 offers withdrawn, 0 failed\n");
+    assert_eq!(run.stdout, "0 rotated, 1 waiting, 0 offers withdrawn, 0 failed, 0 notices made\n");
     assert!(run.stderr.contains("turn its hand-over on") && run.stderr.contains(&id), "{run:?}");
     home.run_with(&old, &["keys", "verify"]).done();
     home.run(&["rotation", "set", &id, "--every", "30d", "--auto", "--hand-over"]).done();

@@ -18,6 +18,7 @@ use keygate::anomaly::{Finding, Rule};
 use keygate::embedded::EmbeddedStore;
 use keygate::import::{ImportPattern, ImportPolicy};
 use keygate::manager::{ApiKeyManager, Expiry, NewKey};
+use keygate::notice::WebhookUrl;
 use keygate::record::RotationSchedule;
 use keygate::ring::{MasterSecret, SecretRing};
 use keygate::scope::ScopeSet;
@@ -27,6 +28,7 @@ use keygate::usage::counts::Counts;
 use keygate::usage::outcome::{Answered, Outcome};
 use keygate::usage::period::{Hour, Month};
 use keygate::usage::subject::Subject;
+use keygate::webhooks::WebhookClient;
 use keygate_testkit::HeldClock;
 use tokio::runtime::{Builder, Runtime};
 
@@ -157,7 +159,7 @@ impl Deployment {
             let pattern = ImportPattern::parse(IMPORTED).unwrap();
             let imports = ImportPolicy::default().pattern(pattern).unwrap();
             let builder = ApiKeyManager::builder_shared(Arc::clone(&store), ring).imports(imports);
-            let manager = builder.build().unwrap();
+            let manager = builder.webhooks(sender(false)).build().unwrap();
             manager.open().await.unwrap();
             let new = NewKey::new("system".parse().unwrap(), "operator".parse().unwrap());
             let operator = manager.create(&boss(), new).await.unwrap().text.expose().to_owned();
@@ -211,6 +213,23 @@ impl Deployment {
         assert!(self.runtime.block_on(self.store.record_finding(&finding)).unwrap());
     }
 
+    /// Makes a webhook at an address that nothing is sent to here, and gives its id.
+    pub(crate) fn private_webhook(&self, organization: &str, url: &str) -> String {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), SECRET).unwrap();
+        let ring = SecretRing::new(&MasterSecret::from_file(file.path()).unwrap());
+        let builder = ApiKeyManager::builder_shared(Arc::clone(&self.store), ring);
+        let manager = builder.webhooks(sender(true)).build().unwrap();
+        let (organization, url) = (organization.parse().unwrap(), WebhookUrl::new(url).unwrap());
+        let made = self.runtime.block_on(manager.create_webhook(&boss(), &organization, &url, &[])).unwrap();
+        made.webhook.webhook_id.to_string()
+    }
+
+    /// Brings the notices that are due, or gives them up.
+    pub(crate) fn deliver_notices(&self) {
+        self.runtime.block_on(self.manager.deliver_notices()).unwrap();
+    }
+
     /// The API.
     pub(crate) fn router(&self) -> Router {
         keygate_admin::router(self.manager.clone())
@@ -251,6 +270,11 @@ pub(crate) fn overdue(path: &Path, hand_over: bool) -> (String, String) {
         manager.create(&boss(), new).await.unwrap()
     });
     (created.key.id.to_string(), created.text.expose().to_owned())
+}
+
+/// Sends notices to public addresses, or to any. It trusts nobody.
+fn sender(private: bool) -> WebhookClient {
+    WebhookClient::builder().allow_private(private).authorities(Authority::new().pem()).build().unwrap()
 }
 
 fn boss() -> Actor {

@@ -48,7 +48,17 @@
 //! First what the key is found by is taken, with the key's id, and then its record is created under that id. Who comes
 //! second, in the same import or another, learns the id of the first. An import that was cut off in between leaves a
 //! lookup without a record: no key is found by it, and the next import of the same line completes it. So an import is
-//! resumed by running it again. A key that is deleted gives up what it was found by first.
+//! resumed by running it again. A line that is refused for a quota leaves such a lookup as well: to free it could take it
+//! from another import, which has learnt of it and makes the key now. A key that is deleted gives up what it was found by
+//! first, and takes it again where it is not deleted after all.
+//!
+//! Two texts may have the same lookup part, and a key is found by it alone. So of two such lines one is made, and the other is
+//! refused (`lookup_part_taken`), unless scheme and digest are the same, which is one key that comes twice. With its first use
+//! the old digest is gone; a line is then that of the key if it has the same user.
+//!
+//! A key that was digested by HMAC is found by the digest of the text under the [`HmacKey`], so without that it is not found,
+//! and nothing can say why: there is nothing to compare the text with. An HMAC key is needed until each key that was imported
+//! under it was used once.
 //!
 //! # What is not
 //!

@@ -42,6 +42,11 @@ pub enum ManageError {
     /// The text that is to be imported is that of another organization's key.
     #[error("its text is that of a key of another organization")]
     ImportedElsewhere,
+    /// The key that is to be imported is found by a part of its text by which another key is found.
+    #[error(
+        "another key has this lookup part: a key is found by it alone, so that one must be deleted, or this one replaced"
+    )]
+    LookupPartTaken,
     /// The organization `system` is the operator's own.
     #[error("the organization system is reserved: it is neither set up nor suspended")]
     Reserved,
@@ -140,6 +145,7 @@ impl ManageError {
             Self::Invalid(_) | Self::UsageQuery(_) => "invalid_field",
             Self::NotGrantable { .. } => "not_grantable",
             Self::Refused(CreateRefusal::Exists) | Self::AlreadyExists | Self::ImportedElsewhere => "already_exists",
+            Self::LookupPartTaken => "lookup_part_taken",
             Self::Refused(_) => "quota_reached",
             Self::Reserved => "reserved",
             Self::Conflict { .. } => "revision_conflict",

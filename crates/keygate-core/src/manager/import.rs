@@ -1,7 +1,7 @@
 //! Taking in keys that were made elsewhere: see [`import`](crate::import) for what is kept of them.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use crate::import::{
 use crate::key::KeyId;
 use crate::names::{NameError, OrganizationId, UserId};
 use crate::record::{KeyRecord, Lineage, Quota};
-use crate::ring::RingEntry;
+use crate::ring::{EntryId, RingEntry};
 use crate::store::{CreateRefusal, LookupToken, MAX_LOOKUPS, QuotaUse, StoreError};
 use crate::verifier::{Scheme, Verifier};
 
@@ -27,6 +27,9 @@ pub const MAX_IMPORT_BYTES: usize = 16 * 1024 * 1024;
 const AT_ONCE: usize = 500;
 /// How many records are read at once.
 const IN_FLIGHT: usize = 32;
+/// What is said of a line whose key was found by its lookup part, and is in use.
+const ALIKE: &str =
+    "a key of this user with this lookup part is in use already; whether it is this one cannot be compared any more";
 
 /// What became of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -54,20 +57,21 @@ pub struct ImportOutcome {
     /// Why it was refused: the stable word for it, as of [`ManageError::reason`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The same in a sentence for people, which repeats no secret.
+    /// The same in a sentence for people, which repeats no secret. Of a key that was there already, what could not be
+    /// compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
 impl ImportOutcome {
     fn of(line: u64, came: Result<Came, ManageError>) -> Self {
-        let (status, key_id, error) = match came {
-            Ok(Came::Created(key_id)) => (ImportStatus::Created, key_id, None),
-            Ok(Came::Exists(id)) => (ImportStatus::Exists, Some(id), None),
-            Err(error) => (ImportStatus::Refused, None, Some(error)),
+        let (status, key_id, reason, detail) = match came {
+            Ok(Came::Created(key_id)) => (ImportStatus::Created, key_id, None, None),
+            Ok(Came::Exists(id)) => (ImportStatus::Exists, Some(id), None, None),
+            Ok(Came::Alike(id)) => (ImportStatus::Exists, Some(id), None, Some(ALIKE.to_owned())),
+            Err(error) => (ImportStatus::Refused, None, Some(error.reason().to_owned()), Some(error.detail())),
         };
-        let reason = error.as_ref().map(|error| error.reason().to_owned());
-        Self { line, status, key_id, reason, detail: error.map(|error| error.detail()) }
+        Self { line, status, key_id, reason, detail }
     }
 }
 
@@ -77,6 +81,8 @@ enum Came {
     /// Of a dry run there is no id.
     Created(Option<KeyId>),
     Exists(KeyId),
+    /// It exists as far as can be told.
+    Alike(KeyId),
 }
 
 /// A key that may be made, as far as its line is concerned.
@@ -86,6 +92,26 @@ struct Prepared {
     takes_default: bool,
     /// What it may be found by, under each ring entry; the current one first.
     tokens: Vec<LookupToken>,
+    /// Where it is found by a part of its text, which may be another key's as well.
+    salted: Option<Salted>,
+}
+
+/// What a key is told from others by that are found by the same part of their texts: the scheme of its digest, and that as it
+/// is kept under each ring entry.
+#[derive(PartialEq)]
+struct Salted {
+    scheme: ImportedScheme,
+    kept: Vec<(EntryId, [u8; 32])>,
+}
+
+impl Salted {
+    /// Whether it is what a record was made from. `None` where that is gone since the key was used for the first time, or is
+    /// kept under a ring entry that is not configured.
+    fn is_of(&self, record: &KeyRecord) -> Option<bool> {
+        let Verifier::Imported { scheme, digest } = &record.verifier else { return None };
+        let (_, own) = self.kept.iter().find(|(entry, _)| *entry == record.digested_under)?;
+        Some(self.scheme == *scheme && own == digest)
+    }
 }
 
 impl Prepared {
@@ -99,6 +125,20 @@ impl Prepared {
         self.record.key.id = id;
         self.record.key.lineage = Lineage { root: id, generation: 0 };
     }
+
+    /// What it means for it that this key is found by the same token.
+    fn find(&self, found: &KeyRecord) -> Result<Came, ManageError> {
+        let (id, own) = (found.key.id, &self.record.key);
+        let is_ours = found.key.organization == own.organization;
+        match self.salted.as_ref().map(|salted| salted.is_of(found)) {
+            Some(Some(false)) => Err(ManageError::LookupPartTaken),
+            // The owner is what never changes of a key.
+            Some(None) if !is_ours || found.key.user != own.user => Err(ManageError::LookupPartTaken),
+            Some(None) => Ok(Came::Alike(id)),
+            None | Some(Some(true)) if !is_ours => Err(ManageError::ImportedElsewhere),
+            None | Some(Some(true)) => Ok(Came::Exists(id)),
+        }
+    }
 }
 
 /// How many more keys there may be, for those who do not make them.
@@ -107,6 +147,8 @@ struct Room {
     /// How many are planned; of each user too, with how many there are.
     planned: u64,
     users: HashMap<UserId, (QuotaUse, u64)>,
+    /// What those are found by.
+    tokens: HashMap<LookupToken, Option<Salted>>,
 }
 
 impl ApiKeyManager {
@@ -116,7 +158,9 @@ impl ApiKeyManager {
     /// is left is refused without trying.
     ///
     /// A line whose key is there already is left alone, whatever else it says. So an import that was cut off, or whose
-    /// answer was lost, is run again. A dry run checks everything and writes nothing; quotas are then as they are found.
+    /// answer was lost, is run again. Keys that are found by a part of their texts are compared by their digests, and of two
+    /// with one part the second is refused; once such a key is in use it is the line's if it has its user, which the outcome
+    /// says. A dry run checks everything and writes nothing; quotas are then as they are found.
     ///
     /// Dropping the future leaves those lines undone that were not begun.
     ///
@@ -154,7 +198,7 @@ impl ApiKeyManager {
         let mut room = None;
         if dry_run {
             let quota = self.quota_of(organization).await?;
-            room = Some(Room { quota, planned: 0, users: HashMap::new() });
+            room = Some(Room { quota, planned: 0, users: HashMap::new(), tokens: HashMap::new() });
         }
         let mut outcomes = Vec::with_capacity(lines.len());
         let mut in_trouble = false;
@@ -199,20 +243,21 @@ impl ApiKeyManager {
         let takes_default = new.limits.is_none() && !new.verifies();
         let (key, scheme) = self.draw_up(actor, new, None)?;
         let entry = self.inner.ring.current();
-        let (verifier, tokens) = self.keep_of(&secret, scheme, entry)?;
+        let (verifier, tokens, salted) = self.keep_of(&secret, scheme, entry)?;
         let mut record = KeyRecord::new(key, verifier, entry.id(), entry.id());
         self.inner.plan_look(&mut record);
         record.lookup = tokens.first().copied();
-        Ok(Prepared { line, record, takes_default, tokens })
+        Ok(Prepared { line, record, takes_default, tokens, salted })
     }
 
-    /// What is kept of a secret, and what it is found by under each ring entry.
+    /// What is kept of a secret, and what it is found by under each ring entry; where that is a part of the text, what it is
+    /// told from others by.
     fn keep_of(
         &self,
         secret: &ImportedSecret,
         scheme: Scheme,
         entry: &RingEntry,
-    ) -> Result<(Verifier, Vec<LookupToken>), NameError> {
+    ) -> Result<(Verifier, Vec<LookupToken>, Option<Salted>), NameError> {
         let finder = &self.inner.finder;
         let under_all = |token: &dyn Fn(&RingEntry) -> LookupToken| self.inner.ring.entries().map(token).collect();
         match secret {
@@ -229,7 +274,7 @@ impl ApiKeyManager {
                         Verifier::Imported { digest: entry.imported(found_by.label(), &digest), scheme: found_by }
                     }
                 };
-                Ok((verifier, tokens))
+                Ok((verifier, tokens, None))
             }
             ImportedSecret::Digest { scheme, digest, lookup } => {
                 if let ImportedScheme::HmacSha256 { key } = scheme
@@ -247,8 +292,12 @@ impl ApiKeyManager {
                     }
                     Some(part) => under_all(&|entry| token_of_part(entry, part.as_bytes())),
                 };
+                let kept = |entry: &RingEntry| (entry.id(), entry.imported(scheme.label(), digest));
+                let salted = lookup
+                    .is_some()
+                    .then(|| Salted { scheme: scheme.clone(), kept: self.inner.ring.entries().map(kept).collect() });
                 let digest = entry.imported(scheme.label(), digest);
-                Ok((Verifier::Imported { scheme: scheme.clone(), digest }, tokens))
+                Ok((Verifier::Imported { scheme: scheme.clone(), digest }, tokens, salted))
             }
         }
     }
@@ -284,12 +333,13 @@ impl ApiKeyManager {
     ) -> Result<Vec<ImportOutcome>, ManageError> {
         // A text that comes twice is that of the first of its lines.
         let (mut firsts, mut repeats): (Vec<Prepared>, Vec<(u64, usize)>) = Default::default();
-        let mut places: HashMap<LookupToken, usize> = HashMap::new();
+        let mut places: HashMap<LookupToken, Vec<usize>> = HashMap::new();
         for one in prepared {
-            match places.entry(one.token()) {
-                Entry::Occupied(place) => repeats.push((one.line, *place.get())),
-                Entry::Vacant(free) => {
-                    free.insert(firsts.len());
+            let alike = places.entry(one.token()).or_default();
+            match alike.iter().find(|place| firsts[**place].salted == one.salted) {
+                Some(place) => repeats.push((one.line, *place)),
+                None => {
+                    alike.push(firsts.len());
                     firsts.push(one);
                 }
             }
@@ -302,6 +352,7 @@ impl ApiKeyManager {
         let again = |(line, place): (u64, usize)| {
             let outcome = match &came[place] {
                 Ok(Came::Created(Some(id)) | Came::Exists(id)) => Ok(Came::Exists(*id)),
+                Ok(Came::Alike(id)) => Ok(Came::Alike(*id)),
                 Ok(Came::Created(None)) => Err(ManageError::AlreadyExists),
                 Err(error) => Err(error.again()),
             };
@@ -313,11 +364,7 @@ impl ApiKeyManager {
     }
 
     /// Those of the keys that are there: found under whatever ring entry, with a record.
-    async fn there(
-        &self,
-        organization: &OrganizationId,
-        prepared: &[Prepared],
-    ) -> Result<Vec<Option<Result<Came, ManageError>>>, ManageError> {
+    async fn there(&self, prepared: &[Prepared]) -> Result<Vec<Option<Result<Came, ManageError>>>, ManageError> {
         let store = &self.inner.store;
         let tokens: Vec<LookupToken> = prepared.iter().flat_map(|one| one.tokens.iter().copied()).collect();
         let mut held = Vec::with_capacity(tokens.len());
@@ -325,21 +372,29 @@ impl ApiKeyManager {
             held.extend(store.look_up(tokens).await?);
         }
         let mut held = held.into_iter();
-        let ids: Vec<Vec<KeyId>> =
-            prepared.iter().map(|one| held.by_ref().take(one.tokens.len()).flatten().collect()).collect();
-        let there = |ids: Vec<KeyId>| async move {
-            for id in ids {
-                if let Some(record) = store.record(id).await? {
-                    return Ok::<_, ManageError>(Some(if record.key.organization == *organization {
-                        Ok(Came::Exists(id))
-                    } else {
-                        Err(ManageError::ImportedElsewhere)
-                    }));
-                }
+        let mut there = Vec::with_capacity(prepared.len());
+        for one in prepared {
+            let ids: Vec<KeyId> = held.by_ref().take(one.tokens.len()).flatten().collect();
+            there.push(self.there_under(one, ids));
+        }
+        stream::iter(there).buffered(IN_FLIGHT).try_collect().await
+    }
+
+    /// What these keys, by which a line's key is found, mean for it. One that it is goes before others.
+    async fn there_under(
+        &self,
+        one: &Prepared,
+        ids: Vec<KeyId>,
+    ) -> Result<Option<Result<Came, ManageError>>, ManageError> {
+        let mut refused = None;
+        for id in ids {
+            match self.inner.store.record(id).await?.map(|record| one.find(&record)) {
+                Some(Ok(came)) => return Ok(Some(Ok(came))),
+                Some(Err(refusal)) => refused = Some(Err(refusal)),
+                None => {}
             }
-            Ok(None)
-        };
-        stream::iter(ids).map(there).buffered(IN_FLIGHT).try_collect().await
+        }
+        Ok(refused)
     }
 
     /// Makes keys whose lines are right.
@@ -350,8 +405,15 @@ impl ApiKeyManager {
         mut prepared: Vec<Prepared>,
     ) -> Result<Vec<Result<Came, ManageError>>, ManageError> {
         let store = &self.inner.store;
-        let mut came = self.there(organization, &prepared).await?;
-        let absent: Vec<usize> = (0..prepared.len()).filter(|place| came[*place].is_none()).collect();
+        let mut came = self.there(&prepared).await?;
+        // Of those with one lookup part the first is made.
+        let mut tokens = HashSet::new();
+        let mut absent = Vec::with_capacity(prepared.len());
+        for place in 0..prepared.len() {
+            if came[place].is_none() && tokens.insert(prepared[place].token()) {
+                absent.push(place);
+            }
+        }
         let asked: Vec<_> =
             absent.iter().map(|place| (prepared[*place].token(), prepared[*place].record.key.id)).collect();
         let mut taken = Vec::with_capacity(asked.len());
@@ -382,20 +444,16 @@ impl ApiKeyManager {
                     Ok(Came::Created(Some(key.id)))
                 }
                 Some(Err(CreateRefusal::Exists)) => match store.record(key.id).await? {
-                    Some(record) if record.key.organization != *organization => Err(ManageError::ImportedElsewhere),
-                    _ => Ok(Came::Exists(key.id)),
+                    Some(record) => prepared[place].find(&record),
+                    None => Err(StoreError::unavailable("the key was deleted while it was imported").into()),
                 },
-                Some(Err(refusal)) => {
-                    // Left behind, it would only be taken up by the next import of the line.
-                    if let Err(error) = store.free_lookup(&prepared[place].token(), key.id).await {
-                        tracing::debug!(key_id = %key.id, %error, "what a refused key was to be found by is left behind");
-                    }
-                    Err(ManageError::Refused(refusal))
-                }
+                // What it was to be found by is left to the next import of the line: one that runs now may be making the
+                // key under that id, which would not be found then.
+                Some(Err(refusal)) => Err(ManageError::Refused(refusal)),
                 None => Err(StoreError::unavailable("it left a key unanswered").into()),
             });
         }
-        Ok(came.into_iter().map(|came| came.unwrap_or(Err(ManageError::NotFound))).collect())
+        Ok(came.into_iter().map(|came| came.unwrap_or(Err(ManageError::LookupPartTaken))).collect())
     }
 
     /// Says what would become of keys, and writes nothing.
@@ -405,12 +463,22 @@ impl ApiKeyManager {
         prepared: Vec<Prepared>,
         room: &mut Room,
     ) -> Result<Vec<Result<Came, ManageError>>, ManageError> {
-        let there = self.there(organization, &prepared).await?;
+        let there = self.there(&prepared).await?;
         let mut came = Vec::with_capacity(prepared.len());
         for (one, there) in prepared.into_iter().zip(there) {
-            came.push(match there {
-                Some(there) => there,
-                None => self.take_room(organization, one.record.key.user, room).await?,
+            let planned = room.tokens.get(&one.token());
+            came.push(match (there, planned) {
+                (Some(there), _) => there,
+                (None, Some(other)) if *other != one.salted => Err(ManageError::LookupPartTaken),
+                (None, Some(_)) => Err(ManageError::AlreadyExists),
+                (None, None) => {
+                    let token = one.token();
+                    let taken = self.take_room(organization, one.record.key.user, room).await?;
+                    if taken.is_ok() {
+                        room.tokens.insert(token, one.salted);
+                    }
+                    taken
+                }
             });
         }
         Ok(came)
@@ -422,7 +490,7 @@ impl ApiKeyManager {
         user: UserId,
         room: &mut Room,
     ) -> Result<Result<Came, ManageError>, ManageError> {
-        let Room { quota, planned, users } = room;
+        let Room { quota, planned, users, .. } = room;
         let (used, of_user) = match users.entry(user) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
@@ -448,6 +516,7 @@ impl ManageError {
         match self {
             Self::Refused(refusal) => Self::Refused(*refusal),
             Self::ImportedElsewhere => Self::ImportedElsewhere,
+            Self::LookupPartTaken => Self::LookupPartTaken,
             _ => Self::AlreadyExists,
         }
     }

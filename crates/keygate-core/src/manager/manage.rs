@@ -105,6 +105,7 @@ impl ApiKeyManager {
     ///
     /// # Errors
     /// When there is no such key within the actor's reach, its revision is another, it is still in use, or the store fails.
+    /// Then it may be there still, and an imported key may not be found by its text: to delete it again is safe.
     pub async fn delete(&self, actor: &Actor, id: KeyId, expected: Option<Revision>) -> Result<(), ManageError> {
         let record = self.visible(actor, id).await?;
         let key = &record.key;
@@ -116,18 +117,45 @@ impl ApiKeyManager {
         }
         self.mark_erased(key).await?;
         // First, so that an import of its text meanwhile makes another key and not this one again.
-        if let Some(lookup) = &record.lookup {
-            self.inner.store.free_lookup(lookup, id).await?;
-        }
-        let deleted = self.inner.store.delete(&key.organization, id, key.revision).await;
+        let freed = match &record.lookup {
+            Some(lookup) => self.inner.store.free_lookup(lookup, id).await.map(drop),
+            None => Ok(()),
+        };
+        let deleted = match freed {
+            Ok(()) => self.inner.store.delete(&key.organization, id, key.revision).await,
+            Err(error) => Err(error.into()),
+        };
         self.inner.cache.changed(&Change::Key(id));
-        if let (Some(lookup), Err(WriteRefusal::Conflict { .. })) = (record.lookup, &deleted) {
-            // Somebody changed it, and it is still there.
-            self.inner.store.take_lookups(&[(lookup, id)]).await?;
+        if record.lookup.is_some() && deleted.is_err() {
+            self.take_lookup_back(id).await;
         }
         deleted?;
         events::deleted(actor, key);
         Ok(())
+    }
+
+    /// Takes again what an imported key is found by, if the key is there: somebody changed it at the same moment, or the store
+    /// failed to delete it.
+    async fn take_lookup_back(&self, id: KeyId) {
+        let store = &self.inner.store;
+        let taken = match store.record(id).await {
+            Ok(Some(KeyRecord { lookup: Some(lookup), .. })) => store.take_lookups(&[(lookup, id)]).await,
+            Ok(_) => return,
+            Err(error) => Err(error),
+        };
+        match taken.map(|held| held.into_iter().flatten().find(|held| *held != id)) {
+            Ok(None) => {}
+            Ok(Some(other)) => {
+                tracing::warn!(key_id = %id, %other, "a key is not deleted, and another was imported with its text");
+            }
+            Err(error) => {
+                tracing::warn!(
+                    key_id = %id,
+                    %error,
+                    "a key may not be deleted, and not be found by its text: delete it again"
+                );
+            }
+        }
     }
 
     /// The record, if it is within the actor's walls: another tenant's is absent, after the same work.

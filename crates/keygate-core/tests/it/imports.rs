@@ -329,6 +329,38 @@ async fn a_key_whose_deletion_is_refused_is_still_found() {
     assert_eq!(instance.validate(&text(1)).await.unwrap().id, id);
 }
 
+/// Wherever a deletion is cut off, a key that is there still is found, as long as the store can be asked what there is; and
+/// one that is not there is not found.
+#[tokio::test]
+async fn a_deletion_that_was_cut_off_leaves_a_key_that_is_found_or_none() {
+    for fate in [Fate::Failed, Fate::Lost] {
+        let mut done = false;
+        for step in 0..20 {
+            let instance = instance();
+            let id = imported(&instance.manager, &raw(&text(1))).await;
+            instance.manager.revoke(&operator(), id, None).await.unwrap();
+            let lookup = instance.record(id).await.lookup.unwrap();
+            let fates = (0..step).map(|_| Fate::Answered).chain([fate]).collect();
+            let store = FatefulStore::meeting(instance.memory.clone(), fates);
+            let builder = ApiKeyManager::builder(store, ring(&[1])).imports(policy());
+            let manager = builder.clock(instance.clock.clone()).build().unwrap();
+            let deleted = manager.delete(&operator(), id, None).await;
+            let there = instance.memory.record(id).await.unwrap().map(|_| id);
+            let what = format!("{fate:?} at {step}: {deleted:?}");
+            assert_eq!(instance.memory.look_up(&[lookup]).await.unwrap(), [there], "{what}");
+            if there.is_some() {
+                // And once more, where it did not fail.
+                instance.manager.delete(&operator(), id, None).await.unwrap();
+                assert_eq!(instance.memory.look_up(&[lookup]).await.unwrap(), [None], "{what}");
+            } else if deleted.is_ok() {
+                done = true;
+                break;
+            }
+        }
+        assert!(done, "{fate:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_rotated_key_has_a_native_successor_and_works_through_its_overlap() {
     let instance = instance();
@@ -503,6 +535,130 @@ async fn another_organizations_text_is_refused_and_left_alone() {
     assert_eq!(instance.validate(&text(1)).await.unwrap().id, id);
 }
 
+/// The line of a salted key that is found by this part of its text.
+fn salted_line(user: &str, text: &str, part: &str) -> Value {
+    let mut output = [0; 32];
+    pbkdf2::pbkdf2_hmac::<Sha256>(text.as_bytes(), b"salt", 1_000, &mut output);
+    json!({
+        "algorithm": "pbkdf2-sha256", "digest": hex(output), "salt": "text:salt", "iterations": 1_000, "lookup": part,
+        "user_id": user, "scopes": [],
+    })
+}
+
+/// Two texts with one lookup part.
+fn of_one_part() -> [String; 2] {
+    ["x", "y"].map(|rest| format!("pk_samepart_{}", rest.repeat(24)))
+}
+
+/// A salted key is known by a part of its text, and that part may be another key's as well: that is told, and no key is taken
+/// for another.
+#[tokio::test]
+async fn two_salted_keys_with_one_lookup_part_are_not_taken_for_one() {
+    use ImportStatus::{Created, Exists, Refused};
+    let instance = instance();
+    let [one, other] = of_one_part();
+    let lines = [&one, &other, &one].map(|text| salted_line("bob", text, "samepart"));
+    let mut salted_otherwise = salted_line("bob", &one, "samepart");
+    salted_otherwise["salt"] = json!("text:pepper");
+    for dry_run in [true, false] {
+        let outcomes = instance.manager.import(&the_operator(), &org("acme"), &body(&lines), dry_run).await.unwrap();
+        let last = if dry_run { Refused } else { Exists };
+        assert_eq!(statuses(&outcomes), [Created, Refused, last], "{outcomes:?}");
+        let (reason, detail) = why(&outcomes[1]);
+        assert_eq!(reason, "lookup_part_taken");
+        assert!(detail.contains("lookup part"), "{detail}");
+    }
+    let again = import(&instance.manager, &[lines[1].clone(), lines[0].clone(), salted_otherwise]).await;
+    assert_eq!(statuses(&again), [Refused, Exists, Refused], "{again:?}");
+    for refused in [&again[0], &again[2]] {
+        assert_eq!((why(refused).0, refused.key_id), ("lookup_part_taken", None));
+    }
+    // Under another secret too, while it is kept under the old one.
+    let both = instance.beside_built(ring(&[2, 1]), importing);
+    assert_eq!(statuses(&import(&both.manager, &lines).await), [Exists, Refused, Exists]);
+    // In another organization each is what it is here: the same key, or another.
+    let elsewhere = instance.manager.import(&the_operator(), &org("other"), &body(&lines[..2]), false).await.unwrap();
+    assert_eq!(
+        elsewhere.iter().map(|outcome| why(outcome).0).collect::<Vec<_>>(),
+        ["already_exists", "lookup_part_taken"]
+    );
+
+    let id = again[1].key_id.unwrap();
+    assert_eq!(both.validate(&one).await.unwrap().id, id);
+    assert_eq!(both.refusal(&other).await, DenialReason::InvalidKey);
+}
+
+/// Once it is in use, what a salted key was imported from is gone: the line of its owner is taken for it, which is said, and
+/// another owner's is not.
+#[tokio::test]
+async fn a_salted_key_in_use_is_taken_for_that_of_its_owners_line_alone() {
+    let instance = instance();
+    let [one, other] = of_one_part();
+    let id = imported(&instance.manager, &salted_line("bob", &one, "samepart")).await;
+    assert!(instance.validate(&one).await.is_ok());
+    let lines = [salted_line("bob", &one, "samepart"), salted_line("eve", &other, "samepart")];
+    for dry_run in [true, false] {
+        let outcomes = instance.manager.import(&the_operator(), &org("acme"), &body(&lines), dry_run).await.unwrap();
+        assert_eq!((outcomes[0].status, outcomes[0].key_id), (ImportStatus::Exists, Some(id)));
+        assert!(why(&outcomes[0]).1.contains("in use already"), "{outcomes:?}");
+        assert_eq!((outcomes[1].status, why(&outcomes[1]).0), (ImportStatus::Refused, "lookup_part_taken"));
+    }
+    let elsewhere = instance.manager.import(&the_operator(), &org("other"), &body(&lines[..1]), false).await.unwrap();
+    assert_eq!(why(&elsewhere[0]).0, "lookup_part_taken");
+}
+
+/// Of two keys with one lookup part that are imported at once, one is made, and the other is told of.
+#[tokio::test]
+async fn imports_at_once_of_two_keys_with_one_lookup_part_make_one() {
+    let instance = instance();
+    let managers: Vec<_> = (0..2).map(|_| yielding(&instance)).collect();
+    let lines = of_one_part().map(|text| [salted_line("bob", &text, "samepart")]);
+    let all = join_all(managers.iter().zip(&lines).map(|(manager, line)| import(manager, line))).await;
+    let mut told: Vec<_> = all.iter().map(|outcomes| (outcomes[0].status, why(&outcomes[0]).0)).collect();
+    told.sort_by_key(|(_, reason)| *reason);
+    assert_eq!(told, [(ImportStatus::Created, ""), (ImportStatus::Refused, "lookup_part_taken")]);
+    assert_eq!(listed(&instance).await, 1);
+}
+
+/// A dry run says of every line what an import would, however many lines lie between it and the first with its text.
+#[tokio::test]
+async fn a_dry_run_knows_the_lines_that_came_long_before() {
+    let instance = Instance::built(ring(&[1]), |builder| {
+        importing(builder).quota(Quota { per_organization: 1_000, per_user: 1_000 })
+    });
+    let [one, other] = of_one_part();
+    let mut lines = vec![raw(&text(0)), salted_line("bob", &one, "samepart")];
+    lines.extend((1..600).map(|nth| raw(&text(nth))));
+    lines.extend([raw(&text(0)), salted_line("bob", &other, "samepart")]);
+    let dry = instance.manager.import(&the_operator(), &org("acme"), &body(&lines), true).await.unwrap();
+    let told: Vec<_> = dry[601..].iter().map(|outcome| why(outcome).0).collect();
+    assert_eq!(told, ["already_exists", "lookup_part_taken"]);
+}
+
+/// A line that is refused for the quota takes nothing from another import of the same line, which may make the key at this
+/// very moment.
+#[tokio::test]
+async fn a_refused_line_leaves_the_key_that_another_import_makes_of_it() {
+    for steps in 0..60 {
+        let instance = instance();
+        let full = YieldingStore(instance.memory.clone());
+        let full = ApiKeyManager::builder(full, ring(&[1])).imports(policy()).clock(instance.clock.clone());
+        let full = full.quota(Quota { per_organization: 0, per_user: 0 }).build().unwrap();
+        let (line, roomy) = ([raw(&text(1))], yielding(&instance));
+        let late = async {
+            for _ in 0..steps {
+                tokio::task::yield_now().await;
+            }
+            import(&roomy, &line).await
+        };
+        let (refused, made) = tokio::join!(import(&full, &line), late);
+        assert_ne!(refused[0].status, ImportStatus::Created);
+        let id = made[0].key_id.unwrap();
+        assert_eq!(instance.validate(&text(1)).await.unwrap().id, id, "after {steps} steps");
+        assert_eq!(listed(&instance).await, 1);
+    }
+}
+
 /// Wherever an import is cut off, running it again makes each key once, and nothing is left over.
 #[tokio::test]
 async fn an_import_that_was_cut_off_anywhere_is_completed_by_the_next() {
@@ -553,18 +709,18 @@ async fn a_lookup_without_a_record_is_no_key_and_the_next_import_uses_it() {
     assert_eq!(beside.validate(&text(1)).await.unwrap().id, first);
 }
 
+/// A manager whose store gives way at each call.
+fn yielding(instance: &Instance) -> ApiKeyManager {
+    let builder = ApiKeyManager::builder(YieldingStore(instance.memory.clone()), ring(&[1])).imports(policy());
+    builder.quota(support::ROOMY).clock(instance.clock.clone()).build().unwrap()
+}
+
 /// Of many imports of the same lines at once each key is made by one, and all are told of the same.
 #[tokio::test]
 async fn imports_at_once_make_each_key_once() {
     let instance = instance();
     let lines: Vec<_> = (0..5).map(|nth| raw(&text(nth))).collect();
-    let managers: Vec<_> = (0..4)
-        .map(|_| {
-            let store = YieldingStore(instance.memory.clone());
-            let builder = ApiKeyManager::builder(store, ring(&[1])).imports(policy()).quota(support::ROOMY);
-            builder.clock(instance.clock.clone()).build().unwrap()
-        })
-        .collect();
+    let managers: Vec<_> = (0..4).map(|_| yielding(&instance)).collect();
     let all = join_all(managers.iter().map(|manager| import(manager, &lines))).await;
     for nth in 0..5 {
         let ids: BTreeSet<_> = all.iter().map(|outcomes| outcomes[nth].key_id.unwrap()).collect();

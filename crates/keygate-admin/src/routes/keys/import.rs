@@ -57,7 +57,8 @@ struct LineShape {
     /// With `pbkdf2-sha256`: its iterations.
     #[schema(minimum = 1_000, maximum = 2_000_000)]
     iterations: Option<u32>,
-    /// With `pbkdf2-sha256`: the part of the text that a pattern names `lookup`.
+    /// With `pbkdf2-sha256`: the part of the text that a pattern names `lookup`. The key is found by it alone: a line with
+    /// the part of another key is refused with `lookup_part_taken`.
     #[schema(min_length = 4, max_length = 64)]
     lookup: Option<String>,
     /// Its owner.
@@ -80,7 +81,7 @@ struct LineShape {
     allowed_ips: Option<Vec<NetworkShape>>,
     /// As of a new key.
     environment: Option<EnvironmentShape>,
-    /// As of a new key: in 90 days by default.
+    /// As of a new key: an imported key ends in 90 days, unless the line says another end, or none.
     expires_in_days: Option<u32>,
     /// As of a new key: an explicit null is never.
     #[schema(format = DateTime)]
@@ -113,10 +114,11 @@ struct OutcomeShape {
     status: StatusShape,
     /// Its key, where there is one.
     key_id: Option<KeyIdShape>,
-    /// Why it was refused: the stable word for it.
+    /// Why it was refused: the stable word for it, such as `lookup_part_taken`.
     #[schema(example = "invalid_field")]
     reason: Option<String>,
-    /// The same in a sentence for people, which repeats no secret.
+    /// The same in a sentence for people, which repeats no secret. With `exists`, that a key of its user was found by the
+    /// lookup part, is in use, and cannot be compared with the line any more.
     detail: Option<String>,
 }
 
@@ -160,7 +162,7 @@ impl From<Vec<ImportOutcome>> for Report {
 ///
 /// They keep their text. The body is NDJSON: a JSON object on each line, at most 10,000 of them and 16 MiB. A line that is
 /// refused stops none of the others, and one whose key is there already is left alone: an import that was cut off is sent
-/// again. `Accept: application/x-ndjson` is answered with one outcome on each line, anything else with one document.
+/// again. A key ends in 90 days unless its line says otherwise: `"expires_at": null` is never. `Accept: application/x-ndjson` is answered with one outcome on each line, anything else with one document.
 #[utoipa::path(
     post, path = "/v1/organizations/{org}/keys:import", tag = "keys", operation_id = "importKeys",
     params(("org" = OrganizationIdShape, Path, description = "The organization they are for."), Asked),

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use http::StatusCode;
 use keygate_core::actor::ManagementPermission;
 use keygate_core::key::KeyId;
-use keygate_core::manager::{KeyUpdate, ManageError, RotatedOnce};
+use keygate_core::manager::{KeyUpdate, ManageError, RotatedOnce, RotationStatus};
 use keygate_core::record::{Key, Revision, RotationSchedule};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -51,6 +51,14 @@ struct RotatedBefore {
     key: (),
     overlap_expires_at: Option<DateTime<Utc>>,
     successor: Key,
+}
+
+/// Where a key is in its rotation, with the revision that a change of it may be bound to.
+#[derive(Debug, Serialize)]
+struct Shown {
+    revision: Revision,
+    #[serde(flatten)]
+    status: RotationStatus,
 }
 
 /// Make a key's successor
@@ -219,6 +227,6 @@ fn problem(if_match: &IfMatch, error: ManageError) -> Problem {
 }
 
 async fn status(state: &State, caller: &Caller, id: KeyId, revision: Revision) -> Result<Response, Problem> {
-    let body = state.manager().rotation(&caller.actor, id).await?;
-    Ok(Tagged { revision, body }.into_response())
+    let status = state.manager().rotation(&caller.actor, id).await?;
+    Ok(Tagged { revision, body: Shown { revision, status } }.into_response())
 }

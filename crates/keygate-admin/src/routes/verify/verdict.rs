@@ -7,7 +7,7 @@ use keygate_core::denial::{Denial, DenialReason};
 use keygate_core::key::KeyId;
 use keygate_core::manager::CheckReport;
 use keygate_core::names::{Environment, KeyName, OrganizationId, ProjectId, Tag, UserId};
-use keygate_core::record::{Key, Metadata};
+use keygate_core::record::{Key, Metadata, Superseded};
 use keygate_core::scope::ScopeSet;
 use keygate_http::answer::retry_after_seconds;
 use serde::Serialize;
@@ -15,7 +15,8 @@ use utoipa::ToSchema;
 
 use crate::left::Left;
 use crate::schema::{
-    EnvironmentShape, KeyIdShape, OrganizationIdShape, ProjectIdShape, ScopeShape, TagShape, UserIdShape,
+    EnvironmentShape, KeyIdShape, OrganizationIdShape, ProjectIdShape, ScopeShape, SupersededShape, TagShape,
+    UserIdShape,
 };
 
 /// What was decided.
@@ -62,6 +63,10 @@ pub(super) struct Valid<'a> {
     /// When it ends; null is never.
     #[schema(required)]
     expires_at: Option<DateTime<Utc>>,
+    /// The key that was made to replace it, as a layer tells the holder with `Deprecation` and `Link`; null is none. It is
+    /// good until `expires_at` all the same.
+    #[schema(value_type = Option<SupersededShape>, required)]
+    superseded: Option<Superseded>,
     /// Words it is found by.
     #[schema(value_type = Vec<TagShape>)]
     tags: &'a [Tag],
@@ -137,6 +142,7 @@ impl<'a> Valid<'a> {
             permissions: &key.permissions,
             environment: key.environment,
             expires_at: key.expires_at,
+            superseded: key.succession.superseded,
             tags: &key.tags,
             metadata: &key.metadata,
             limits_left,

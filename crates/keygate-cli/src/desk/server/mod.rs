@@ -24,7 +24,7 @@ use keygate::anomaly::FindingCursor;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
     CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation,
-    Rotation, RotationStatus,
+    Rotation,
 };
 use keygate::names::{Environment, OrganizationId, Reason};
 use keygate::notice::{NoticeId, NoticeKind, WebhookId, WebhookUrl};
@@ -41,8 +41,8 @@ use self::link::{Call, Link};
 use super::place::Setting;
 use super::verdict::{CheckLine, Refusal};
 use super::{
-    GivenUpNotices, NewSecret, NotDone, Pace, PostedNotice, Question, Redriven, ShownKey, Verdict, Wait, Webhooks,
-    Whose,
+    GivenUpNotices, NewSecret, NotDone, Pace, PostedNotice, Question, Redriven, ShownKey, ShownRotation, Verdict, Wait,
+    Webhooks, Whose,
 };
 use crate::args::{SettingArgs, whole_days};
 use crate::failure::Failure;
@@ -162,7 +162,7 @@ impl ServerDesk {
         }
     }
 
-    pub(super) async fn rotation(&self, id: KeyId) -> Result<RotationStatus, NotDone> {
+    pub(super) async fn rotation(&self, id: KeyId) -> Result<ShownRotation, NotDone> {
         self.link.send(&Call::new(Method::GET, &["keys", &id.to_string(), "rotation"])).await?.read()
     }
 
@@ -171,7 +171,7 @@ impl ServerDesk {
         id: KeyId,
         schedule: RotationSchedule,
         hand_over: Option<bool>,
-    ) -> Result<RotationStatus, NotDone> {
+    ) -> Result<ShownRotation, NotDone> {
         let key = id.to_string();
         let Some(hand_over) = hand_over else {
             let call = Call::new(Method::PUT, &["keys", &key, "rotation"]);

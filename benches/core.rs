@@ -153,6 +153,31 @@ fn validate(c: &mut Criterion) {
             });
         });
     }
+    {
+        // A limit that is met is told of once a day: whether it was is looked up at each denial.
+        let spent = |nth| {
+            let mut new = new_key(nth);
+            new.limits = Some(Limits { per_month: Some(1), ..Limits::UNLIMITED });
+            new
+        };
+        let Deployment { manager, keys, .. } = deployment_of(spent, 1_000, 0, 2_100);
+        let context = context();
+        for key in keys.iter().chain(&keys) {
+            let _ = ready(manager.validate(key.text.expose(), &context));
+        }
+        let mut turn = keys.iter().cycle();
+        group.bench_function(format!("denied by a limit, {} keys", keys.len()), |b| {
+            b.iter(|| {
+                let text = turn.next().unwrap().text.expose();
+                match manager.attempt(black_box(text.as_bytes()), &context) {
+                    Attempt::Decided(Err(denial)) => denial,
+                    // What the store has no tokens for is asked for again now and then.
+                    Attempt::Pending(pending) => ready(pending.resolve()).unwrap_err(),
+                    other => panic!("a key whose limit is met is denied: {other:?}"),
+                }
+            });
+        });
+    }
     group.bench_function("a token out of a lease", |b| {
         let slot = Slot::new();
         slot.fill(MAX_TOKENS, Tick::FOREVER);

@@ -93,6 +93,7 @@ impl From<ManageError> for Problem {
             ManageError::TooManyNotices => (StatusCode::CONFLICT, "Too many notices wait"),
             ManageError::SendsNoWebhooks => (StatusCode::CONFLICT, "Sends no webhooks"),
             ManageError::IdempotencyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key reused"),
+            ManageError::NotBegun => (StatusCode::SERVICE_UNAVAILABLE, "Not begun"),
             ManageError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Busy"),
             ManageError::Setup(_) | ManageError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "Store unavailable"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),

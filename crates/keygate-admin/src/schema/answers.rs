@@ -85,10 +85,9 @@ pub(crate) struct BulkOutcomeShape {
     /// Those to which it was not.
     failed: Vec<BulkFailureShape>,
     /// Those that were rotated, with the texts of their successors, which are shown this once.
-    #[schema(required = false)]
     rotated: Vec<RotatedKeyShape>,
-    /// Where the next page of keys begins that `filter` admits; not there when there are no more.
-    #[schema(required = false, nullable = false)]
+    /// Where the next page of keys begins that `filter` admits; null when there are no more.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 

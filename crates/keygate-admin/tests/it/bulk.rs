@@ -56,12 +56,12 @@ async fn each_operation_does_what_its_call_does() {
         ("revoke", json!({"reason": "leaked"}), "revoked"),
     ] {
         let done = bulk(&api, json!({"operation": operation, "key_ids": [id], "config": config})).await;
-        assert_eq!(done.body, json!({"successful": [id], "failed": []}));
+        assert_eq!(done.body, json!({"successful": [id], "failed": [], "rotated": [], "next_cursor": null}));
         let shown = api.call(&api.operator, &format!("GET /v1/keys/{id}"), None).await;
         assert_eq!(shown.body["status"], status);
     }
     let nothing = bulk(&api, json!({"operation": "revoke", "key_ids": []})).await;
-    assert_eq!(nothing.body, json!({"successful": [], "failed": []}));
+    assert_eq!(nothing.body, json!({"successful": [], "failed": [], "rotated": [], "next_cursor": null}));
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn what_many_keys_may_do_and_how_much_is_changed_and_they_are_rotated() {
     let mut dry = rotate.clone();
     dry["dry_run"] = json!(true);
     let dry = bulk(&api, dry).await;
-    assert_eq!((&dry.body["successful"], &dry.body["rotated"]), (&json!([b, a]), &json!(null)));
+    assert_eq!((&dry.body["successful"], &dry.body["rotated"]), (&json!([b, a]), &json!([])));
     let done = bulk(&api, rotate).await;
     assert_eq!(done.body["failed"][0]["reason"], "not_found");
     for (rotated, old) in done.body["rotated"].as_array().unwrap().iter().zip([&b, &a]) {
@@ -195,6 +195,8 @@ async fn what_an_operation_lacks_or_has_no_use_for_is_named() {
         (json!({"operation": "revoke", "filter": {"cursor": "x"}}), "cursor"),
         (json!({"operation": "revoke", "filter": {"unknown": "x"}}), "unknown"),
         (json!({"operation": "revoke", "filter": []}), "filter"),
+        (json!({"operation": "revoke", "filter": {"made_before": "today"}}), "made_before"),
+        (json!({"operation": "rotate", "filter": {}}), "made_before"),
         (json!({"operation": "update_scopes", "key_ids": [id]}), "config.scopes"),
         (json!({"operation": "update_permissions", "key_ids": [id], "config": {}}), "config.permissions"),
         (

@@ -76,7 +76,12 @@ impl Unlike {
 
 /// The text with a word for each time: `2027-01-31T00:00:00.123Z`, `2027-01-31 00:00:00`, and `00:00:00Z`.
 fn timeless(text: &str) -> String {
-    without(&without(text, b"0000-00-00 00:00:00"), b"00:00:00Z")
+    let text = without(&without(text, b"0000-00-00 00:00:00"), b"00:00:00Z");
+    // How long ago that was, or is to come, is another word with each look too.
+    let after = |part: &str| part.split_once(')').map(|(_, rest)| rest.to_owned()).unwrap_or_default();
+    let mut parts = text.split("TIME UTC (");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| format!("{text}TIME UTC (AGO){}", after(part)))
 }
 
 /// The text with a word for each part of this form.

@@ -1,15 +1,17 @@
 //! The part in the background: examines what was seen, and sees to what comes of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use moka::sync::Cache;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::acquaintance::{Acquaintance, Asks, Spread, Value};
 use super::finding::{Finding, Measured, Rule};
@@ -42,6 +44,8 @@ const OPENED: usize = 500;
 const AT_ONCE: usize = 16;
 /// How many findings wait for a store that fails.
 const PENDING: usize = 1_000;
+/// How long a finding's notice waits for the outbox.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 /// How often it is tried to put back what was learned, when others learn at the same time.
 const ATTEMPTS: usize = 5;
 /// The days that are read of an account: those that errors are compared with.
@@ -70,6 +74,8 @@ pub(crate) struct Sentry {
     keys: Cache<KeyId, Arc<Mutex<Acquaintance>>>,
     /// What is still to be recorded, and what to be suspended.
     pending: Mutex<Vec<(Step, Finding)>>,
+    /// What is recorded, and still to be told of.
+    untold: Mutex<VecDeque<Finding>>,
     /// One who examines at a time.
     turn: tokio::sync::Mutex<()>,
     counters: Counters,
@@ -83,7 +89,6 @@ pub(crate) struct Sentry {
 enum Step {
     Record,
     Suspend,
-    Tell,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -106,6 +111,7 @@ impl Sentry {
             waiting: Mutex::default(),
             keys: Cache::new(KEYS),
             pending: Mutex::default(),
+            untold: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             counters: Counters::default(),
             complaint: Complaint::default(),
@@ -141,7 +147,7 @@ impl Sentry {
 
     /// Has what waits examined, unless somebody does.
     pub(crate) fn wake(&self) {
-        if lock(&self.waiting).is_empty() && lock(&self.pending).is_empty() {
+        if lock(&self.waiting).is_empty() && lock(&self.pending).is_empty() && lock(&self.untold).is_empty() {
             return;
         }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
@@ -181,6 +187,7 @@ impl Sentry {
             }
         };
         futures_util::stream::iter(waiting.into_values()).for_each_concurrent(AT_ONCE, examine).await;
+        self.tell_again().await;
     }
 
     pub(crate) fn statistics(&self) -> AnomalyStatistics {
@@ -246,7 +253,6 @@ impl Sentry {
             let done = match step {
                 Step::Record => self.record(&finding).await,
                 Step::Suspend => self.suspend(&finding).await.map(|()| None),
-                Step::Tell => self.notify(&finding).await.map(|()| None),
             };
             match done {
                 Ok(Some(next)) => step = next,
@@ -254,14 +260,30 @@ impl Sentry {
                 Err(error) => break error,
             }
         };
-        self.later(step, finding, &error);
-    }
-
-    fn later(&self, step: Step, finding: Finding, error: &StoreError) {
-        self.fails(error);
+        self.fails(&error);
         let mut pending = lock(&self.pending);
         if pending.len() < PENDING {
             pending.push((step, finding));
+        } else {
+            add(&self.counters.dropped, 1);
+        }
+    }
+
+    /// Tells of what could not be told before, until the outbox fails again.
+    async fn tell_again(&self) {
+        loop {
+            let Some(finding) = lock(&self.untold).pop_front() else { return };
+            if let Err(error) = self.notify(&finding).await {
+                lock(&self.untold).push_front(finding);
+                return self.fails(&error);
+            }
+        }
+    }
+
+    fn tell_later(&self, finding: Finding) {
+        let mut untold = lock(&self.untold);
+        if untold.len() < PENDING {
+            untold.push_back(finding);
         } else {
             add(&self.counters.dropped, 1);
         }
@@ -271,8 +293,11 @@ impl Sentry {
     async fn record(&self, finding: &Finding) -> Result<Option<Step>, StoreError> {
         // First, so that what is recorded is told of, wherever this instance stops. What is found again is told of once. An
         // outbox that fails must not keep the key from being suspended.
-        if let Err(error) = self.notify(finding).await {
-            self.later(Step::Tell, finding.clone(), &error);
+        if !lock(&self.untold).is_empty() {
+            self.tell_later(finding.clone());
+        } else if let Err(error) = self.notify(finding).await {
+            self.fails(&error);
+            self.tell_later(finding.clone());
         }
         if !self.store.record_finding(finding).await? {
             add(&self.counters.known, 1);
@@ -284,10 +309,9 @@ impl Sentry {
     }
 
     async fn notify(&self, finding: &Finding) -> Result<(), StoreError> {
-        match self.hand.get() {
-            Some(hand) => hand.tell(finding).await,
-            None => Ok(()),
-        }
+        let Some(hand) = self.hand.get() else { return Ok(()) };
+        let late = |_| StoreError::unavailable(format!("the outbox did not answer within {} s", TOLD_WITHIN.as_secs()));
+        timeout(TOLD_WITHIN, hand.tell(finding)).await.map_err(late)?
     }
 
     async fn suspend(&self, finding: &Finding) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! The same done to many keys of one organization.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use futures_util::{StreamExt, stream};
@@ -20,6 +21,8 @@ pub const MAX_BULK: usize = 1_000;
 const IN_FLIGHT: usize = 64;
 /// The same of rotations: those of keys of the high tier are slow, and no more are queued than may be.
 const ROTATED_AT_ONCE: usize = 16;
+/// For how long rotations are begun.
+const ROTATES_FOR: Duration = Duration::from_secs(15);
 
 /// What is done to each key.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,7 +90,6 @@ pub struct BulkOutcome {
     /// Those to which it was not.
     pub failed: Vec<BulkFailure>,
     /// The successors of those that were rotated, whose texts are shown this once.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rotated: Vec<Rotation>,
 }
 
@@ -99,7 +101,6 @@ pub struct BulkPage {
     #[serde(flatten)]
     pub outcome: BulkOutcome,
     /// Where the next call begins, of keys that a filter admits; `None` when there are no more.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<Cursor>,
 }
 
@@ -127,7 +128,9 @@ impl ApiKeyManager {
     /// would be done.
     ///
     /// What a page has done is done again where it is asked for again: a key is stopped or changed as it was, and one that was
-    /// rotated is refused as [superseded](ManageError::Superseded).
+    /// rotated is refused as [superseded](ManageError::Superseded). Keys that are rotated by a filter are those that were
+    /// [made before](KeyFilter::made_before) a time, so that their successors are not among them. Rotations are begun for 15
+    /// seconds, and the rest is told as [not begun](ManageError::NotBegun).
     ///
     /// # Errors
     /// As of [`bulk`](Self::bulk); also when the store does not list the keys, or no key may be changed so by this actor.
@@ -144,7 +147,13 @@ impl ApiKeyManager {
         }
         match operation {
             BulkOperation::Update(update) => update.check_for(actor)?,
-            BulkOperation::Rotate { overlap } => check_overlap(*overlap)?,
+            BulkOperation::Rotate { overlap } => {
+                check_overlap(*overlap)?;
+                // Successors are what their predecessors were, and would be rotated by whoever asks again.
+                if matches!(keys, BulkKeys::Matching { filter, .. } if filter.made_before.is_none()) {
+                    return Err(NameError::new("made_before", "is needed to rotate keys that a filter admits").into());
+                }
+            }
             BulkOperation::Deactivate { .. } | BulkOperation::Activate { .. } | BulkOperation::Revoke { .. } => {}
         }
         let (keys, next_cursor) = match keys {
@@ -156,6 +165,7 @@ impl ApiKeyManager {
                 let mut seen = HashSet::new();
                 (keys.iter().copied().filter(|id| seen.insert(*id)).collect::<Vec<_>>(), None)
             }
+            BulkKeys::Matching { limit: 0, .. } => return Err(NameError::new("limit", "must be at least 1").into()),
             BulkKeys::Matching { filter, limit, cursor } => {
                 let page = self.list(actor, organization, filter, (*limit).min(MAX_BULK), *cursor).await?;
                 (page.keys.iter().map(|key| key.id).collect(), page.next_cursor)
@@ -164,9 +174,15 @@ impl ApiKeyManager {
         let mut outcome = BulkOutcome::default();
         let mut trouble = None;
         let at_once = if matches!(operation, BulkOperation::Rotate { .. }) { ROTATED_AT_ONCE } else { IN_FLIGHT };
-        let mut done = stream::iter(keys)
-            .map(|id| async move { (id, self.bulk_one(actor, organization, operation, id, dry_run).await) })
-            .buffered(at_once);
+        let begun = Instant::now();
+        let one = |id| async move {
+            // The new texts are in the answer, which must not be waited for too long.
+            if matches!(operation, BulkOperation::Rotate { .. }) && begun.elapsed() > ROTATES_FOR {
+                return (id, Err(ManageError::NotBegun));
+            }
+            (id, self.bulk_one(actor, organization, operation, id, dry_run).await)
+        };
+        let mut done = stream::iter(keys).map(one).buffered(at_once);
         while let Some((key_id, done)) = done.next().await {
             match done {
                 Ok(rotation) => {
@@ -210,10 +226,9 @@ impl ApiKeyManager {
             }
             BulkOperation::Rotate { overlap } => return self.rotate(actor, id, *overlap).await.map(Some),
             BulkOperation::Update(update) if dry_run => {
-                if found.key.status.status == KeyStatus::Revoked {
-                    return Err(ManageError::Revoked);
-                }
-                return self.changed(actor, found, update).await.map(|_| None);
+                let is_revoked = found.key.status.status == KeyStatus::Revoked;
+                let (_, changed) = self.changed(actor, found, update).await?;
+                return if is_revoked && !changed.is_empty() { Err(ManageError::Revoked) } else { Ok(None) };
             }
             BulkOperation::Update(update) => return self.update(actor, id, update, None).await.map(|_| None),
         };

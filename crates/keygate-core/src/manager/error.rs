@@ -97,6 +97,9 @@ pub enum ManageError {
     /// Too many notices of the organization wait to be sent.
     #[error("too many notices of the organization wait to be sent: see why its webhooks do not take them")]
     TooManyNotices,
+    /// It is one of many, and the time was over before it was begun.
+    #[error("it was not begun, as the others took too long: ask for it again")]
+    NotBegun,
     /// Something could not be encrypted, or opened again.
     #[error(transparent)]
     Sealed(#[from] SealError),
@@ -163,6 +166,7 @@ impl ManageError {
             Self::InUse => "key_in_use",
             Self::IdempotencyMismatch => "idempotency_key_reused",
             Self::Busy => "busy",
+            Self::NotBegun => "not_begun",
             Self::Random(_) | Self::Sealed(_) => "internal",
             Self::Setup(_) | Self::Store(_) => "store_unavailable",
         }

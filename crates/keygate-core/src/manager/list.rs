@@ -38,6 +38,8 @@ pub struct KeyFilter {
     pub expiring_within: Option<TimeDelta>,
     /// Those that were made before so long, and not used since.
     pub unused_for: Option<TimeDelta>,
+    /// Those that were made before this.
+    pub made_before: Option<DateTime<Utc>>,
 }
 
 impl KeyFilter {
@@ -52,12 +54,13 @@ impl KeyFilter {
             && self.state.is_none_or(|state| key.state(now) == state)
             && self.environment.is_none_or(|environment| key.environment == environment)
             && self.expiring_within.is_none_or(expires_within)
+            && self.made_before.is_none_or(|time| key.created_at < time)
     }
 
     /// Whether it may refuse records of a listing, which the store has narrowed to the user already.
     fn is_selective(&self) -> bool {
-        let Self { user: _, project, tag, state, environment, expiring_within, unused_for } = self;
-        let by_time = expiring_within.is_some() || unused_for.is_some();
+        let Self { user: _, project, tag, state, environment, expiring_within, unused_for, made_before } = self;
+        let by_time = expiring_within.is_some() || unused_for.is_some() || made_before.is_some();
         project.is_some() || tag.is_some() || state.is_some() || environment.is_some() || by_time
     }
 }

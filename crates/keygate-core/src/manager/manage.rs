@@ -187,15 +187,15 @@ impl ApiKeyManager {
         let written = self.inner.store.set_status(&found.organization, id, &change).await;
         // Also where the store failed: it may have done it.
         self.inner.cache.changed(&Change::Key(id));
+        if matches!(&written, Ok(written) if written.record.key.status.status == KeyStatus::Revoked) {
+            self.inner.cache.changed(&Change::Revoked(id));
+        }
         self.settle(announced, &written, |notice, written| {
             // Somebody else may have stopped it, and tells of that.
             if written.record.key.status == change { Verdict::Told(notice) } else { Verdict::Unknown }
         })
         .await;
         let written = written?;
-        if written.record.key.status.status == KeyStatus::Revoked {
-            self.inner.cache.changed(&Change::Revoked(id));
-        }
         if written.record.key.status == change {
             events::status_set(actor, &written.record.key);
         }

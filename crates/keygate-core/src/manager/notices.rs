@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
@@ -24,8 +25,12 @@ use crate::usage::period::Day;
 
 /// How often a change is tried again after another came in between.
 const ATTEMPTS: usize = 16;
+/// Notices that are put in the outbox again at once.
+const REDRIVEN_AT_ONCE: usize = 16;
 /// How long something that must not be held up waits for the outbox.
 const ANNOUNCED_WITHIN: Duration = Duration::from_secs(1);
+/// How long something that is done waits for the outbox.
+const SETTLED_WITHIN: Duration = Duration::from_secs(5);
 /// After how long it is tried again to tell of a limit that was met.
 const TOLD_AGAIN: Duration = Duration::from_secs(5);
 /// For how many limits of keys it is remembered that they were told of.
@@ -194,8 +199,8 @@ impl ApiKeyManager {
         .await
     }
 
-    /// Gives a webhook another secret, and has notices sent to it again where it was disabled. The secret before signs too for
-    /// a day, so that whoever receives can change over.
+    /// Gives a webhook another secret, and has notices sent to it again where it was disabled. Those before sign too for
+    /// a day, the four oldest of them, so that whoever receives can change over.
     ///
     /// # Errors
     /// When there is no such webhook, its organization is not within the actor's reach, or the store fails.
@@ -255,7 +260,7 @@ impl ApiKeyManager {
     /// When it has none, too many notices wait for them, it is not within the actor's reach, or the store fails.
     pub async fn test_webhooks(&self, actor: &Actor, organization: &OrganizationId) -> Result<NoticeId, ManageError> {
         let record = self.webhook_record(actor, organization).await?;
-        if !record.is_some_and(|record| record.hears_anything()) {
+        if !record.is_some_and(|record| record.hears(NoticeKind::Test)) {
             return Err(ManageError::NoSuchWebhook);
         }
         let minute = self.inner.clock.now().timestamp().div_euclid(60);
@@ -305,16 +310,21 @@ impl ApiKeyManager {
         if !actor.reaches(organization) {
             return Err(ManageError::ParentNotFound);
         }
-        let now = to_millis(self.inner.clock.now());
-        let mut redriven = 0;
-        for mut parcel in self.inner.store.given_up(organization, MAX_GIVEN_UP).await? {
-            if id.is_some_and(|id| id != parcel.id) {
-                continue;
-            }
-            let Ok(mut outgoing) = Outgoing::decode(&parcel) else { continue };
+        let (store, now) = (&self.inner.store, to_millis(self.inner.clock.now()));
+        let given_up = store.given_up(organization, MAX_GIVEN_UP).await?;
+        let asked = given_up.into_iter().filter(|parcel| id.is_none_or(|id| id == parcel.id));
+        let again = asked.filter_map(|mut parcel| {
+            let mut outgoing = Outgoing::decode(&parcel).ok()?;
             outgoing.redrive(now);
-            (parcel.bytes, parcel.due) = (outgoing.encode()?, now);
-            match self.inner.store.redrive_notice(&parcel, MAX_WAITING).await? {
+            (parcel.bytes, parcel.due) = (outgoing.encode().ok()?, now);
+            Some(parcel)
+        });
+        let mut posted = stream::iter(again)
+            .map(|parcel| async move { store.redrive_notice(&parcel, MAX_WAITING).await })
+            .buffered(REDRIVEN_AT_ONCE);
+        let mut redriven = 0;
+        while let Some(posted) = posted.next().await {
+            match posted? {
                 Posted::New => redriven += 1,
                 Posted::Known => {}
                 Posted::Full if redriven == 0 => return Err(ManageError::TooManyNotices),
@@ -362,8 +372,12 @@ impl ApiKeyManager {
             let found = self.webhook_record(actor, organization).await?;
             let expected = found.as_ref().map(|found| found.revision);
             let mut record = found.unwrap_or_else(|| WebhookRecord::new(organization.clone()));
-            record.revision = expected.map_or(record.revision, Revision::next);
+            let before = record.webhooks.clone();
             let changed = change(&mut record)?;
+            if record.webhooks == before {
+                return Ok(changed);
+            }
+            record.revision = expected.map_or(record.revision, Revision::next);
             for webhook in &mut record.webhooks {
                 webhook.reseal(&self.inner.ring, organization, self.inner.clock.now());
             }
@@ -453,7 +467,14 @@ impl ApiKeyManager {
         outcome: impl Fn(Notice, &T) -> Verdict,
     ) {
         if let Ok(done) = done {
-            self.inner.post.settle(announced, |notice| outcome(notice, done)).await;
+            self.settle_all(announced, |notice| outcome(notice, done)).await;
+        }
+    }
+
+    /// What is done is done: whoever did it waits so long at most, and what is not settled then is looked up.
+    pub(super) async fn settle_all(&self, announced: Announced, outcome: impl Fn(Notice) -> Verdict) {
+        if timeout(SETTLED_WITHIN, self.inner.post.settle(announced, outcome)).await.is_err() {
+            tracing::warn!(target: "keygate::notice", "the outbox is slow: it is looked up whether notices are true");
         }
     }
 
@@ -466,7 +487,7 @@ impl ApiKeyManager {
             Err(_) => return,
         };
         let outcome = |notice| if is_refused { Verdict::Forgotten } else { Verdict::Told(notice) };
-        self.inner.post.settle(announced, outcome).await;
+        self.settle_all(announced, outcome).await;
     }
 
     /// Hands the text of a key that is about to replace another to the first notifier that takes it.

@@ -130,7 +130,7 @@ impl ApiKeyManager {
             // First, so that no text is handed over in vain because the outbox fails.
             let announced = self.announce_rotated(&old.key, &new.key).await?;
             if hands && let Err(not_taken) = self.hand_to_notifier(&old.key, &new.key, &text).await {
-                self.inner.post.settle(announced, |_| Verdict::Forgotten).await;
+                self.settle_all(announced, |_| Verdict::Forgotten).await;
                 return Err(not_taken);
             }
             let written = self.inner.store.succeed(&old, found.key.revision, &new).await;

@@ -29,6 +29,9 @@ use crate::store::{StoreError, WriteRefusal};
 const TAKEN_FOR: TimeDelta = TimeDelta::seconds(60);
 /// Notices that one instance brings at once.
 const IN_FLIGHT: usize = 64;
+/// The fewest that are taken of a list at once, and the lists that are looked at at once.
+const LEAST_OF_A_LIST: usize = 4;
+const LISTS_AT_ONCE: usize = 16;
 /// How often the outbox is looked at.
 const TICK: Duration = Duration::from_secs(1);
 /// After how long something is tried again that failed for a reason of this side.
@@ -78,15 +81,30 @@ impl Post {
         let mut on_their_way = JoinSet::new();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_more = false;
         loop {
             let mut told = stopped.clone();
             let is_told = told.wait_for(|stopped| *stopped);
-            if let Either::Right(_) = select(pin!(ticks.tick()), pin!(is_told)).await {
+            // Where there was more than there were places for, the next that is brought makes place.
+            let next = async {
+                if is_more && !on_their_way.is_empty() {
+                    on_their_way.join_next().await;
+                } else {
+                    ticks.tick().await;
+                }
+            };
+            if let Either::Right(_) = select(pin!(next), pin!(is_told)).await {
                 break;
             }
             while on_their_way.try_join_next().is_some() {}
-            match self.take(IN_FLIGHT.saturating_sub(on_their_way.len())).await {
+            let places = IN_FLIGHT.saturating_sub(on_their_way.len());
+            if places == 0 {
+                is_more = true;
+                continue;
+            }
+            match self.take(places).await {
                 Ok(parcels) => {
+                    is_more = parcels.len() >= LEAST_OF_A_LIST.min(places);
                     for parcel in parcels {
                         let post = Arc::clone(&self);
                         on_their_way.spawn(async move { post.bring(parcel).await });
@@ -113,24 +131,27 @@ impl Post {
         }
     }
 
-    /// Takes at most so many notices that are due, beginning in a list by chance, so that none is always the last.
+    /// Takes about so many notices that are due, a few of each list, beginning in a list by chance, so that none is always the
+    /// last.
     async fn take(&self, limit: usize) -> Result<Vec<Parcel>, StoreError> {
         let now = to_millis(self.clock.now());
-        let (shards, mut taken, mut failure) = (self.store.notice_shards().max(1), Vec::new(), None);
+        let shards = self.store.notice_shards().max(1);
+        let of_each = (limit / usize::from(shards)).max(LEAST_OF_A_LIST).min(limit);
         let mut chance = [0; 2];
         // Without random bytes it begins with the first.
         let _ = getrandom::fill(&mut chance);
         let first = u16::from_be_bytes(chance) % shards;
-        for shard in (first..shards).chain(0..first) {
-            let room = limit - taken.len();
-            if room == 0 {
-                break;
-            }
-            match self.store.take_notices(shard, now, now + TAKEN_FOR, room).await {
+        let lists = (first..shards).chain(0..first).take(limit);
+        let mut lists = stream::iter(lists)
+            .map(|shard| self.store.take_notices(shard, now, now + TAKEN_FOR, of_each))
+            .buffer_unordered(LISTS_AT_ONCE);
+        let (mut taken, mut failure) = (Vec::new(), None);
+        while let Some(parcels) = lists.next().await {
+            match parcels {
                 Ok(parcels) => taken.extend(parcels),
                 // The other lists may be in another part of the store.
                 Err(error) => {
-                    tracing::debug!(target: "keygate::notice", shard, %error, "a list of notices was not looked at");
+                    tracing::debug!(target: "keygate::notice", %error, "a list of notices was not looked at");
                     failure = Some(error);
                 }
             }
@@ -173,6 +194,7 @@ impl Post {
         }
         let webhooks = self.webhooks(&outgoing).await?;
         let now = to_millis(self.clock.now());
+        let (failed, mut retried) = (outgoing.failed.len(), 0_u64);
         let targets = match outgoing.targets.take() {
             Some(targets) => targets,
             None => self.receivers(&mut outgoing, webhooks.as_ref(), now),
@@ -180,7 +202,6 @@ impl Post {
         let (due, later): (Vec<_>, Vec<_>) = targets.into_iter().partition(|target| target.next <= now);
         outgoing.targets = Some(later);
         let notice = outgoing.notice.clone();
-        let (failed, mut retried) = (outgoing.failed.len(), 0_u64);
         let tried = due.into_iter().map(|target| self.try_target(target, &notice, webhooks.as_ref()));
         for (target, tried) in join_all(tried).await {
             let now = to_millis(self.clock.now());
@@ -189,6 +210,7 @@ impl Post {
                     self.counters.taken.fetch_add(1, Ordering::Relaxed);
                 }
                 Tried::Left { why, pause } => outgoing.left(target, why, pause, now),
+                Tried::Never(why) => outgoing.give_up(target, why),
                 Tried::NotTaken(why) => {
                     Self::say_not_taken(&notice, &target, &why);
                     outgoing.not_taken(target, why.reason(), &why.again(), now);
@@ -236,7 +258,7 @@ impl Post {
             (Event::Revoked { key, .. }, Some(record)) => {
                 Some(Event::Revoked { key, reason: record.key.status.reason.clone() })
             }
-            // Whoever has activated it since, or stopped it for good, has told of that.
+            // Where somebody else has changed it since, nobody is stopped by this any more.
             (event @ Event::Deactivated { at, .. }, Some(record)) => {
                 let status = &record.key.status;
                 (status.status == KeyStatus::Inactive && status.at == at).then_some(event)
@@ -283,8 +305,9 @@ impl Post {
                     Some(webhook) if webhook.disabled.is_none() => {
                         self.try_webhook(webhook, notice, target.since).await
                     }
-                    // It was taken away, or disabled, since.
-                    _ => Tried::Taken,
+                    Some(_) => Tried::Never("it is disabled"),
+                    // It was taken away since.
+                    None => Tried::Taken,
                 }
             }
         };
@@ -294,15 +317,18 @@ impl Post {
     async fn try_webhook(&self, webhook: &Webhook, notice: &Notice, since: DateTime<Utc>) -> Tried {
         let Some(sender) = &self.sender else { return Tried::own_trouble("this server sends no webhooks") };
         let (now, organization) = (self.clock.now(), &notice.organization_id);
-        let failing = self.failing.get(&webhook.id);
-        if let Some(pause) = failing.and_then(|failing| failing.pause(now)) {
-            return Tried::Left { why: "it took nothing else either", pause };
+        if let Some(left) = self.leaves_alone(webhook.id) {
+            return left;
         }
         let places = self.sending.get_with(webhook.id, || Arc::new(Semaphore::new(SENT_AT_ONCE)));
         let Ok(Ok(_place)) = timeout(PLACE_WAITED_FOR, places.acquire()).await else {
             let pause = ((now - since) / 2).clamp(SHORTEST_PAUSE, LONGEST_WAIT_FOR_A_PLACE);
             return Tried::Left { why: "it was busy with others", pause };
         };
+        // Others may have failed while this one waited.
+        if let Some(left) = self.leaves_alone(webhook.id) {
+            return left;
+        }
         let secrets = match webhook.secrets(&self.ring, organization, now) {
             Ok(secrets) => secrets,
             Err(error) => {
@@ -321,11 +347,17 @@ impl Post {
             Err(error) if error.is_gone() => self.disable(organization, webhook.id, error.reason()).await,
             Err(_) => {
                 let last = self.clock.now();
-                let since = failing.map_or(last, |failing| failing.since);
+                let since = self.failing.get(&webhook.id).map_or(last, |failing| failing.since);
                 self.failing.insert(webhook.id, Failing { since, last });
             }
         }
         Tried::from(sent)
+    }
+
+    /// Where a webhook takes nothing, for how long it is left alone.
+    fn leaves_alone(&self, id: WebhookId) -> Option<Tried> {
+        let pause = self.failing.get(&id)?.pause(self.clock.now())?;
+        Some(Tried::Left { why: "it took nothing else either", pause })
     }
 
     /// Sees to it that nothing is sent to a webhook any more. Where it fails, the next notice has the same answer.
@@ -345,11 +377,12 @@ impl Post {
     /// Seals a webhook's secrets under the ring's current entry, now that they are at hand.
     async fn reseal(&self, organization: &OrganizationId, id: WebhookId) {
         let now = self.clock.now();
-        self.change(organization, id, |webhook| {
+        let reseal = |webhook: &mut Webhook| {
+            let needs_it = !webhook.is_sealed_under(self.ring.current_id());
             webhook.reseal(&self.ring, organization, now);
-            true
-        })
-        .await;
+            needs_it
+        };
+        self.change(organization, id, reseal).await;
     }
 
     /// Changes a webhook, unless `change` says that there is nothing to change; and says whether it is changed. The next
@@ -398,6 +431,8 @@ impl Post {
 enum Tried {
     Taken,
     NotTaken(NotTaken),
+    /// It was not tried, and is not to be.
+    Never(&'static str),
     /// It was not tried, and is so much later.
     Left {
         why: &'static str,

@@ -185,7 +185,7 @@ pub enum Event {
     Expiring {
         /// The key.
         key: AboutKey,
-        /// So many days before.
+        /// So many days are left, rounded up.
         days: u16,
     },
     /// A key has ended.

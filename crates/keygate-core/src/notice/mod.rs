@@ -13,8 +13,9 @@
 //!   *outbox*, and not to be brought yet. Then it is done, and then the notice is said to be true. Where whoever did it stopped
 //!   in between, a minute later whoever takes the notice looks up in the records whether it came to pass. So nothing is
 //!   done and not told, and nothing is told and not done. Where the look was too early, because the write took longer than a
-//!   minute or clocks differ by as much, whoever did it puts the notice anew. The one exception are revocations and
-//!   suspensions, which go on where the outbox does not answer within a second: to stop a key is worth more than to tell of it.
+//!   minute or clocks differ by as much, whoever did it puts the notice anew. What is undone before it is looked up, such as a
+//!   deactivation, is then not told. The one exception is whatever stops a key: revocations, deactivations and suspensions
+//!   go on where the outbox does not answer within a second, as to stop a key is worth more than to tell of it.
 //! - **What comes with time** is due to a record like its rotation (`looked_at` and `look_at` of
 //!   [`KeyRecord`](crate::record::KeyRecord)): whoever runs schedules posts the notice, and then writes down, comparing
 //!   revisions, until when the record was looked at. A crash between the two posts the same notice again, which the store
@@ -25,8 +26,10 @@
 //!   notice to be brought again, with the same id. A receiver that does not take a notice is tried again for some three days,
 //!   with growing delays that are never quite the same; then the notice is given up, and kept until somebody has it
 //!   [sent again](crate::manager::ApiKeyManager::redrive_notices).
+//! - **Heard where they are made.** An instance makes notices that its own notifiers or the organization's webhooks hear: what
+//!   is done by one without the others' notifiers, such as a command on the store, is not told to those.
 //! - **Bounded.** Five thousand notices of an organization [wait](MAX_WAITING) at most, and then as many again for notifiers alone;
-//!   one thousand are kept that were given up. A webhook that fails is left alone for as long as it has failed, up to an
+//!   beyond, none are kept, which is an error in the log. One thousand are kept that were given up. A webhook that fails is left alone for as long as it has failed, up to an
 //!   hour, and one instance sends four notices to a webhook at once, so that none takes the time of others. What is not
 //!   tried because of that is given up after the same three days.
 

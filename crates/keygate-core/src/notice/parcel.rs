@@ -6,9 +6,9 @@ use super::id::NoticeId;
 use crate::names::OrganizationId;
 use crate::store::MemoName;
 
-/// The most notices of one organization that wait to be sent to its webhooks. What would be more is brought to notifiers
-/// alone, for whom there is as much room again, and not kept where there are none: so a webhook that takes nothing takes no
-/// room of others.
+/// The most notices of one organization that wait to be sent to its webhooks. What would be more, up to as many again, is
+/// brought to notifiers alone and given up for webhooks, to be sent again: so a webhook that takes nothing takes no room of
+/// others.
 pub const MAX_WAITING: usize = 5_000;
 /// The most notices of one organization that were given up and are kept; the oldest make room for the next.
 pub const MAX_GIVEN_UP: usize = 1_000;

@@ -99,8 +99,12 @@ impl NoticePolicy {
             Some(end) if is_new(end) => told.push(at(Event::Expired { key: about() }, end, 0)),
             // Of several that have gone by, the last says it all.
             Some(end) if end > now => {
-                let days = self.ends(key).filter(|(at, _)| is_new(*at)).map(|(_, days)| days).min();
-                told.extend(days.map(|days| at(Event::Expiring { key: about(), days }, end, days)));
+                if let Some(mark) = self.ends(key).filter(|(at, _)| is_new(*at)).map(|(_, days)| days).min() {
+                    // It may be looked at late, and an end may have been moved near.
+                    let left = (end - now + TimeDelta::days(1) - TimeDelta::milliseconds(1)).num_days();
+                    let days = u16::try_from(left).map_or(mark, |left| left.min(mark));
+                    told.push(at(Event::Expiring { key: about(), days }, end, mark));
+                }
             }
             _ => {}
         }

@@ -142,13 +142,13 @@ impl Post {
         !self.notifiers.is_empty() || self.sender.is_some()
     }
 
-    /// Whether anybody is to hear of what happens in an organization.
-    pub(crate) async fn is_heard(&self, organization: &OrganizationId) -> Result<bool, StoreError> {
+    /// Whether anybody is to hear of something.
+    async fn is_heard(&self, notice: &Notice) -> Result<bool, StoreError> {
         if !self.notifiers.is_empty() {
             return Ok(true);
         }
-        let webhooks = self.store.webhooks(organization).await?;
-        Ok(webhooks.is_some_and(|webhooks| webhooks.hears_anything()))
+        let webhooks = self.store.webhooks(&notice.organization_id).await?;
+        Ok(webhooks.is_some_and(|webhooks| webhooks.hears(notice.kind())))
     }
 
     /// A notice of something that is found now.
@@ -159,15 +159,20 @@ impl Post {
     /// Keeps notices of what is about to be done, to be brought only if it has come to pass: so that whatever is done is told
     /// of, wherever whoever does it stops. Those of organizations in which nobody hears anything are passed over.
     pub(crate) async fn announce(&self, notices: Vec<Notice>) -> Result<Announced, StoreError> {
-        let organizations: BTreeSet<_> = notices.iter().map(|notice| notice.organization_id.clone()).collect();
         let mut heard = BTreeSet::new();
-        for organization in organizations {
-            if self.is_heard(&organization).await? {
-                heard.insert(organization);
+        for notice in &notices {
+            let subject = (notice.organization_id.clone(), notice.kind());
+            if !heard.contains(&subject) {
+                // One call makes keys of few organizations.
+                if !self.is_heard(notice).await? {
+                    continue;
+                }
+                heard.insert(subject);
             }
         }
         let due = to_millis(self.clock.now() + ANNOUNCED_FOR);
-        let notices = notices.into_iter().filter(|notice| heard.contains(&notice.organization_id));
+        let notices =
+            notices.into_iter().filter(|notice| heard.contains(&(notice.organization_id.clone(), notice.kind())));
         let mut put = stream::iter(notices)
             .map(|notice| async move { Ok((self.put(&notice, false, due, false).await?, notice)) })
             .buffered(PUT_AT_ONCE);
@@ -224,7 +229,7 @@ impl Post {
 
     /// Keeps a notice of what is so; `None` where nobody hears of it.
     pub(crate) async fn tell(&self, notice: &Notice) -> Result<Option<Posted>, StoreError> {
-        if !self.is_heard(&notice.organization_id).await? {
+        if !self.is_heard(notice).await? {
             return Ok(None);
         }
         Ok(Some(self.put(notice, true, to_millis(self.clock.now()), false).await?.0))
@@ -241,7 +246,7 @@ impl Post {
         let (organization, bytes) = (notice.organization_id.clone(), outgoing.encode()?);
         let mut parcel = Parcel { organization, id: notice.id, due, bytes };
         let mut posted = self.store.put_notice(&parcel, Posting { replaces, ..Posting::USUAL }).await?;
-        if posted == Posted::Full && !self.notifiers.is_empty() && notice.event != Event::Test {
+        if posted == Posted::Full && notice.event != Event::Test {
             outgoing.is_for_notifiers = true;
             parcel.bytes = outgoing.encode()?;
             posted = self.store.put_notice(&parcel, Posting { replaces, room: 2 * MAX_WAITING }).await?;

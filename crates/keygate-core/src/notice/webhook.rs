@@ -1,5 +1,6 @@
 //! The webhooks of an organization: where its notices are sent, and by which secrets they are signed.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Debug};
 
 use async_trait::async_trait;
@@ -23,6 +24,8 @@ pub const MAX_WEBHOOKS: usize = 10;
 pub const MAX_URL_BYTES: usize = 2048;
 /// How long the secret before the last one signs too, so that a receiver can change over.
 pub const OLD_SECRET_KEPT: TimeDelta = TimeDelta::hours(24);
+/// The most secrets before the last one that sign too.
+const MAX_OLD_SECRETS: usize = 4;
 const SECRET_PREFIX: &str = "whsec_";
 
 /// The id of a webhook, `wh_` and thirty-two hexadecimal digits.
@@ -146,8 +149,9 @@ pub struct Webhook {
     #[serde(default)]
     pub disabled: Option<Disabled>,
     secret: Sealed,
+    /// Those before it, the oldest first, and until when they sign.
     #[serde(default)]
-    old_secret: Option<(Sealed, DateTime<Utc>)>,
+    old_secrets: Vec<(Sealed, DateTime<Utc>)>,
 }
 
 /// That nothing is sent to a webhook any more.
@@ -174,7 +178,7 @@ impl Webhook {
         let secret = WebhookSecret::fresh()?;
         let sealed = ring.seal(&purpose(organization, id), secret.as_bytes())?;
         let webhook =
-            Self { id, url, events, created_at, created_by, disabled: None, secret: sealed, old_secret: None };
+            Self { id, url, events, created_at, created_by, disabled: None, secret: sealed, old_secrets: Vec::new() };
         Ok((webhook, secret))
     }
 
@@ -184,7 +188,8 @@ impl Webhook {
         self.disabled.is_none() && (kind == NoticeKind::Test || self.events.is_empty() || self.events.contains(&kind))
     }
 
-    /// Gives it another secret, beside which the one before signs for [`OLD_SECRET_KEPT`]. It is told of notices again.
+    /// Gives it another secret, beside which those before sign for [`OLD_SECRET_KEPT`]: all of them, because whoever renews it
+    /// again may have lost the last one on its way. It is told of notices again.
     pub(crate) fn renew_secret(
         &mut self,
         ring: &SecretRing,
@@ -196,7 +201,10 @@ impl Webhook {
         let old = std::mem::replace(&mut self.secret, sealed);
         // One that cannot be opened signs nothing.
         let opens = ring.open(&purpose(organization, self.id), &old).is_ok();
-        self.old_secret = opens.then_some((old, now + OLD_SECRET_KEPT));
+        self.old_secrets.retain(|(_, until)| now < *until);
+        // The oldest is the one that a receiver has.
+        self.old_secrets.truncate(MAX_OLD_SECRETS - 1);
+        self.old_secrets.extend(opens.then_some((old, now + OLD_SECRET_KEPT)));
         self.disabled = None;
         Ok(secret)
     }
@@ -208,7 +216,7 @@ impl Webhook {
         organization: &OrganizationId,
         now: DateTime<Utc>,
     ) -> Result<Vec<WebhookSecret>, SealError> {
-        let old = self.old_secret.iter().filter(|(_, until)| now < *until).map(|(sealed, _)| sealed);
+        let old = self.old_secrets.iter().rev().filter(|(_, until)| now < *until).map(|(sealed, _)| sealed);
         let purpose = purpose(organization, self.id);
         let open = |sealed| ring.open(&purpose, sealed).map(WebhookSecret);
         std::iter::once(&self.secret).chain(old).map(open).collect()
@@ -216,16 +224,16 @@ impl Webhook {
 
     /// Whether all that it signs with is sealed under this entry.
     pub(super) fn is_sealed_under(&self, entry: EntryId) -> bool {
-        let old = self.old_secret.as_ref().map(|(old, _)| old);
+        let old = self.old_secrets.iter().map(|(old, _)| old);
         std::iter::once(&self.secret).chain(old).all(|sealed| sealed.entry() == entry)
     }
 
     /// Seals its secrets under the ring's current entry, and lets go of one that does not sign any more. One that cannot be
     /// opened stays as it is: it is renewed by whoever manages the webhook, who must not be kept from that.
     pub(crate) fn reseal(&mut self, ring: &SecretRing, organization: &OrganizationId, now: DateTime<Utc>) {
-        self.old_secret.take_if(|(_, until)| *until <= now);
+        self.old_secrets.retain(|(_, until)| now < *until);
         let (id, purpose) = (self.id, purpose(organization, self.id));
-        let old = self.old_secret.as_mut().map(|(old, _)| old);
+        let old = self.old_secrets.iter_mut().map(|(old, _)| old);
         for sealed in std::iter::once(&mut self.secret).chain(old) {
             if sealed.entry() == ring.current_id() {
                 continue;
@@ -268,16 +276,16 @@ impl WebhookRecord {
     #[must_use]
     pub fn ring_entries(&self, now: DateTime<Utc>) -> Vec<EntryId> {
         let entries = self.webhooks.iter().flat_map(|webhook| {
-            let old = webhook.old_secret.as_ref().filter(|(_, until)| now < *until).map(|(old, _)| old.entry());
-            [Some(webhook.secret.entry()), old.filter(|old| *old != webhook.secret.entry())]
+            let old = webhook.old_secrets.iter().filter(|(_, until)| now < *until).map(|(old, _)| old.entry());
+            BTreeSet::from_iter(std::iter::once(webhook.secret.entry()).chain(old))
         });
-        entries.flatten().collect()
+        entries.collect()
     }
 
-    /// Whether any notice is sent to one of them.
+    /// Whether notices of this kind are sent to one of them.
     #[must_use]
-    pub fn hears_anything(&self) -> bool {
-        self.webhooks.iter().any(|webhook| webhook.disabled.is_none())
+    pub fn hears(&self, kind: NoticeKind) -> bool {
+        self.webhooks.iter().any(|webhook| webhook.hears(kind))
     }
 }
 

@@ -409,6 +409,34 @@ async fn keys_that_a_filter_admits_are_done_page_by_page() {
     }
 }
 
+/// To ask again for what a filter admits rotates no successor.
+#[tokio::test]
+async fn keys_that_a_filter_admits_are_rotated_once_however_often_it_is_asked_for() {
+    let instance = Instance::new();
+    let keys = keys_of(&instance, "acme", 5).await;
+    instance.clock.advance(std::time::Duration::from_secs(1));
+    let rotate = BulkOperation::Rotate { overlap: None };
+    let mut filter = KeyFilter::default();
+    let which = |filter: &KeyFilter, limit| BulkKeys::Matching { filter: filter.clone(), limit, cursor: None };
+    let acme = org("acme");
+    for which in [which(&filter, 100), which(&KeyFilter::default(), 0)] {
+        let refused = instance.manager.bulk_of(&operator(), &acme, &rotate, &which, false).await.unwrap_err();
+        assert_eq!(word(&refused), "invalid");
+    }
+    filter.made_before = Some(instance.clock.now());
+    let which = which(&filter, 100);
+    for times in 0..3 {
+        instance.clock.advance(std::time::Duration::from_secs(1));
+        let page = instance.manager.bulk_of(&operator(), &acme, &rotate, &which, false).await.unwrap();
+        assert_eq!(page.outcome.rotated.len(), if times == 0 { 5 } else { 0 });
+        assert_eq!(page.outcome.failed.len(), if times == 0 { 0 } else { 5 });
+    }
+    for key in &keys {
+        let successor = instance.record(key.key.id).await.key.succession.superseded.unwrap().successor_id;
+        assert_eq!(instance.record(successor).await.key.succession.superseded, None);
+    }
+}
+
 /// What an actor may not hand out is refused before anything is done; what a key has that the actor may not, key by key; and a
 /// dry run says the same.
 #[tokio::test]

@@ -418,6 +418,94 @@ async fn a_webhook_that_takes_nothing_keeps_nothing_from_notifiers() {
     assert_eq!(sender.sent_to("works"), 2);
 }
 
+/// Without anybody else to tell, what there is no room for is given up, and can be sent again.
+#[tokio::test]
+async fn what_there_is_no_room_for_is_given_up_and_sent_again() {
+    let sender = Sender::default();
+    let instance = {
+        let sender = sender.clone();
+        Instance::built(ring(&[1]), |builder| builder.webhooks(sender))
+    };
+    let acme = org("acme");
+    webhook(&instance.manager, &acme, "works").await;
+    fill(&instance.memory, &acme, instance.clock.now() + days(1)).await;
+    instance.create(new_key()).await;
+    let run = instance.manager.deliver_notices().await.unwrap();
+    assert_eq!((run.sent, run.given_up), (0, 1));
+    assert_eq!(instance.manager.notice_statistics().given_up, 1);
+    let now = instance.clock.now();
+    for parcel in instance.memory.take_notices(0, now + days(2), now + days(2), 1).await.unwrap() {
+        assert!(instance.memory.settle_notice(&parcel, &Fate::Forgotten).await.unwrap());
+    }
+    assert_eq!(instance.manager.redrive_notices(&operator(), &acme, None).await.unwrap(), 1);
+    assert_eq!(deliver(&instance.manager).await, 1);
+    assert_eq!(sender.sent_to("works"), 1);
+}
+
+/// What waits for a webhook when it is disabled is given up, and is there when it is enabled again.
+#[tokio::test]
+async fn nothing_is_lost_with_a_webhook_that_is_disabled() {
+    let sender = Sender::default();
+    let instance = {
+        let sender = sender.clone();
+        Instance::built(ring(&[1]), |builder| builder.webhooks(sender))
+    };
+    let acme = org("acme");
+    webhook(&instance.manager, &acme, "fails").await;
+    for _ in 0..3 {
+        instance.create(new_key()).await;
+    }
+    deliver(&instance.manager).await;
+    let mut record = instance.memory.webhooks(&acme).await.unwrap().unwrap();
+    let found = record.revision;
+    record.revision = found.next();
+    record.webhooks[0].disabled =
+        Some(serde_json::from_value(serde_json::json!({ "at": instance.clock.now(), "reason": "410 Gone" })).unwrap());
+    instance.memory.put_webhooks(&record, Some(found)).await.unwrap();
+    instance.clock.advance(10 * MINUTE);
+    let run = instance.manager.deliver_notices().await.unwrap();
+    assert_eq!((run.sent, run.given_up), (0, 3));
+    // Sent again before it is enabled, they are given up again.
+    assert_eq!(instance.manager.redrive_notices(&operator(), &acme, None).await.unwrap(), 3);
+    assert_eq!(instance.manager.deliver_notices().await.unwrap().given_up, 3);
+    assert_eq!(instance.manager.notices_given_up(&operator(), &acme, 10).await.unwrap().len(), 3);
+}
+
+/// Whoever renews a secret again, because its answer was lost, leaves the receiver the one it has.
+#[tokio::test]
+async fn a_secret_that_is_renewed_twice_signs_beside_both_that_follow() {
+    let sender = Sender::default();
+    let instance = {
+        let sender = sender.clone();
+        Instance::built(ring(&[1]), |builder| builder.webhooks(sender))
+    };
+    let acme = org("acme");
+    let first = instance.manager.create_webhook(&operator(), &acme, &url("works"), &[]).await.unwrap();
+    let mut expected = vec![first.secret.as_bytes().to_vec()];
+    for _ in 0..6 {
+        let renewed =
+            instance.manager.renew_webhook_secret(&operator(), &acme, first.webhook.webhook_id).await.unwrap();
+        expected.insert(0, renewed.secret.as_bytes().to_vec());
+    }
+    instance.manager.test_webhooks(&operator(), &acme).await.unwrap();
+    deliver(&instance.manager).await;
+    let signed = sender.secrets();
+    assert_eq!((signed.first(), signed.last()), (expected.first(), expected.last()));
+    assert_eq!(signed.len(), 5, "there are not any number of them");
+}
+
+/// What nobody hears of is not kept.
+#[tokio::test]
+async fn what_no_webhook_asked_for_is_not_put_in_the_outbox() {
+    let sender = Sender::default();
+    let instance = Instance::built(ring(&[1]), |builder| builder.webhooks(sender.clone()));
+    let anomalies = [NoticeKind::KeyAnomaly];
+    instance.manager.create_webhook(&operator(), &org("acme"), &url("works"), &anomalies).await.unwrap();
+    let id = instance.create(new_key()).await.key.id;
+    instance.manager.revoke(&operator(), id, None).await.unwrap();
+    assert_eq!(instance.store.calls().put_notice, 0);
+}
+
 /// A store that does not say when a key was used keeps none from being rotated.
 #[tokio::test]
 async fn a_key_is_rotated_though_nothing_can_be_told_of_it() {

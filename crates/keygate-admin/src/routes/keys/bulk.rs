@@ -142,8 +142,9 @@ fn needed<T>(field: &str, value: &mut Option<T>) -> Result<T, Problem> {
 ///
 /// To those that are named, at most 1,000, or to a page of those that a filter admits. A failure stops none of the others, and
 /// the answer says what became of each. A key of another organization is not found. To do it again is safe: what was done
-/// already is done or, of a rotation, refused as `key_superseded`. The answer to a rotation is the only one that shows the
-/// new keys, unless the old ones have `hand_over`.
+/// already is done or, of a rotation, refused as `key_superseded`; to rotate by a filter needs its `made_before`, so that
+/// successors are not rotated in their turn. The answer to a rotation is the only one that shows the new keys, unless the old
+/// ones have `hand_over`; rotations are begun for 15 seconds, and the rest has failed as `not_begun`.
 #[utoipa::path(
     post, path = "/v1/organizations/{org}/keys:bulk", tag = "keys", operation_id = "bulkKeys",
     params(("org" = OrganizationIdShape, Path, description = "The organization whose keys they are.")),

@@ -7,6 +7,7 @@ use keygate_core::record::KeyState;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::fields::Time;
 use crate::problem::Problem;
 use crate::routes::paging;
 use crate::schema::{EnvironmentShape, KeyStateShape, ProjectIdShape, TagShape, UserIdShape};
@@ -45,6 +46,10 @@ pub(super) struct Which {
     #[param(minimum = 1, maximum = 36_500)]
     #[schema(minimum = 1, maximum = 36_500)]
     unused_for_days: Option<u32>,
+    /// Only those that were made before this.
+    #[param(value_type = Option<String>, format = DateTime)]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    made_before: Option<Time>,
     /// How many keys are to be on a page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     #[schema(minimum = 1, maximum = 1000, default = 100)]
@@ -65,6 +70,7 @@ impl Which {
         filter.environment = self.environment;
         filter.expiring_within = within("expiring_within_days", self.expiring_within_days)?;
         filter.unused_for = within("unused_for_days", self.unused_for_days)?;
+        filter.made_before = self.made_before.map(|Time(time)| time);
         Ok((filter, limit, paging::begin(self.cursor)?))
     }
 }

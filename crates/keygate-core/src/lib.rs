@@ -23,6 +23,7 @@ pub mod manager;
 pub mod names;
 pub mod network;
 pub mod notice;
+mod patience;
 pub mod record;
 pub mod ring;
 pub mod scope;

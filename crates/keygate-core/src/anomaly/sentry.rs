@@ -11,7 +11,6 @@ use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use moka::sync::Cache;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 use super::acquaintance::{Acquaintance, Asks, Spread, Value};
 use super::finding::{Finding, Measured, Rule};
@@ -26,6 +25,7 @@ use super::statistics::{AnomalyStatistics, Counters, add};
 use crate::clock::Clock;
 use crate::complaints::Complaint;
 use crate::key::KeyId;
+use crate::patience::at_most;
 use crate::record::Key;
 use crate::store::{Store, StoreError};
 use crate::usage::batch::Delta;
@@ -310,8 +310,8 @@ impl Sentry {
 
     async fn notify(&self, finding: &Finding) -> Result<(), StoreError> {
         let Some(hand) = self.hand.get() else { return Ok(()) };
-        let late = |_| StoreError::unavailable(format!("the outbox did not answer within {} s", TOLD_WITHIN.as_secs()));
-        timeout(TOLD_WITHIN, hand.tell(finding)).await.map_err(late)?
+        let late = || StoreError::unavailable(format!("the outbox did not answer within {} s", TOLD_WITHIN.as_secs()));
+        at_most(TOLD_WITHIN, hand.tell(finding)).await.ok_or_else(late)?
     }
 
     async fn suspend(&self, finding: &Finding) -> Result<(), StoreError> {

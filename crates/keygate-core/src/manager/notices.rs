@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::{ApiKeyManager, IdempotencyKey, Inner, ManageError};
 use crate::actor::Actor;
@@ -19,6 +19,7 @@ use crate::notice::{
     NoticeId, NoticeKind, Outgoing, Posted, Verdict, Webhook, WebhookId, WebhookRecord, WebhookSecret, WebhookUrl,
     looked_at, within,
 };
+use crate::patience::at_most;
 use crate::record::{Key, KeyRecord, Revision, StatusChange};
 use crate::store::{MemoName, StoreError, WriteRefusal};
 use crate::usage::period::Day;
@@ -450,10 +451,10 @@ impl ApiKeyManager {
 
     async fn announce_anyway(&self, notice: Notice) -> Announced {
         let (notice_id, kind) = (notice.id, notice.kind());
-        let error = match timeout(ANNOUNCED_WITHIN, self.inner.post.announce(vec![notice])).await {
-            Ok(Ok(announced)) => return announced,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("the outbox did not answer within {} s", ANNOUNCED_WITHIN.as_secs()),
+        let error = match at_most(ANNOUNCED_WITHIN, self.inner.post.announce(vec![notice])).await {
+            Some(Ok(announced)) => return announced,
+            Some(Err(error)) => error.to_string(),
+            None => format!("the outbox did not answer within {} s", ANNOUNCED_WITHIN.as_secs()),
         };
         tracing::error!(target: "keygate::notice", %notice_id, %kind, error, "what is done may not be told of");
         Announced::default()
@@ -473,7 +474,7 @@ impl ApiKeyManager {
 
     /// What is done is done: whoever did it waits so long at most, and what is not settled then is looked up.
     pub(super) async fn settle_all(&self, announced: Announced, outcome: impl Fn(Notice) -> Verdict) {
-        if timeout(SETTLED_WITHIN, self.inner.post.settle(announced, outcome)).await.is_err() {
+        if at_most(SETTLED_WITHIN, self.inner.post.settle(announced, outcome)).await.is_none() {
             tracing::warn!(target: "keygate::notice", "the outbox is slow: it is looked up whether notices are true");
         }
     }

@@ -97,6 +97,9 @@ use crate::verifier::SlowVerifiers;
 const LEAVING: Duration = Duration::from_secs(5);
 
 /// Makes, checks and manages keys. Clones share everything. See the [module docs](self) for an example.
+///
+/// Its futures can be polled without a tokio runtime, where the store needs none. In one, the timers of the runtime must be
+/// enabled, as they are by default.
 #[derive(Debug, Clone)]
 pub struct ApiKeyManager {
     inner: Arc<Inner>,

@@ -474,6 +474,9 @@ impl ApiKeyManager {
 
     /// What is done is done: whoever did it waits so long at most, and what is not settled then is looked up.
     pub(super) async fn settle_all(&self, announced: Announced, outcome: impl Fn(Notice) -> Verdict) {
+        if announced.is_empty() {
+            return;
+        }
         if at_most(SETTLED_WITHIN, self.inner.post.settle(announced, outcome)).await.is_none() {
             tracing::warn!(target: "keygate::notice", "the outbox is slow: it is looked up whether notices are true");
         }

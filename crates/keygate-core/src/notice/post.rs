@@ -88,6 +88,13 @@ pub(crate) struct Announced {
     kept: Vec<(Option<Parcel>, Notice)>,
 }
 
+impl Announced {
+    /// Whether nobody is to hear of anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+}
+
 /// What is said of something that was announced.
 pub(crate) enum Verdict {
     /// It has come to pass by whoever announced it, and this is to be told.

@@ -141,7 +141,7 @@ async fn what_is_answered_is_written_as_the_api_documents_it() {
     let gone = absent();
     let outcome = instance.manager.bulk(&operator(), &org("acme"), &revoke(), &[gone, key]).await.unwrap();
     let failed = json!([{"key_id": gone.to_string(), "reason": "not_found", "detail": "there is no such key"}]);
-    let expected = json!({"successful": [key.to_string()], "failed": failed});
+    let expected = json!({"successful": [key.to_string()], "failed": failed, "rotated": []});
     assert_eq!(serde_json::to_value(&outcome).unwrap(), expected);
 }
 

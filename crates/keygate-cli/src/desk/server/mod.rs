@@ -23,8 +23,8 @@ use futures_util::{StreamExt, stream};
 use keygate::anomaly::FindingCursor;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
-    CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation,
-    Rotation, RotationStatus,
+    BulkKeys, CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, OrganizationUpdate,
+    Revocation, Rotation, RotationStatus,
 };
 use keygate::names::{Environment, OrganizationId, Reason};
 use keygate::notice::{NoticeId, NoticeKind, WebhookId, WebhookUrl};
@@ -41,8 +41,8 @@ use self::link::{Call, Link};
 use super::place::Setting;
 use super::verdict::{CheckLine, Refusal};
 use super::{
-    GivenUpNotices, NewSecret, NotDone, Pace, PostedNotice, Question, Redriven, ShownKey, Verdict, Wait, Webhooks,
-    Whose,
+    BulkDone, GivenUpNotices, NewSecret, NotDone, Operation, Pace, PostedNotice, Question, Redriven, ShownKey, Verdict,
+    Wait, Webhooks, Whose,
 };
 use crate::args::{SettingArgs, whole_days};
 use crate::failure::Failure;
@@ -160,6 +160,21 @@ impl ServerDesk {
             ))),
             Rotated { key: Some(_), .. } => answer.read(),
         }
+    }
+
+    pub(super) async fn bulk(
+        &self,
+        organization: &OrganizationId,
+        operation: &Operation,
+        keys: &BulkKeys,
+        dry_run: bool,
+    ) -> Result<BulkDone, NotDone> {
+        let body = body::Bulk::of(operation, keys, dry_run);
+        let call = Call::new(Method::POST, &["organizations", organization.as_str(), "keys:bulk"]).saying(&body)?;
+        // A rotation is refused the second time, when the new keys were in the answer that was lost.
+        let is_final = matches!(operation, Operation::Rotate { .. }) && !dry_run;
+        let call = if is_final { call } else { call.however_often() };
+        self.link.send(&call).await?.read()
     }
 
     pub(super) async fn rotation(&self, id: KeyId) -> Result<RotationStatus, NotDone> {

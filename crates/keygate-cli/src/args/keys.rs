@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
-use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use keygate::key::KeyId;
 use keygate::manager::Cursor;
-use keygate::names::{OrganizationId, ProjectId, Reason, Tag, UserId};
-use keygate::record::KeyState;
+use keygate::names::{OrganizationId, Reason};
 
+use super::bulk::BulkArgs;
 use super::create::CreateArgs;
+use super::filter::FilterArgs;
 use super::rotation::RotateArgs;
-use super::values::{KeyIdParser, cursor, key_states, life, organization};
+use super::values::{KeyIdParser, cursor, organization};
 use super::verify::VerifyArgs;
 
 /// Commands on keys.
@@ -51,6 +51,13 @@ pub(crate) enum KeysCommand {
     /// that is rotated next. Without an overlap, which is for a key that leaked, it asks first on a terminal, unless --yes is
     /// given; a script is not asked.
     Rotate(RotateArgs),
+    /// Do the same to many keys of an organization, named or by a filter
+    ///
+    /// A key that is refused stops none of the others, and is told on standard error with the reason. What was done already
+    /// is done again or refused, so a command that was cut off is run again, or goes on with the --cursor that it told. It
+    /// asks first on a terminal where keys are revoked, replaced at once or chosen by a filter, unless --yes is given; a script
+    /// is not asked. The exit status is 1 if any key failed.
+    Bulk(Box<BulkArgs>),
     /// Take in keys that were made elsewhere, which keep their text
     ///
     /// The file is NDJSON: on each line an object with the text of a key (raw), or its digest and algorithm, with its user_id
@@ -198,24 +205,8 @@ pub(crate) struct ListArgs {
     /// The organization whose keys are listed
     #[arg(long, value_name = "ID", value_parser = organization)]
     pub(crate) org: OrganizationId,
-    /// Those of this user
-    #[arg(long, value_name = "ID")]
-    pub(crate) user: Option<UserId>,
-    /// Those of this project
-    #[arg(long, value_name = "ID")]
-    pub(crate) project: Option<ProjectId>,
-    /// Those with this tag
-    #[arg(long)]
-    pub(crate) tag: Option<Tag>,
-    /// Those in this state
-    #[arg(long, value_name = "STATE", value_parser = key_states())]
-    pub(crate) status: Option<KeyState>,
-    /// Those that end within this time, such as 7d
-    #[arg(long, value_name = "TIME", value_parser = life)]
-    pub(crate) expiring_within: Option<TimeDelta>,
-    /// Those that were made before so long and not used since, such as 30d; a part of a day is a day
-    #[arg(long, value_name = "TIME", value_parser = life)]
-    pub(crate) unused_for: Option<TimeDelta>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
     /// The most keys to list
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) limit: u64,

@@ -1,8 +1,10 @@
 //! The command line: its commands, their flags, and what their help says.
 
 mod anomalies;
+mod bulk;
 mod create;
 mod doctor;
+mod filter;
 mod keys;
 mod limits;
 mod notices;
@@ -18,6 +20,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use anomalies::AnomaliesArgs;
+pub(crate) use bulk::{BulkArgs, Chosen, OperationArg};
 pub(crate) use create::CreateArgs;
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use keys::{DeleteArgs, ExportArgs, FinalArgs, ImportArgs, KeysCommand, ListArgs, StatusArgs};

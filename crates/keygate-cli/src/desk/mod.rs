@@ -8,9 +8,11 @@
 //! | `not_done` | why was it not done? |
 //! | `notices` | who is told of what happens, and what was not taken? |
 //! | `verdict` | may a key be used? |
+//! | `bulk` | what is done to many keys, and what became of each? |
 //! | `left` | what is left of its limits? |
 //! | `rotation` | where is it in its rotation? |
 
+mod bulk;
 mod left;
 mod not_done;
 mod notices;
@@ -23,14 +25,15 @@ mod verdict;
 use keygate::anomaly::FindingCursor;
 use keygate::key::KeyId;
 use keygate::manager::{
-    CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation,
-    Rotation, ScheduleRun,
+    BulkKeys, CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, OrganizationUpdate,
+    Revocation, Rotation, ScheduleRun,
 };
 use keygate::names::{OrganizationId, Reason};
 use keygate::record::{Key, OrganizationRecord, RotationSchedule, SecurityTier};
 use keygate::usage::report::{UsageQuery, UsageReport};
 use keygate::usage::subject::Subject;
 
+pub(crate) use bulk::{BulkDone, BulkRefusal, Operation};
 pub(crate) use left::{LimitLeft, ShownKey};
 pub(crate) use not_done::NotDone;
 pub(crate) use notices::{GivenUpNotices, NewSecret, PostedNotice, Redriven, Webhooks};
@@ -201,6 +204,20 @@ impl Desk {
         match self {
             Self::Store(desk) => desk.rotate(id, overlap_days).await,
             Self::Server(desk) => desk.rotate(id, overlap_days).await,
+        }
+    }
+
+    /// Does the same to many keys of an organization; a dry run does everything but write.
+    pub(crate) async fn bulk(
+        &self,
+        organization: &OrganizationId,
+        operation: &Operation,
+        keys: &BulkKeys,
+        dry_run: bool,
+    ) -> Result<BulkDone, NotDone> {
+        match self {
+            Self::Store(desk) => desk.bulk(organization, operation, keys, dry_run).await,
+            Self::Server(desk) => desk.bulk(organization, operation, keys, dry_run).await,
         }
     }
 

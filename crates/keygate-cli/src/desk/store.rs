@@ -6,7 +6,7 @@ use keygate::context::Admission;
 use keygate::denial::Denial;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
-    CreatedKey, Cursor, Explanation, FindingPage, ImportOutcome, KeyFilter, KeyPage, KeyUpdate, NewKey,
+    BulkKeys, CreatedKey, Cursor, Explanation, FindingPage, ImportOutcome, KeyFilter, KeyPage, KeyUpdate, NewKey,
     OrganizationUpdate, Revocation, Rotation, ScheduleRun,
 };
 use keygate::names::{OrganizationId, Reason};
@@ -16,8 +16,8 @@ use keygate::usage::report::{UsageQuery, UsageReport};
 use keygate::usage::subject::Subject;
 
 use super::{
-    GivenUpNotices, LimitLeft, NewSecret, NotDone, Pace, PostedNotice, Question, Redriven, ShownKey, ShownRotation,
-    ValidKey, Verdict, Wait, Webhooks, Whose,
+    BulkDone, GivenUpNotices, LimitLeft, NewSecret, NotDone, Operation, Pace, PostedNotice, Question, Redriven,
+    ShownKey, ShownRotation, ValidKey, Verdict, Wait, Webhooks, Whose,
 };
 use crate::open::StoreDesk;
 
@@ -95,6 +95,17 @@ impl StoreDesk {
     pub(super) async fn rotate(&self, id: KeyId, overlap_days: Option<u32>) -> Result<Rotation, NotDone> {
         let overlap = overlap_days.map(|days| TimeDelta::days(days.into()));
         Ok(self.manager.rotate(&self.actor(), id, overlap).await?)
+    }
+
+    pub(super) async fn bulk(
+        &self,
+        organization: &OrganizationId,
+        operation: &Operation,
+        keys: &BulkKeys,
+        dry_run: bool,
+    ) -> Result<BulkDone, NotDone> {
+        let operation = operation.to_bulk();
+        Ok(self.manager.bulk_of(&self.actor(), organization, &operation, keys, dry_run).await?.into())
     }
 
     pub(super) async fn rotation(&self, id: KeyId) -> Result<ShownRotation, NotDone> {

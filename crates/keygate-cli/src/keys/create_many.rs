@@ -174,7 +174,7 @@ fn progress(count: u32, destination: &Destination) -> ProgressBar {
 
 /// Raised by Ctrl-C or a request to end: the chunks under way are finished and written, no other is begun. Who asks
 /// again does not want to wait for them.
-fn stop_on_signal() -> Arc<AtomicBool> {
+pub(super) fn stop_on_signal() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let raised = Arc::clone(&stop);
     tokio::spawn(async move {

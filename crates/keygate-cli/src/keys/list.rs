@@ -1,36 +1,21 @@
 //! `keygate keys list`.
 
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 use keygate::manager::{Cursor, KeyFilter, KeyPage, MAX_PAGE};
-use keygate::names::Environment;
 use keygate::record::Key;
 
 use super::existing;
-use crate::args::{ListArgs, SettingArgs, whole_days};
+use crate::args::{ListArgs, SettingArgs};
 use crate::desk::Desk;
 use crate::failure::{Failure, note};
 use crate::output::{self, key_table::KeyTable};
 
 /// Lists keys of an organization.
 pub(crate) async fn run(args: &ListArgs, settings: &SettingArgs) -> Result<(), Failure> {
-    let filter = filter(args, settings)?;
+    let filter = args.filter.filter(settings)?;
     let desk = existing(settings).await?;
     let mut pages = Pages::new(args, &filter, &desk);
     if settings.json { write_json(&mut pages).await } else { write_table(&mut pages).await }
-}
-
-fn filter(args: &ListArgs, settings: &SettingArgs) -> Result<KeyFilter, Failure> {
-    let environment = settings.environment.as_ref().map(Environment::new).transpose();
-    let mut filter = KeyFilter::default();
-    filter.user.clone_from(&args.user);
-    filter.project.clone_from(&args.project);
-    filter.tag.clone_from(&args.tag);
-    filter.state = args.status;
-    filter.environment = environment.map_err(|error| Failure::usage(format!("--environment: {error}")))?;
-    filter.expiring_within = args.expiring_within;
-    // The API counts in days: so does the store, that both answer the same.
-    filter.unused_for = args.unused_for.map(|time| TimeDelta::days(whole_days(time)));
-    Ok(filter)
 }
 
 /// The list, a page of the store's at a time. The manager's pages may be short where a filter is strict; these go on

@@ -1,5 +1,6 @@
 //! `keygate keys`: one file for each command.
 
+mod bulk;
 mod create;
 mod create_many;
 mod destination;
@@ -31,6 +32,7 @@ pub(crate) async fn run(command: &KeysCommand, settings: &SettingArgs) -> Result
         KeysCommand::Activate { key } => status::activate(key.id, settings).await,
         KeysCommand::Revoke(args) => final_acts::revoke(args, settings).await,
         KeysCommand::Rotate(args) => rotate::run(args, settings).await,
+        KeysCommand::Bulk(args) => bulk::run(args, settings).await,
         KeysCommand::Verify(args) => verify::run(args, settings).await,
         KeysCommand::Import(args) => import::run(args, settings).await,
         KeysCommand::Export(args) => export::run(args, settings).await,

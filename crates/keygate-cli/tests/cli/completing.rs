@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::support::Home;
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "create",
     "list",
     "show",
@@ -12,6 +12,7 @@ const KEYS: [&str; 12] = [
     "activate",
     "revoke",
     "rotate",
+    "bulk",
     "verify",
     "import",
     "export",

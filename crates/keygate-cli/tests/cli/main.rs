@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod anomalies;
+mod bulk;
 mod completing;
 mod creating;
 mod creating_many;

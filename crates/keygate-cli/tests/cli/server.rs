@@ -289,3 +289,12 @@ pub(crate) fn after_answering(times: usize, routes: Router, answer: fn() -> Resp
         async move { if taken { answer() } else { next.run(request).await } }
     }))
 }
+
+/// Serves the first requests, and answers the others with this.
+pub(crate) fn answering_after(times: usize, routes: Router, answer: fn() -> Response) -> Router {
+    let left = Arc::new(AtomicUsize::new(times));
+    routes.layer(from_fn(move |request: Request, next: Next| {
+        let is_served = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        async move { if is_served { next.run(request).await } else { answer() } }
+    }))
+}

@@ -3,15 +3,17 @@
 use std::net::IpAddr;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use keygate::key::KeyId;
 use keygate::limits::Limits;
-use keygate::manager::{Expiry, NewKey, OrganizationUpdate};
+use keygate::manager::{BulkKeys, Cursor, Expiry, KeyFilter, NewKey, OrganizationUpdate};
 use keygate::names::{Description, Environment, KeyName, OrganizationId, ProjectId, Reason, Tag, UserId};
 use keygate::network::CidrSet;
-use keygate::record::{Metadata, ParentStatus, RotationSchedule, SecurityTier};
+use keygate::record::{KeyState, Metadata, ParentStatus, RotationSchedule, SecurityTier};
 use keygate::scope::{Scope, ScopeSet};
 use serde::Serialize;
 
-use crate::desk::Question;
+use crate::args::whole_days;
+use crate::desk::{Operation, Question};
 
 /// A key that is to be made.
 #[derive(Debug, Serialize)]
@@ -94,6 +96,117 @@ pub(super) struct Why {
 pub(super) struct Overlap {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) overlap_days: Option<u32>,
+}
+
+/// What is to be done to many keys.
+#[derive(Debug, Serialize)]
+pub(super) struct Bulk<'a> {
+    operation: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_ids: Option<&'a [KeyId]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: Option<Which<'a>>,
+    config: BulkConfig<'a>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
+}
+
+impl<'a> Bulk<'a> {
+    /// This, to these keys.
+    pub(super) fn of(operation: &'a Operation, keys: &'a BulkKeys, dry_run: bool) -> Self {
+        let (key_ids, filter) = match keys {
+            BulkKeys::Named(keys) => (Some(keys.as_slice()), None),
+            BulkKeys::Matching { filter, limit, cursor } => (None, Some(Which::of(filter, *limit, *cursor))),
+        };
+        let mut config = BulkConfig::default();
+        let operation = match operation {
+            Operation::Deactivate { reason } => {
+                config.reason = reason.as_ref();
+                "deactivate"
+            }
+            Operation::Activate { reason } => {
+                config.reason = reason.as_ref();
+                "activate"
+            }
+            Operation::Revoke { reason } => {
+                config.reason = reason.as_ref();
+                "revoke"
+            }
+            Operation::Rotate { overlap_days } => {
+                config.overlap_days = *overlap_days;
+                "rotate"
+            }
+            Operation::Permissions(permissions) => {
+                config.permissions = Some(permissions);
+                "update_permissions"
+            }
+            Operation::Scopes(scopes) => {
+                config.scopes = Some(scopes);
+                "update_scopes"
+            }
+            Operation::Limits(limits) => {
+                config.limits = Some(limits);
+                "update_limits"
+            }
+        };
+        Self { operation, key_ids, filter, config, dry_run }
+    }
+}
+
+/// A page of the keys that a filter admits.
+#[derive(Debug, Serialize)]
+struct Which<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<KeyState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project_id: Option<&'a ProjectId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<&'a Tag>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environment: Option<Environment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiring_within_days: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unused_for_days: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made_before: Option<DateTime<Utc>>,
+    limit: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<Cursor>,
+}
+
+impl<'a> Which<'a> {
+    fn of(filter: &'a KeyFilter, limit: usize, cursor: Option<Cursor>) -> Self {
+        Self {
+            status: filter.state,
+            user_id: filter.user.as_ref(),
+            project_id: filter.project.as_ref(),
+            tag: filter.tag.as_ref(),
+            environment: filter.environment,
+            expiring_within_days: filter.expiring_within.map(whole_days),
+            unused_for_days: filter.unused_for.map(whole_days),
+            made_before: filter.made_before,
+            limit,
+            cursor,
+        }
+    }
+}
+
+/// How it is done to each.
+#[derive(Debug, Default, Serialize)]
+struct BulkConfig<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a Reason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overlap_days: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permissions: Option<&'a ScopeSet>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes: Option<&'a ScopeSet>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<&'a Limits>,
 }
 
 /// When a key is to be rotated, and who may claim its successor.

@@ -51,13 +51,15 @@ pub(super) struct Call {
     has_lines: bool,
     /// Under this name it is done once, however often it is sent.
     once: Option<Uuid>,
+    /// What it does is the same, however often it is sent.
+    is_idempotent: bool,
 }
 
 impl Call {
     /// The call at this path.
     pub(super) fn new(method: Method, path: &[&str]) -> Self {
         let path = path.iter().map(|&part| part.to_owned()).collect();
-        Self { method, path, query: Vec::new(), body: None, has_lines: false, once: None }
+        Self { method, path, query: Vec::new(), body: None, has_lines: false, once: None, is_idempotent: false }
     }
 
     /// With a parameter, if it has a value.
@@ -83,9 +85,14 @@ impl Call {
         Self { once: Some(name), ..self }
     }
 
+    /// That does the same, however often it is sent.
+    pub(super) fn however_often(self) -> Self {
+        Self { is_idempotent: true, ..self }
+    }
+
     /// Whether it may be sent again when nobody knows what became of it.
     fn is_repeatable(&self) -> bool {
-        self.is_reading() || self.once.is_some() || self.has_lines
+        self.is_reading() || self.once.is_some() || self.has_lines || self.is_idempotent
     }
 
     /// Whether it changes nothing.

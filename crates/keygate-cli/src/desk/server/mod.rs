@@ -23,8 +23,8 @@ use futures_util::{StreamExt, stream};
 use keygate::anomaly::FindingCursor;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
-    CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, OrganizationUpdate, Revocation,
-    Rotation,
+    BulkKeys, CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, OrganizationUpdate,
+    Revocation, Rotation,
 };
 use keygate::names::{Environment, OrganizationId, Reason};
 use keygate::notice::{NoticeId, NoticeKind, WebhookId, WebhookUrl};
@@ -41,8 +41,8 @@ use self::link::{Call, Link};
 use super::place::Setting;
 use super::verdict::{CheckLine, Refusal};
 use super::{
-    GivenUpNotices, NewSecret, NotDone, Pace, PostedNotice, Question, Redriven, ShownKey, ShownRotation, Verdict, Wait,
-    Webhooks, Whose,
+    BulkDone, GivenUpNotices, NewSecret, NotDone, Operation, Pace, PostedNotice, Question, Redriven, ShownKey,
+    ShownRotation, Verdict, Wait, Webhooks, Whose,
 };
 use crate::args::{SettingArgs, whole_days};
 use crate::failure::Failure;
@@ -115,6 +115,8 @@ impl ServerDesk {
         // The API counts in days, so what ends on the last of them is looked through here.
         let days = filter.expiring_within.map(whole_days);
         call = call.asking("expiring_within_days", days).asking("unused_for_days", filter.unused_for.map(whole_days));
+        call = call
+            .asking("made_before", filter.made_before.map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true)));
         let mut page: KeyPage = self.link.send(&call).await?.read()?;
         if let Some(within) = filter.expiring_within
             && days.map(TimeDelta::days) != Some(within)
@@ -160,6 +162,21 @@ impl ServerDesk {
             ))),
             Rotated { key: Some(_), .. } => answer.read(),
         }
+    }
+
+    pub(super) async fn bulk(
+        &self,
+        organization: &OrganizationId,
+        operation: &Operation,
+        keys: &BulkKeys,
+        dry_run: bool,
+    ) -> Result<BulkDone, NotDone> {
+        let body = body::Bulk::of(operation, keys, dry_run);
+        let call = Call::new(Method::POST, &["organizations", organization.as_str(), "keys:bulk"]).saying(&body)?;
+        // A rotation is refused the second time, when the new keys were in the answer that was lost.
+        let is_final = matches!(operation, Operation::Rotate { .. }) && !dry_run;
+        let call = if is_final { call } else { call.however_often() };
+        self.link.send(&call).await?.read()
     }
 
     pub(super) async fn rotation(&self, id: KeyId) -> Result<ShownRotation, NotDone> {

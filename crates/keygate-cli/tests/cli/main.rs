@@ -13,6 +13,7 @@ mod listing;
 mod on_redis;
 mod organizations;
 mod pasting;
+mod projects;
 mod rotating;
 mod server;
 mod serving;

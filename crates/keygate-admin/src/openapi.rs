@@ -30,6 +30,7 @@ const GUARDED: &str = "/v1/";
     ),
     tags(
         (name = "organizations", description = "Tenants: their status and their quotas."),
+        (name = "projects", description = "Parts of an organization: their status and their limits."),
         (name = "keys", description = "The keys of an organization."),
         (name = "usage", description = "What keys were used for, and what was unusual about it."),
         (name = "notices", description = "Who is told of what happens to keys, and what was not taken."),

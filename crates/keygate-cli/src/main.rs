@@ -15,6 +15,7 @@ mod open;
 mod organizations;
 mod output;
 mod pasted;
+mod projects;
 mod ring;
 mod rotation;
 mod secret_line;
@@ -73,6 +74,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Webhooks(command) => notices::run_webhooks(command, &cli.settings).await,
             Command::Notices(command) => notices::run_notices(command, &cli.settings).await,
             Command::Organizations(command) => organizations::run(command, &cli.settings).await,
+            Command::Projects(command) => projects::run(command, &cli.settings).await,
             Command::Ring(command) => ring::run(command, &cli.settings).await,
             Command::Serve(args) => serve::run(args, &cli.settings).await,
             Command::Doctor(args) => doctor::run(args, &cli.settings).await,

@@ -11,6 +11,7 @@ mod organizations;
 mod own;
 mod pages;
 mod paging;
+mod projects;
 mod usage;
 mod verify;
 mod webhooks;
@@ -40,6 +41,7 @@ use crate::openapi;
 pub(crate) fn router(guard: ApiKeyLayer, locations: LocationSource, state: &State) -> (Router<State>, Router<State>) {
     let guarded = OpenApiRouter::with_openapi(openapi::begun())
         .merge(organizations::routes())
+        .merge(projects::routes())
         .merge(keys::routes())
         .merge(usage::routes())
         .merge(anomalies::routes())

@@ -113,6 +113,7 @@ async fn a_key_has_exactly_the_fields_that_are_described() {
         "BulkOutcome",
         "BulkFailure",
         "Organization",
+        "Project",
         "Problem",
         "UsageStep",
         "UsageBreakdown",
@@ -204,6 +205,19 @@ async fn every_call_answers_as_is_described() {
             200,
         ),
         ("updateOrganization", "PATCH /v1/organizations/system".into(), Some(json!({"max_keys": 5})), 409),
+        ("showProject", "GET /v1/organizations/acme/projects/web".into(), None, 200),
+        (
+            "putProject",
+            "PUT /v1/organizations/acme/projects/web".into(),
+            Some(json!({"status": "active", "limits": {"per_day": 1_000_000}})),
+            200,
+        ),
+        (
+            "putProject",
+            "PUT /v1/organizations/system/projects/web".into(),
+            Some(json!({"status": "active", "limits": null})),
+            409,
+        ),
         ("createKey", format!("POST {keys}"), Some(full), 201),
         ("createKey", format!("POST {keys}"), Some(json!({"user_id": "bob"})), 201),
         ("listKeys", format!("GET {keys}?limit=1"), None, 200),
@@ -329,6 +343,11 @@ async fn every_call_answers_as_is_described() {
         ("scheduleRotation", format!("PUT /v1/keys/{id}/rotation"), Some(json!({"interval_days": 30}))),
         ("unscheduleRotation", format!("DELETE /v1/keys/{id}/rotation"), None),
         ("updateOrganization", "PATCH /v1/organizations/acme".to_owned(), Some(json!({}))),
+        (
+            "putProject",
+            "PUT /v1/organizations/acme/projects/web".to_owned(),
+            Some(json!({"status": "active", "limits": null})),
+        ),
     ] {
         let answer = api.send(&api.operator, &call, &stale, body).await;
         assert_eq!(answer.status, 412, "{call} {answer:?}");

@@ -27,6 +27,7 @@ mod organizations;
 mod owasp;
 mod own;
 mod pages;
+mod projects;
 mod rate_limits;
 mod refusing;
 mod rotation;

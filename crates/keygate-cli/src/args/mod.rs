@@ -9,6 +9,7 @@ mod keys;
 mod limits;
 mod notices;
 mod organizations;
+mod projects;
 mod rotation;
 mod serve;
 mod settings;
@@ -26,6 +27,7 @@ pub(crate) use doctor::DoctorArgs;
 pub(crate) use keys::{DeleteArgs, ExportArgs, FinalArgs, ImportArgs, KeysCommand, ListArgs, StatusArgs};
 pub(crate) use notices::{NoticesCommand, WebhooksCommand};
 pub(crate) use organizations::OrganizationsCommand;
+pub(crate) use projects::{ProjectArgs, ProjectsCommand};
 pub(crate) use rotation::{RotateArgs, RotationCommand, ScheduleArgs};
 pub(crate) use serve::ServeArgs;
 pub(crate) use settings::SettingArgs;
@@ -123,6 +125,9 @@ pub(crate) enum Command {
     /// Set up, show, change, suspend and resume organizations
     #[command(subcommand, arg_required_else_help = true)]
     Organizations(OrganizationsCommand),
+    /// Show, change, suspend and resume projects of an organization
+    #[command(subcommand, arg_required_else_help = true)]
+    Projects(ProjectsCommand),
     /// The secrets that keys are made and checked under
     #[command(subcommand, arg_required_else_help = true)]
     Ring(RingCommand),

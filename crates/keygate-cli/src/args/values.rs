@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use keygate::anomaly::FindingCursor;
 use keygate::key::KeyId;
 use keygate::manager::{Cursor, Expiry, MAX_EXPIRY_DAYS};
-use keygate::names::{NameError, OrganizationId};
+use keygate::names::{NameError, OrganizationId, ProjectId};
 use keygate::record::{KeyState, Metadata, RotationSchedule, SecurityTier};
 use keygate::usage::period::Granularity;
 
@@ -53,6 +53,14 @@ pub(crate) fn tiers() -> impl TypedValueParser<Value = SecurityTier> {
 pub(crate) fn organization(text: &str) -> Result<OrganizationId, String> {
     if holds_key(OsStr::new(text)) {
         return Err("is a key and not an organization's id".to_owned());
+    }
+    text.parse().map_err(|error: NameError| error.to_string())
+}
+
+/// Reads a project's id. A key has the form of one, too.
+pub(crate) fn project(text: &str) -> Result<ProjectId, String> {
+    if holds_key(OsStr::new(text)) {
+        return Err("is a key and not a project's id".to_owned());
     }
     text.parse().map_err(|error: NameError| error.to_string())
 }

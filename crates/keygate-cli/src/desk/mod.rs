@@ -26,10 +26,10 @@ use keygate::anomaly::FindingCursor;
 use keygate::key::KeyId;
 use keygate::manager::{
     BulkKeys, CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, OrganizationUpdate,
-    Revocation, Rotation, ScheduleRun,
+    ProjectUpdate, Revocation, Rotation, ScheduleRun,
 };
-use keygate::names::{OrganizationId, Reason};
-use keygate::record::{Key, OrganizationRecord, RotationSchedule, SecurityTier};
+use keygate::names::{OrganizationId, ProjectId, Reason};
+use keygate::record::{Key, OrganizationRecord, ProjectRecord, RotationSchedule, SecurityTier};
 use keygate::usage::report::{UsageQuery, UsageReport};
 use keygate::usage::subject::Subject;
 
@@ -328,6 +328,31 @@ impl Desk {
         match self {
             Self::Store(desk) => desk.update_organization(id, update).await,
             Self::Server(desk) => desk.update_organization(id, update).await,
+        }
+    }
+
+    /// Shows a project.
+    pub(crate) async fn project(
+        &self,
+        organization: &OrganizationId,
+        project: &ProjectId,
+    ) -> Result<ProjectRecord, NotDone> {
+        match self {
+            Self::Store(desk) => desk.project(organization, project).await,
+            Self::Server(desk) => desk.project(organization, project).await,
+        }
+    }
+
+    /// Changes a project.
+    pub(crate) async fn update_project(
+        &self,
+        organization: &OrganizationId,
+        project: &ProjectId,
+        update: &ProjectUpdate,
+    ) -> Result<ProjectRecord, NotDone> {
+        match self {
+            Self::Store(desk) => desk.update_project(organization, project, update).await,
+            Self::Server(desk) => desk.update_project(organization, project, update).await,
         }
     }
 }

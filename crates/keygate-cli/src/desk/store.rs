@@ -7,11 +7,11 @@ use keygate::denial::Denial;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
     BulkKeys, CreatedKey, Cursor, Explanation, FindingPage, ImportOutcome, KeyFilter, KeyPage, KeyUpdate, NewKey,
-    OrganizationUpdate, Revocation, Rotation, ScheduleRun,
+    OrganizationUpdate, ProjectUpdate, Revocation, Rotation, ScheduleRun,
 };
-use keygate::names::{OrganizationId, Reason};
+use keygate::names::{OrganizationId, ProjectId, Reason};
 use keygate::notice::{NoticeId, NoticeKind, WebhookId, WebhookUrl};
-use keygate::record::{Key, OrganizationRecord, RotationSchedule, SecurityTier};
+use keygate::record::{Key, OrganizationRecord, ProjectRecord, RotationSchedule, SecurityTier};
 use keygate::usage::report::{UsageQuery, UsageReport};
 use keygate::usage::subject::Subject;
 
@@ -247,5 +247,22 @@ impl StoreDesk {
         update: &OrganizationUpdate,
     ) -> Result<OrganizationRecord, NotDone> {
         Ok(self.manager.update_organization(&self.operator, id, update, None).await?)
+    }
+
+    pub(super) async fn project(
+        &self,
+        organization: &OrganizationId,
+        project: &ProjectId,
+    ) -> Result<ProjectRecord, NotDone> {
+        Ok(self.manager.project(&self.actor(), organization, project).await?)
+    }
+
+    pub(super) async fn update_project(
+        &self,
+        organization: &OrganizationId,
+        project: &ProjectId,
+        update: &ProjectUpdate,
+    ) -> Result<ProjectRecord, NotDone> {
+        Ok(self.manager.update_project(&self.actor(), organization, project, update, None).await?)
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod key_table;
 pub(crate) mod limit_lines;
 pub(crate) mod notice_table;
 pub(crate) mod organization;
+pub(crate) mod project;
 pub(crate) mod rotation_lines;
 pub(crate) mod table;
 pub(crate) mod time;

@@ -14,6 +14,7 @@ mod notices;
 mod on_redis;
 mod organizations;
 mod pasting;
+mod projects;
 mod rotating;
 mod server;
 mod serving;

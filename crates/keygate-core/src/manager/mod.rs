@@ -65,7 +65,7 @@ pub use list::{Cursor, KeyFilter, KeyPage, MAX_PAGE};
 pub use manage::Revocation;
 pub use notices::{CreatedWebhook, GivenUp, WebhookOnce, WebhookShown};
 pub use once::{CreatedOnce, IdempotencyKey, OrganizationOnce, RotatedOnce};
-pub use parents::OrganizationUpdate;
+pub use parents::{OrganizationUpdate, ProjectUpdate};
 pub use ready::StoreState;
 pub(crate) use repair::repair_all;
 pub use rotate::{Overlapping, Rotation, RotationStatus};

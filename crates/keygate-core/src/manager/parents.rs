@@ -54,6 +54,23 @@ impl OrganizationUpdate {
     }
 }
 
+/// What is to change of a project; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProjectUpdate {
+    /// Whether its keys may be used.
+    pub status: Option<ParentStatus>,
+    /// What may be asked of all its keys together; `Some(None)` takes the limits away.
+    pub limits: Option<Option<Limits>>,
+}
+
+impl ProjectUpdate {
+    fn apply(&self, record: &mut ProjectRecord) {
+        record.status = self.status.unwrap_or(record.status);
+        record.limits = self.limits.unwrap_or(record.limits);
+    }
+}
+
 impl ApiKeyManager {
     /// Shows an organization. One that nobody configured exists with the defaults, and has the revision 0.
     ///
@@ -173,11 +190,28 @@ impl ApiKeyManager {
         Ok(())
     }
 
+    /// Shows a project. One that nobody configured exists with the defaults, and has the revision 0.
+    ///
+    /// # Errors
+    /// When the organization is not within the actor's reach, or the store fails.
+    pub async fn project(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        project: &ProjectId,
+    ) -> Result<ProjectRecord, ManageError> {
+        if !actor.reaches(organization) {
+            return Err(ManageError::ParentNotFound);
+        }
+        let parents = self.inner.store.parents(organization, Some(project)).await?;
+        let new = || ProjectRecord::new(organization.clone(), project.clone());
+        Ok(parents.project.unwrap_or_else(|| ProjectRecord { revision: Revision::UNWRITTEN, ..new() }))
+    }
+
     /// Suspends a project's keys, or lets them be used again.
     ///
     /// # Errors
-    /// When the organization is not within the actor's reach or is `system`, another change came in between, or the store
-    /// fails.
+    /// As of [`update_project`](Self::update_project).
     pub async fn set_project_status(
         &self,
         actor: &Actor,
@@ -185,57 +219,14 @@ impl ApiKeyManager {
         project: &ProjectId,
         status: ParentStatus,
     ) -> Result<ProjectRecord, ManageError> {
-        self.change_project(actor, organization, project, |record| record.status = status).await
-    }
-
-    async fn change_project(
-        &self,
-        actor: &Actor,
-        organization: &OrganizationId,
-        project: &ProjectId,
-        change: impl FnOnce(&mut ProjectRecord),
-    ) -> Result<ProjectRecord, ManageError> {
-        if !actor.reaches(organization) {
-            return Err(ManageError::ParentNotFound);
-        }
-        if organization.is_system() {
-            return Err(ManageError::Reserved);
-        }
-        self.confirm_current().await?;
-        let found = self.inner.store.parents(organization, Some(project)).await?.project;
-        let expected = found.as_ref().map(|found| found.revision);
-        let mut record = found.unwrap_or_else(|| ProjectRecord::new(organization.clone(), project.clone()));
-        record.revision = expected.map_or(record.revision, Revision::next);
-        let was = record.status;
-        change(&mut record);
-        let suspends = was != record.status && record.status == ParentStatus::Suspended;
-        let announced = if suspends {
-            self.announce_suspension(organization, Some(project), record.revision).await
-        } else {
-            Announced::default()
-        };
-        let put = self.inner.store.put_project(&record, expected).await;
-        self.inner.cache.changed(&Change::Project(organization.clone(), project.clone()));
-        self.settle_write(announced, &put).await;
-        put.map_err(parent_refused)?;
-        tracing::info!(
-            target: "keygate::admin",
-            action = "project updated",
-            by = %actor.principal(),
-            organization_id = %organization,
-            project_id = %project,
-            status = ?record.status,
-            limits = ?record.limits,
-            "project updated"
-        );
-        Ok(record)
+        let update = ProjectUpdate { status: Some(status), ..ProjectUpdate::default() };
+        self.update_project(actor, organization, project, &update, None).await
     }
 
     /// Limits what may be asked of all keys of a project together; `None` takes the limits away.
     ///
     /// # Errors
-    /// When a limit is out of range, the organization is not within the actor's reach or is `system`, another change came
-    /// in between, or the store fails.
+    /// As of [`update_project`](Self::update_project).
     pub async fn set_project_limits(
         &self,
         actor: &Actor,
@@ -243,8 +234,82 @@ impl ApiKeyManager {
         project: &ProjectId,
         limits: Option<Limits>,
     ) -> Result<ProjectRecord, ManageError> {
-        limits.map_or(Ok(()), |limits| limits.check())?;
-        self.change_project(actor, organization, project, |record| record.limits = limits).await
+        let update = ProjectUpdate { limits: Some(limits), ..ProjectUpdate::default() };
+        self.update_project(actor, organization, project, &update, None).await
+    }
+
+    /// Changes a project: suspending it stops its keys. Without `expected` the update is applied to whatever is there. With
+    /// `expected` it is changed only if it still has that revision; one that nobody configured has the revision 0.
+    ///
+    /// # Errors
+    /// When a limit is out of range, the organization is not within the actor's reach or is `system`, another change came
+    /// in between, or the store fails.
+    pub async fn update_project(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        project: &ProjectId,
+        update: &ProjectUpdate,
+        expected: Option<Revision>,
+    ) -> Result<ProjectRecord, ManageError> {
+        if !actor.reaches(organization) {
+            return Err(ManageError::ParentNotFound);
+        }
+        if organization.is_system() {
+            return Err(ManageError::Reserved);
+        }
+        update.limits.flatten().map_or(Ok(()), |limits| limits.check())?;
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            self.confirm_current().await?;
+            let written = self.inner.store.parents(organization, Some(project)).await?.project;
+            let found = written.as_ref().map(|found| found.revision);
+            let shown = found.unwrap_or(Revision::UNWRITTEN);
+            if expected.is_some_and(|expected| expected != shown) {
+                return Err(ManageError::Conflict { found: shown });
+            }
+            let mut record = written.unwrap_or_else(|| ProjectRecord::new(organization.clone(), project.clone()));
+            record.revision = found.map_or(record.revision, Revision::next);
+            let was = record.status;
+            update.apply(&mut record);
+            let suspends = was != record.status && record.status == ParentStatus::Suspended;
+            match self.put_project(actor, &record, found, suspends).await {
+                Ok(()) => return Ok(record),
+                Err(conflict @ ManageError::Conflict { .. }) => last = Some(conflict),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.unwrap_or(ManageError::ParentNotFound))
+    }
+
+    async fn put_project(
+        &self,
+        actor: &Actor,
+        record: &ProjectRecord,
+        expected: Option<Revision>,
+        suspends: bool,
+    ) -> Result<(), ManageError> {
+        let announced = if suspends {
+            self.announce_suspension(&record.organization, Some(&record.id), record.revision).await
+        } else {
+            Announced::default()
+        };
+        let put = self.inner.store.put_project(record, expected).await;
+        // Also where the store failed: it may have done it.
+        self.inner.cache.changed(&Change::Project(record.organization.clone(), record.id.clone()));
+        self.settle_write(announced, &put).await;
+        put.map_err(parent_refused)?;
+        tracing::info!(
+            target: "keygate::admin",
+            action = "project updated",
+            by = %actor.principal(),
+            organization_id = %record.organization,
+            project_id = %record.id,
+            status = ?record.status,
+            limits = ?record.limits,
+            "project updated"
+        );
+        Ok(())
     }
 
     /// The quotas of an organization: its own where it has some, the manager's where it has none.

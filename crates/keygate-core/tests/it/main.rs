@@ -23,6 +23,7 @@ mod operator_key;
 mod operators;
 mod organizations;
 mod outbox;
+mod projects;
 mod records;
 mod rotation;
 mod schedules;

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use chrono::{DateTime, TimeDelta, Utc};
 use keygate::key::KeyId;
 use keygate::limits::Limits;
-use keygate::manager::{BulkKeys, Cursor, Expiry, KeyFilter, NewKey, OrganizationUpdate};
+use keygate::manager::{BulkKeys, Cursor, Expiry, KeyFilter, NewKey, OrganizationUpdate, ProjectUpdate};
 use keygate::names::{Description, Environment, KeyName, OrganizationId, ProjectId, Reason, Tag, UserId};
 use keygate::network::CidrSet;
-use keygate::record::{KeyState, Metadata, ParentStatus, RotationSchedule, SecurityTier};
+use keygate::record::{KeyState, Metadata, ParentStatus, ProjectRecord, RotationSchedule, SecurityTier};
 use keygate::scope::{Scope, ScopeSet};
 use serde::Serialize;
 
@@ -293,5 +293,19 @@ impl OrganizationChange {
     pub(super) fn of(update: &OrganizationUpdate) -> Self {
         let OrganizationUpdate { status, max_keys, max_keys_per_user, limits, user_limits, key_limits, .. } = *update;
         Self { status, max_keys, max_keys_per_user, limits, user_limits, key_limits }
+    }
+}
+
+/// All that is to be configured for a project.
+#[derive(Debug, Serialize)]
+pub(super) struct Project {
+    status: ParentStatus,
+    limits: Option<Limits>,
+}
+
+impl Project {
+    /// This one, with what is to change of it.
+    pub(super) fn of(found: &ProjectRecord, update: &ProjectUpdate) -> Self {
+        Self { status: update.status.unwrap_or(found.status), limits: update.limits.unwrap_or(found.limits) }
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use keygate::key::KeyText;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use keygate::record::Revision;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH};
 use reqwest::{Certificate, Client, Method, Url, redirect, retry};
 use serde::Serialize;
 use uuid::Uuid;
@@ -53,13 +54,24 @@ pub(super) struct Call {
     once: Option<Uuid>,
     /// What it does is the same, however often it is sent.
     is_idempotent: bool,
+    /// It is done only if what it changes still has this revision.
+    revision: Option<Revision>,
 }
 
 impl Call {
     /// The call at this path.
     pub(super) fn new(method: Method, path: &[&str]) -> Self {
         let path = path.iter().map(|&part| part.to_owned()).collect();
-        Self { method, path, query: Vec::new(), body: None, has_lines: false, once: None, is_idempotent: false }
+        Self {
+            method,
+            path,
+            query: Vec::new(),
+            body: None,
+            has_lines: false,
+            once: None,
+            is_idempotent: false,
+            revision: None,
+        }
     }
 
     /// With a parameter, if it has a value.
@@ -88,6 +100,11 @@ impl Call {
     /// That does the same, however often it is sent.
     pub(super) fn however_often(self) -> Self {
         Self { is_idempotent: true, ..self }
+    }
+
+    /// To be done only if what it changes still has this revision.
+    pub(super) fn if_unchanged(self, revision: Revision) -> Self {
+        Self { revision: Some(revision), ..self }
     }
 
     /// Whether it may be sent again when nobody knows what became of it.
@@ -165,6 +182,9 @@ impl Link {
         }
         if let Some(name) = &call.once {
             request = request.header("Idempotency-Key", format!("\"{name}\""));
+        }
+        if let Some(revision) = &call.revision {
+            request = request.header(IF_MATCH, format!("\"{revision}\""));
         }
         let response = request.send().await.map_err(lost)?;
         Answer::take(response, &self.address).await.map_err(lost)?.unless_refused()

@@ -24,11 +24,11 @@ use keygate::anomaly::FindingCursor;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
     BulkKeys, CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, OrganizationUpdate,
-    Revocation, Rotation,
+    ProjectUpdate, Revocation, Rotation,
 };
-use keygate::names::{Environment, OrganizationId, Reason};
+use keygate::names::{Environment, OrganizationId, ProjectId, Reason};
 use keygate::notice::{NoticeId, NoticeKind, WebhookId, WebhookUrl};
-use keygate::record::{Key, OrganizationRecord, RotationSchedule};
+use keygate::record::{Key, OrganizationRecord, ProjectRecord, RotationSchedule};
 use keygate::usage::report::{UsageQuery, UsageReport};
 use keygate::usage::subject::Subject;
 use reqwest::Method;
@@ -49,6 +49,8 @@ use crate::failure::Failure;
 
 /// Keys that are made at the same time.
 const IN_FLIGHT: usize = 16;
+/// How often a change is tried again after another came in between.
+const ATTEMPTS: usize = 16;
 
 /// A server. Clones share its connections.
 #[derive(Debug, Clone)]
@@ -325,6 +327,35 @@ impl ServerDesk {
     ) -> Result<OrganizationRecord, NotDone> {
         let call = Call::new(Method::PATCH, &["organizations", id.as_str()]);
         self.link.send(&call.saying(&body::OrganizationChange::of(update))?).await?.read()
+    }
+
+    pub(super) async fn project(
+        &self,
+        organization: &OrganizationId,
+        project: &ProjectId,
+    ) -> Result<ProjectRecord, NotDone> {
+        let path = ["organizations", organization.as_str(), "projects", project.as_str()];
+        self.link.send(&Call::new(Method::GET, &path)).await?.read()
+    }
+
+    pub(super) async fn update_project(
+        &self,
+        organization: &OrganizationId,
+        project: &ProjectId,
+        update: &ProjectUpdate,
+    ) -> Result<ProjectRecord, NotDone> {
+        let path = ["organizations", organization.as_str(), "projects", project.as_str()];
+        let mut attempts = 0;
+        loop {
+            // What is not to change is said as it is, and sent for the revision that has it.
+            let found = self.project(organization, project).await?;
+            let body = body::Project::of(&found, update);
+            let call = Call::new(Method::PUT, &path).saying(&body)?.if_unchanged(found.revision);
+            match self.link.send(&call).await {
+                Err(error) if error.is("revision_conflict") && attempts < ATTEMPTS => attempts += 1,
+                outcome => return outcome?.read(),
+            }
+        }
     }
 }
 

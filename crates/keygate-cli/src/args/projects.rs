@@ -1,0 +1,91 @@
+//! `keygate projects`: its commands and their flags.
+
+use clap::{Args, Subcommand};
+use keygate::manager::ProjectUpdate;
+use keygate::names::{OrganizationId, ProjectId};
+
+use super::limits::ProjectLimitArgs;
+use super::values::{organization, project};
+use crate::failure::Failure;
+
+/// Commands on projects.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectsCommand {
+    /// Show a project
+    ///
+    /// One that nobody has set up exists with the defaults: it is active, and without limits.
+    #[command(after_help = SHOW)]
+    Show {
+        #[command(flatten)]
+        project: ProjectArgs,
+    },
+    /// Change how much may be asked of a project's keys together
+    ///
+    /// Limits are those of the next request, and what was used in the present windows counts.
+    #[command(after_help = UPDATE)]
+    Update {
+        #[command(flatten)]
+        project: ProjectArgs,
+        #[command(flatten)]
+        asked: UpdateProjectArgs,
+    },
+    /// Refuse all keys of a project until it is resumed
+    ///
+    /// No key of it changes: those that are usable now are usable again once it is resumed.
+    #[command(after_help = SUSPEND)]
+    Suspend {
+        #[command(flatten)]
+        project: ProjectArgs,
+    },
+    /// Let the keys of a suspended project be used again
+    #[command(after_help = RESUME)]
+    Resume {
+        #[command(flatten)]
+        project: ProjectArgs,
+    },
+}
+
+const SHOW: &str = "\
+Examples:
+  keygate projects show web --org acme
+  keygate projects show web --org acme --json";
+const UPDATE: &str = "\
+Examples:
+  keygate projects update web --org acme --limit minute=1000 --burst 50
+  keygate projects update web --org acme --limit none --json";
+const SUSPEND: &str = "\
+Examples:
+  keygate projects suspend web --org acme";
+const RESUME: &str = "\
+Examples:
+  keygate projects resume web --org acme";
+
+/// The project a command is about.
+#[derive(Debug, Args)]
+pub(crate) struct ProjectArgs {
+    /// The project's id
+    #[arg(value_name = "PROJECT", value_parser = project)]
+    pub(crate) id: ProjectId,
+    /// The organization it is of
+    #[arg(long, value_name = "ID", value_parser = organization)]
+    pub(crate) org: OrganizationId,
+}
+
+/// What is to change of a project.
+#[derive(Debug, Args)]
+pub(crate) struct UpdateProjectArgs {
+    #[command(flatten)]
+    limits: ProjectLimitArgs,
+}
+
+impl UpdateProjectArgs {
+    /// All of it, which is something.
+    pub(crate) fn update(&self) -> Result<ProjectUpdate, Failure> {
+        let mut update = ProjectUpdate::default();
+        update.limits = self.limits.change()?;
+        if update == ProjectUpdate::default() {
+            return Err(Failure::usage("nothing is to change: say what, with --limit"));
+        }
+        Ok(update)
+    }
+}

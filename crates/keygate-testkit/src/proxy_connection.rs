@@ -162,8 +162,9 @@ impl<'a> Connection<'a> {
                 }
             }
             let bytes = requests.concat();
-            server.write_all(&bytes).await?;
+            // First: whoever has the answer may look.
             self.shared.bytes_to_server.fetch_add(bytes.len() as u64, SeqCst);
+            server.write_all(&bytes).await?;
         }
         Ok(())
     }
@@ -216,8 +217,8 @@ impl<'a> Connection<'a> {
             if self.shared.fault() == Fault::SwallowPushes && is_push(&message) {
                 continue;
             }
-            client.write_all(&message).await?;
             self.shared.bytes_to_client.fetch_add(message.len() as u64, SeqCst);
+            client.write_all(&message).await?;
         }
         Ok(())
     }

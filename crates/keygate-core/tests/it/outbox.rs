@@ -65,10 +65,13 @@ fn suspending() -> OrganizationUpdate {
     update
 }
 
+/// Where something was sent, and signed with which secrets.
+type Sent = (String, Vec<Vec<u8>>);
+
 /// A webhook's sender: to addresses with these words nothing is taken, or nothing is answered.
 #[derive(Debug, Clone, Default)]
 struct Sender {
-    sent: Arc<Mutex<Vec<(String, Vec<Vec<u8>>)>>>,
+    sent: Arc<Mutex<Vec<Sent>>>,
     at_once: Arc<AtomicUsize>,
     most_at_once: Arc<AtomicUsize>,
 }
@@ -191,7 +194,9 @@ async fn what_is_done_after_others_looked_is_told() {
             Box::pin(async move { drop(manager.rotate(&operator(), id, None).await.unwrap()) })
         }),
         ("set_status ", NoticeKind::KeyRevoked, |manager, id| {
-            Box::pin(async move { drop(manager.revoke(&operator(), id, None).await.unwrap()) })
+            Box::pin(async move {
+                manager.revoke(&operator(), id, None).await.unwrap();
+            })
         }),
         ("put_organization ", NoticeKind::OrganizationSuspended, |manager, _| {
             Box::pin(async {

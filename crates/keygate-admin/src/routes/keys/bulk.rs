@@ -108,7 +108,7 @@ impl Config {
                 let mut update = KeyUpdate::new();
                 match operation {
                     Operation::UpdatePermissions => {
-                        update.permissions = Some(needed("permissions", &mut self.permissions)?)
+                        update.permissions = Some(needed("permissions", &mut self.permissions)?);
                     }
                     Operation::UpdateScopes => update.scopes = Some(needed("scopes", &mut self.scopes)?),
                     _ => {

@@ -14,7 +14,7 @@ alone() {
     done
 }
 
-alone keygate admin tower axum tonic actix embedded redis redis-tls settings metrics maxmind
+alone keygate admin tower axum tonic actix embedded redis redis-tls settings settings,webhooks webhooks metrics maxmind
 alone keygate-http metrics maxmind
 alone keygate-tower axum tonic
 alone keygate-redis tls

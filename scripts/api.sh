@@ -101,7 +101,9 @@ main() {
     # What a document cannot say (a time to come, a field that goes without another) is refused with 422, so valid by the
     # document is not yet accepted: that one check is left out.
     cp scripts/api/schemathesis.toml "$work"
+    # It makes no NDJSON, which an import is.
     (cd "$work" && "$venv/bin/st" --config-file schemathesis.toml run "$address/openapi.json" --url "$address" \
+        --exclude-operation-id importKeys \
         --exclude-checks positive_data_acceptance --max-examples "$EXAMPLES" --seed 1 --no-color) || fail "schemathesis found something: see above"
 
     "$venv/bin/openapi-python-client" generate --url "$address/openapi.json" --meta none \

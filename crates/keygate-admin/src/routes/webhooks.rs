@@ -39,7 +39,7 @@ struct NewWebhook {
     url: String,
     /// Of what it is to be told; of everything by default.
     #[serde(default)]
-    #[schema(value_type = Vec<NoticeKindShape>, required = false)]
+    #[schema(value_type = Option<Vec<NoticeKindShape>>)]
     events: Option<Vec<Word<NoticeKind>>>,
 }
 

@@ -73,7 +73,7 @@ pub(crate) struct Sentry {
     waiting: Mutex<HashMap<KeyId, (Whom, Sighting)>>,
     keys: Cache<KeyId, Arc<Mutex<Acquaintance>>>,
     /// What is still to be recorded, and what to be suspended.
-    pending: Mutex<Vec<(Step, Finding)>>,
+    pending: Mutex<VecDeque<(Step, Finding)>>,
     /// What is recorded, and still to be told of.
     untold: Mutex<VecDeque<Finding>>,
     /// One who examines at a time.
@@ -261,12 +261,7 @@ impl Sentry {
             }
         };
         self.fails(&error);
-        let mut pending = lock(&self.pending);
-        if pending.len() < PENDING {
-            pending.push((step, finding));
-        } else {
-            add(&self.counters.dropped, 1);
-        }
+        self.keep(&self.pending, (step, finding));
     }
 
     /// Tells of what could not be told before, until the outbox fails again.
@@ -280,10 +275,11 @@ impl Sentry {
         }
     }
 
-    fn tell_later(&self, finding: Finding) {
-        let mut untold = lock(&self.untold);
-        if untold.len() < PENDING {
-            untold.push_back(finding);
+    /// Keeps something for when the store does not fail any more. What there is no room for is dropped.
+    fn keep<T>(&self, queue: &Mutex<VecDeque<T>>, one: T) {
+        let mut queue = lock(queue);
+        if queue.len() < PENDING {
+            queue.push_back(one);
         } else {
             add(&self.counters.dropped, 1);
         }
@@ -294,10 +290,10 @@ impl Sentry {
         // First, so that what is recorded is told of, wherever this instance stops. What is found again is told of once. An
         // outbox that fails must not keep the key from being suspended.
         if !lock(&self.untold).is_empty() {
-            self.tell_later(finding.clone());
+            self.keep(&self.untold, finding.clone());
         } else if let Err(error) = self.notify(finding).await {
             self.fails(&error);
-            self.tell_later(finding.clone());
+            self.keep(&self.untold, finding.clone());
         }
         if !self.store.record_finding(finding).await? {
             add(&self.counters.known, 1);

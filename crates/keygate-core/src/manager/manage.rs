@@ -172,9 +172,7 @@ impl ApiKeyManager {
         status: KeyStatus,
         reason: Option<Reason>,
     ) -> Result<Written, ManageError> {
-        if status == KeyStatus::Active {
-            check_strength(actor, found)?;
-        }
+        check_status(actor, found, status)?;
         let id = found.id;
         let change = StatusChange::new(status, self.inner.clock.now(), reason);
         let announced = match (found.status.status, status) {
@@ -203,12 +201,15 @@ impl ApiKeyManager {
     }
 }
 
-/// Refuses a status that a key which was found cannot be given, as a store would: revoked is for good.
+/// Refuses a status that the actor may not give, or that a key which was found cannot be given: revoked is for good.
 pub(super) fn check_status(actor: &Actor, found: &Key, status: KeyStatus) -> Result<(), ManageError> {
+    if status == KeyStatus::Active {
+        check_strength(actor, found)?;
+    }
     if found.status.status == KeyStatus::Revoked && status != KeyStatus::Revoked {
         return Err(ManageError::Revoked);
     }
-    if status == KeyStatus::Active { check_strength(actor, found) } else { Ok(()) }
+    Ok(())
 }
 
 impl Inner {

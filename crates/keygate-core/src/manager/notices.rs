@@ -201,7 +201,7 @@ impl ApiKeyManager {
     }
 
     /// Gives a webhook another secret, and has notices sent to it again where it was disabled. Those before sign too for
-    /// a day, the four oldest of them, so that whoever receives can change over.
+    /// a day, four of them at most, so that whoever receives can change over.
     ///
     /// # Errors
     /// When there is no such webhook, its organization is not within the actor's reach, or the store fails.
@@ -398,7 +398,7 @@ impl ApiKeyManager {
         Err(last.unwrap_or(ManageError::NoSuchWebhook))
     }
 
-    /// Announces keys that are about to be made.
+    /// Announces keys of one organization that are about to be made.
     pub(super) async fn announce_created(&self, keys: impl Iterator<Item = &Key>) -> Result<Announced, StoreError> {
         let notice = |key: &Key| {
             let event = Event::Created { key: key.into() };

@@ -379,14 +379,14 @@ impl ApiKeyManager {
             _ => return Ok(Step::NotDue),
         }
         if record.look_at.is_none_or(|at| at > now) {
-            return self.do_rest(actor, record, now).await;
+            return self.rotate_or_withdraw(actor, record, now).await;
         }
         match self.look(record, now).await {
             Ok(step) => Ok(step),
             // Others have changed it: what is due of it now, the next run sees.
             Err(conflict @ ManageError::Conflict { .. }) => Err(conflict),
             // That nothing can be told must not keep a key from being rotated.
-            Err(error) => match self.do_rest(actor, record, now).await? {
+            Err(error) => match self.rotate_or_withdraw(actor, record, now).await? {
                 step @ (Step::Rotated | Step::Withdrawn) => {
                     let key_id = key.id;
                     tracing::warn!(target: "keygate::schedule", %key_id, %error, "what comes with time is not told of a key yet");
@@ -398,7 +398,12 @@ impl ApiKeyManager {
     }
 
     /// Does what is due to a key but telling of it.
-    async fn do_rest(&self, actor: &Actor, record: &KeyRecord, now: DateTime<Utc>) -> Result<Step, ManageError> {
+    async fn rotate_or_withdraw(
+        &self,
+        actor: &Actor,
+        record: &KeyRecord,
+        now: DateTime<Utc>,
+    ) -> Result<Step, ManageError> {
         let key = &record.key;
         // Whatever makes an ended key usable again lists it again.
         if key.is_expired(now) {

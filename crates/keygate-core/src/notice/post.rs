@@ -1,6 +1,6 @@
 //! The outbox: what is told is first kept in the store, and brought to its receivers from there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -163,23 +163,14 @@ impl Post {
         Notice { id, at: to_millis(self.clock.now()), organization_id: organization.clone(), event }
     }
 
-    /// Keeps notices of what is about to be done, to be brought only if it has come to pass: so that whatever is done is told
-    /// of, wherever whoever does it stops. Those of organizations in which nobody hears anything are passed over.
+    /// Keeps notices of what is about to be done, all of one organization and kind, to be brought only if it has come to pass: so
+    /// that whatever is done is told of, wherever whoever does it stops. None are kept that nobody hears.
     pub(crate) async fn announce(&self, notices: Vec<Notice>) -> Result<Announced, StoreError> {
-        let mut heard = BTreeSet::new();
-        for notice in &notices {
-            let subject = (notice.organization_id.clone(), notice.kind());
-            if !heard.contains(&subject) {
-                // One call makes keys of few organizations.
-                if !self.is_heard(notice).await? {
-                    continue;
-                }
-                heard.insert(subject);
-            }
+        let Some(first) = notices.first() else { return Ok(Announced::default()) };
+        if !self.is_heard(first).await? {
+            return Ok(Announced::default());
         }
         let due = to_millis(self.clock.now() + ANNOUNCED_FOR);
-        let notices =
-            notices.into_iter().filter(|notice| heard.contains(&(notice.organization_id.clone(), notice.kind())));
         let mut put = stream::iter(notices)
             .map(|notice| async move { Ok((self.put(&notice, false, due, false).await?, notice)) })
             .buffered(PUT_AT_ONCE);

@@ -653,6 +653,15 @@ async fn a_clock_that_was_ahead_silences_nothing() {
     assert_eq!(told, [(13, NoticeKind::KeyExpiring), (19, NoticeKind::KeyExpiring), (20, NoticeKind::KeyExpired)]);
 }
 
+/// Whether anybody hears of many keys that are made at once is asked once.
+#[tokio::test]
+async fn many_keys_of_which_nobody_hears_cost_one_look_for_webhooks() {
+    let instance = Instance::new();
+    let made = instance.manager.create_many(&operator(), vec![new_key(); 100]).await;
+    assert!(made.iter().all(Result::is_ok));
+    assert_eq!(instance.store.calls().webhooks, 1);
+}
+
 /// Many keys that are made at once are all told, and their notices are not put one after the other.
 #[tokio::test(start_paused = true)]
 async fn many_keys_are_announced_at_once() {

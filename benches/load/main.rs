@@ -16,6 +16,7 @@ mod http;
 mod instructions;
 mod limits;
 mod management;
+mod many;
 mod memory;
 mod process;
 mod revocation;
@@ -45,6 +46,8 @@ usage: cargo bench --bench load -- MODE [--OPTION VALUE ...]
                  --keys 65000
   management   the management API under many connections, and what that does to a guarded service
                  --connections 200  --seconds 60  --rounds 8
+  many         lists and bulk operations in an organization of few keys, and in one of very many
+                 --few 10000  --keys 1000000  --rounds 21
   limits       a whole minute of one limit over eight processes of unequal load
                  --limit 1000  --load 10
   sweep        round trips for each request, over limits and numbers of instances, as lines of numbers
@@ -68,6 +71,7 @@ fn main() {
         "revocation" => revocation::run(&arguments),
         "bulk" => bulk::run(&arguments),
         "management" => management::run(&arguments),
+        "many" => many::run(&arguments),
         "limits" => limits::run(&arguments),
         "sweep" => limits::sweep(&arguments),
         "lease" => limits::script(&arguments),

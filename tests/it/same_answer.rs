@@ -114,6 +114,7 @@ fn keys(world: &World) -> Vec<Case> {
             Err(OrganizationSuspended),
         ),
         case("a suspended project", Gate::Plain, with(&world.of_suspended_project), Err(ProjectSuspended)),
+        case("a suspended user", Gate::Plain, with(&world.of_suspended_user), Err(UserSuspended)),
         case("another environment's key", Gate::Plain, with(&world.staging), Err(EnvironmentMismatch)),
         case("a key where another environment is asked for", Gate::Staging, with(&world.key), Err(EnvironmentMismatch)),
         case("a key of the environment asked for", Gate::Staging, with(&world.staging), Ok("ada")),

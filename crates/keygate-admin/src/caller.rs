@@ -18,6 +18,14 @@ pub(crate) struct Caller {
     pub(crate) admission: Admission,
 }
 
+impl Caller {
+    /// Refuses a caller without a permission that this call needs beside that of its route.
+    pub(crate) fn demand(&self, permission: ManagementPermission) -> Result<(), Problem> {
+        let needed = self.admission.require_permission(&permission.scope());
+        needed.map_err(|denial| Problem::forbidden(denial.detail()))
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 

@@ -31,6 +31,8 @@ const GUARDED: &str = "/v1/";
     tags(
         (name = "organizations", description = "Tenants: their status and their quotas."),
         (name = "projects", description = "Parts of an organization: their status and their limits."),
+        (name = "users", description = "Who owns keys: their status and their roles, which cap what their keys may do."),
+        (name = "roles", description = "Named sets of permissions of an organization."),
         (name = "keys", description = "The keys of an organization."),
         (name = "usage", description = "What keys were used for, and what was unusual about it."),
         (name = "notices", description = "Who is told of what happens to keys, and what was not taken."),
@@ -131,7 +133,7 @@ const COMMON: [Common; 10] = [
         status: StatusCode::FORBIDDEN,
         name: "Forbidden",
         description: "The key is valid and may not do this: `permission_denied`, `not_grantable`, `ip_not_allowed`, \
-                      `organization_suspended`, `project_suspended`.",
+                      `organization_suspended`, `project_suspended`, `user_suspended`.",
         schema: PROBLEM,
         headers: &[],
         applies: always,

@@ -71,15 +71,18 @@ impl From<NameError> for Problem {
 impl From<ManageError> for Problem {
     fn from(error: ManageError) -> Self {
         let (status, title) = match error {
-            ManageError::NotFound | ManageError::ParentNotFound | ManageError::NoSuchWebhook => {
-                (StatusCode::NOT_FOUND, "Not found")
-            }
+            ManageError::NotFound
+            | ManageError::ParentNotFound
+            | ManageError::NoSuchWebhook
+            | ManageError::NoSuchRole => (StatusCode::NOT_FOUND, "Not found"),
             ManageError::Invalid(_) | ManageError::UsageQuery(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid field"),
             ManageError::NotGrantable { .. } => (StatusCode::FORBIDDEN, "Not yours to grant"),
             ManageError::Refused(_) => (StatusCode::CONFLICT, "Refused"),
             ManageError::AlreadyExists | ManageError::ImportedElsewhere | ManageError::LookupPartTaken => {
                 (StatusCode::CONFLICT, "Exists already")
             }
+            ManageError::Offboarded { .. } => (StatusCode::CONFLICT, "The user has left"),
+            ManageError::StillOffboarding => (StatusCode::CONFLICT, "Still offboarding"),
             ManageError::Reserved => (StatusCode::CONFLICT, "Reserved"),
             ManageError::Conflict { .. } => (StatusCode::CONFLICT, "Changed meanwhile"),
             ManageError::Revoked => (StatusCode::CONFLICT, "The key is revoked"),

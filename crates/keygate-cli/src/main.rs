@@ -17,10 +17,12 @@ mod output;
 mod pasted;
 mod projects;
 mod ring;
+mod roles;
 mod rotation;
 mod secret_line;
 mod serve;
 mod usage;
+mod users;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -75,6 +77,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Notices(command) => notices::run_notices(command, &cli.settings).await,
             Command::Organizations(command) => organizations::run(command, &cli.settings).await,
             Command::Projects(command) => projects::run(command, &cli.settings).await,
+            Command::Users(command) => users::run(command, &cli.settings).await,
+            Command::Roles(command) => roles::run(command, &cli.settings).await,
             Command::Ring(command) => ring::run(command, &cli.settings).await,
             Command::Serve(args) => serve::run(args, &cli.settings).await,
             Command::Doctor(args) => doctor::run(args, &cli.settings).await,

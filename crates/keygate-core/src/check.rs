@@ -8,8 +8,10 @@ use serde::Serialize;
 
 use crate::context::{RequestView, RequiredEnvironment};
 use crate::denial::{Denial, DenialReason};
+use crate::governance::Owner;
 use crate::names::Environment;
-use crate::record::{Key, KeyStatus, ParentStatus, Parents};
+use crate::record::{Key, KeyStatus, ParentStatus, Parents, UserStatus};
+use crate::scope::Scope;
 
 /// One of the checks that a presented text goes through, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -28,6 +30,8 @@ pub enum Check {
     Organization,
     /// Its project is active.
     Project,
+    /// Its owner is active.
+    User,
     /// It is active itself.
     Status,
     /// It has begun.
@@ -40,7 +44,7 @@ pub enum Check {
     ClientAddress,
     /// Its scopes cover what it is used on.
     Scopes,
-    /// Its permissions cover what its holder wants to do.
+    /// Its permissions cover what its holder wants to do, and its owner's roles do.
     Permissions,
     /// Its limits, and those above it, have room.
     Limits,
@@ -48,13 +52,14 @@ pub enum Check {
 
 impl Check {
     /// All of them, in their order.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Format,
         Self::Tag,
         Self::Secret,
         Self::Tenant,
         Self::Organization,
         Self::Project,
+        Self::User,
         Self::Status,
         Self::NotBefore,
         Self::Expiry,
@@ -66,11 +71,26 @@ impl Check {
     ];
 }
 
+/// What stands above a key: its organization and its project, and its owner where anything is known of owners.
+#[derive(Debug, Clone, Copy)]
+pub struct AboveView<'a> {
+    /// Its organization with its roles, and its project.
+    pub parents: &'a Parents,
+    /// Its owner; `None` caps nothing.
+    pub owner: Option<&'a Owner>,
+}
+
+impl<'a> From<&'a Parents> for AboveView<'a> {
+    fn from(parents: &'a Parents) -> Self {
+        Self { parents, owner: None }
+    }
+}
+
 /// What a decision is made of.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub(crate) key: &'a Key,
-    pub(crate) parents: &'a Parents,
+    pub(crate) above: AboveView<'a>,
     pub(crate) context: RequestView<'a>,
     /// Where this service runs.
     pub(crate) environment: Option<Environment>,
@@ -78,8 +98,8 @@ pub(crate) struct Subject<'a> {
 }
 
 /// Decides whether a key whose secret was presented may be used for this request at this time. The first check that
-/// fails gives the reason: tenant, organization and project, status, not-before and expiry, environment, client address,
-/// scopes, permissions. Limits come after it, so that a denial burns nothing: whatever is asked of a key is asked here.
+/// fails gives the reason: tenant, organization, project and user, status, not-before and expiry, environment, client
+/// address, scopes, permissions. Limits come after it, so that a denial burns nothing: whatever is asked of a key is asked here.
 ///
 /// `environment` is where this service runs; the context's own environment is taken before it.
 ///
@@ -87,12 +107,12 @@ pub(crate) struct Subject<'a> {
 /// The denial.
 pub fn check<'a>(
     key: &Key,
-    parents: &Parents,
+    above: impl Into<AboveView<'a>>,
     context: impl Into<RequestView<'a>>,
     environment: Option<Environment>,
     now: DateTime<Utc>,
 ) -> Result<(), Denial> {
-    let subject = Subject { key, parents, context: context.into(), environment, now };
+    let subject = Subject { key, above: above.into(), context: context.into(), environment, now };
     let first_failure = subject.run(|_, outcome| match outcome {
         Ok(()) => ControlFlow::Continue(()),
         Err(denial) => ControlFlow::Break(denial),
@@ -110,6 +130,7 @@ impl Subject<'_> {
         each(Check::Tenant, self.tenant())?;
         each(Check::Organization, self.organization())?;
         each(Check::Project, self.project())?;
+        each(Check::User, self.user())?;
         each(Check::Status, self.status())?;
         each(Check::NotBefore, self.not_before())?;
         each(Check::Expiry, self.expiry())?;
@@ -147,14 +168,20 @@ impl Subject<'_> {
 
     #[inline]
     fn organization(&self) -> Result<(), Denial> {
-        let status = self.parents.organization.as_ref().map(|organization| organization.status);
+        let status = self.above.parents.organization.as_ref().map(|organization| organization.status);
         self.unless(status == Some(ParentStatus::Suspended), DenialReason::OrganizationSuspended)
     }
 
     #[inline]
     fn project(&self) -> Result<(), Denial> {
-        let status = self.parents.project.as_ref().map(|project| project.status);
+        let status = self.above.parents.project.as_ref().map(|project| project.status);
         self.unless(status == Some(ParentStatus::Suspended), DenialReason::ProjectSuspended)
+    }
+
+    #[inline]
+    fn user(&self) -> Result<(), Denial> {
+        let stopped = self.above.owner.is_some_and(|owner| owner.status() != UserStatus::Active);
+        self.unless(stopped, DenialReason::UserSuspended)
     }
 
     #[inline]
@@ -198,9 +225,15 @@ impl Subject<'_> {
         }
     }
 
+    /// Whether the key was given the permission, and its owner covers it.
+    pub(crate) fn permits(&self, permission: &Scope) -> bool {
+        let AboveView { parents, owner } = self.above;
+        self.key.permissions.covers(permission) && owner.is_none_or(|owner| owner.covers(parents, permission))
+    }
+
     #[inline]
     fn permissions(&self) -> Result<(), Denial> {
-        match self.context.permissions().iter().find(|permission| !self.key.permissions.covers(permission)) {
+        match self.context.permissions().iter().find(|permission| !self.permits(permission)) {
             Some(permission) => Err(self.denial(DenialReason::PermissionDenied).requiring(permission.clone())),
             None => Ok(()),
         }

@@ -378,12 +378,27 @@ impl Admission {
         require(self.key().scopes.covers(scope), DenialReason::ScopeNotAuthorized, self.key(), scope)
     }
 
-    /// Lets the request go on if the key's permissions cover `permission`.
+    /// Lets the request go on if the key's permissions cover `permission`, and its owner's roles do, as they were known when the
+    /// request was let in, or later.
     ///
     /// # Errors
     /// A denial of reason [`DenialReason::PermissionDenied`].
     pub fn require_permission(&self, permission: &Scope) -> Result<(), Denial> {
-        require(self.key().permissions.covers(permission), DenialReason::PermissionDenied, self.key(), permission)
+        require(self.entry.permits(permission), DenialReason::PermissionDenied, self.key(), permission)
+    }
+
+    /// What the key may do: what [it was given](Key::permissions), as far as the roles of its owner cover it. Where they cap it
+    /// these are 256 at most: fewer than it may do, never more.
+    #[must_use]
+    pub fn effective_permissions(&self) -> Vec<Scope> {
+        self.entry.effective_permissions()
+    }
+
+    /// What the roles of the key's owner cover, in order: the key may do what [it was given](Key::permissions) and one of
+    /// these covers. `None` where nothing caps it.
+    #[must_use]
+    pub fn owner_permissions(&self) -> Option<Vec<Scope>> {
+        self.entry.cap()
     }
 }
 

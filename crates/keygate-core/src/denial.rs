@@ -36,6 +36,8 @@ pub enum DenialReason {
     OrganizationSuspended,
     /// The key's project is suspended.
     ProjectSuspended,
+    /// The key's owner is suspended, or has left.
+    UserSuspended,
     /// The client's address is not among the key's networks.
     IpNotAllowed,
     /// The key's scopes do not cover the one asked for.
@@ -50,7 +52,7 @@ pub enum DenialReason {
 
 impl DenialReason {
     /// All of them, in the order of the checks.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::MissingKey,
         Self::MultipleCredentials,
         Self::MalformedKey,
@@ -58,6 +60,7 @@ impl DenialReason {
         Self::StoreUnavailable,
         Self::OrganizationSuspended,
         Self::ProjectSuspended,
+        Self::UserSuspended,
         Self::KeyRevoked,
         Self::KeyInactive,
         Self::KeyNotYetValid,
@@ -84,6 +87,7 @@ impl DenialReason {
             Self::EnvironmentMismatch => "environment_mismatch",
             Self::OrganizationSuspended => "organization_suspended",
             Self::ProjectSuspended => "project_suspended",
+            Self::UserSuspended => "user_suspended",
             Self::IpNotAllowed => "ip_not_allowed",
             Self::ScopeNotAuthorized => "scope_not_authorized",
             Self::PermissionDenied => "permission_denied",
@@ -206,6 +210,7 @@ impl Denial {
             DenialReason::EnvironmentMismatch => "The API key is for another environment.",
             DenialReason::OrganizationSuspended => "The organization of this API key is suspended.",
             DenialReason::ProjectSuspended => "The project of this API key is suspended.",
+            DenialReason::UserSuspended => "The user of this API key is suspended.",
             DenialReason::IpNotAllowed => "The API key may not be used from this address.",
             DenialReason::ScopeNotAuthorized => return missing("scopes"),
             DenialReason::PermissionDenied => return missing("permissions"),

@@ -13,6 +13,7 @@ pub mod coherence;
 mod complaints;
 pub mod context;
 pub mod denial;
+pub mod governance;
 mod hex_id;
 pub mod import;
 pub mod key;

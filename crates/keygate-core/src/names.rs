@@ -184,6 +184,11 @@ name! {
     /// A user of an organization, who owns keys. `[A-Za-z0-9._-]{1,128}`.
     UserId, "user id", check_id
 }
+
+name! {
+    /// A role's name: 1 to 128 characters out of `A-Z a-z 0-9 . _ -`.
+    RoleName, "role", check_id
+}
 name! {
     /// A project of an organization. `[A-Za-z0-9._-]{1,128}`.
     ProjectId, "project id", check_id

@@ -110,6 +110,40 @@ impl Scope {
         self == other || (!self.is_concrete() && self.covers_by_segments(other))
     }
 
+    /// What both allow: a scope that covers whatever this one and `other` cover, and nothing else. `None` where they have
+    /// nothing in common.
+    #[must_use]
+    pub fn meet(&self, other: &Self) -> Option<Self> {
+        if self.covers(other) {
+            return Some(other.clone());
+        }
+        if other.covers(self) {
+            return Some(self.clone());
+        }
+        let (mut ours, mut theirs) = (self.as_str().split(':'), other.as_str().split(':'));
+        let mut common: Vec<&str> = Vec::new();
+        loop {
+            match (ours.next(), theirs.next()) {
+                (None, None) => {
+                    let text = common.join(":");
+                    // What would be longer than a scope covers none.
+                    return (text.len() <= MAX_SCOPE_LENGTH).then(|| Self(Text::new(&text)));
+                }
+                (Some("**"), Some(rest)) => {
+                    common.push(rest);
+                    common.extend(theirs.by_ref());
+                }
+                (Some(rest), Some("**")) => {
+                    common.push(rest);
+                    common.extend(ours.by_ref());
+                }
+                (Some("*"), Some(one)) => common.push(one),
+                (Some(one), Some(other)) if other == "*" || one == other => common.push(one),
+                _ => return None,
+            }
+        }
+    }
+
     fn covers_by_segments(&self, other: &Self) -> bool {
         let mut asked = segments(other);
         for held in segments(self) {

@@ -1,15 +1,17 @@
-//! Organizations, their webhooks, projects and the deployment marker: read and written as JSON, compare-and-set.
+//! Organizations, their roles and webhooks, projects, users and the deployment marker: read and written as JSON, compare-and-set.
 
 use chrono::{DateTime, Utc};
-use keygate_core::names::{OrganizationId, ProjectId};
+use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::notice::WebhookRecord;
-use keygate_core::record::{OrganizationRecord, Parents, ProjectRecord, Revision};
+use keygate_core::record::{OrganizationRecord, Parents, ProjectRecord, Revision, RolesRecord, UserRecord};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{Deployment, StoreError, WriteRefusal};
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 
 use crate::error::storage;
-use crate::tables::{DEPLOYMENT_WORD, META, ORGANIZATIONS, PROJECTS, WEBHOOKS, reading, reading_if_there};
+use crate::tables::{
+    DEPLOYMENT_WORD, META, ORGANIZATIONS, PROJECTS, ROLES, USERS, WEBHOOKS, reading, reading_if_there,
+};
 
 /// What stands above a key.
 pub(crate) fn parents(
@@ -22,7 +24,42 @@ pub(crate) fn parents(
     Ok(Parents {
         organization: organization_of(&organizations, organization)?,
         project: projects.map(|(id, projects)| project_of(&projects, organization, id)).transpose()?.flatten(),
+        roles: match reading_if_there(transaction, ROLES)? {
+            Some(roles) => roles_of(&roles, organization)?,
+            None => None,
+        },
     })
+}
+
+/// The records of users of an organization.
+pub(crate) fn users(
+    transaction: &ReadTransaction,
+    organization: &OrganizationId,
+    users: &[UserId],
+) -> Result<Vec<Option<UserRecord>>, StoreError> {
+    let Some(table) = reading_if_there(transaction, USERS)? else { return Ok(vec![None; users.len()]) };
+    users.iter().map(|user| user_of(&table, organization, user)).collect()
+}
+
+fn roles_of(
+    roles: &impl ReadableTable<&'static str, &'static [u8]>,
+    organization: &OrganizationId,
+) -> Result<Option<RolesRecord>, StoreError> {
+    let held = roles.get(organization.as_str()).map_err(storage)?;
+    held.map(|bytes| serde_json::from_slice(bytes.value()))
+        .transpose()
+        .map_err(|error| StoreError::damaged(format!("the roles of organization {organization}"), error))
+}
+
+fn user_of(
+    users: &impl ReadableTable<(&'static str, &'static str), &'static [u8]>,
+    organization: &OrganizationId,
+    id: &UserId,
+) -> Result<Option<UserRecord>, StoreError> {
+    let held = users.get((organization.as_str(), id.as_str())).map_err(storage)?;
+    held.map(|bytes| serde_json::from_slice(bytes.value()))
+        .transpose()
+        .map_err(|error| StoreError::damaged(format!("user {id} of organization {organization}"), error))
 }
 
 fn organization_of(
@@ -79,6 +116,29 @@ pub(crate) fn put_project(
     expect(project_of(&projects, &record.organization, &record.id)?.map(|held| held.revision), expected)?;
     let place = (record.organization.as_str(), record.id.as_str());
     projects.insert(place, json(record)?.as_slice()).map_err(storage)?;
+    Ok(())
+}
+
+pub(crate) fn put_roles(
+    transaction: &WriteTransaction,
+    record: &RolesRecord,
+    expected: Option<Revision>,
+) -> Result<(), WriteRefusal> {
+    let mut roles = transaction.open_table(ROLES).map_err(storage)?;
+    expect(roles_of(&roles, &record.organization)?.map(|held| held.revision), expected)?;
+    roles.insert(record.organization.as_str(), json(record)?.as_slice()).map_err(storage)?;
+    Ok(())
+}
+
+pub(crate) fn put_user(
+    transaction: &WriteTransaction,
+    record: &UserRecord,
+    expected: Option<Revision>,
+) -> Result<(), WriteRefusal> {
+    let mut users = transaction.open_table(USERS).map_err(storage)?;
+    expect(user_of(&users, &record.organization, &record.id)?.map(|held| held.revision), expected)?;
+    let place = (record.organization.as_str(), record.id.as_str());
+    users.insert(place, json(record)?.as_slice()).map_err(storage)?;
     Ok(())
 }
 

@@ -20,7 +20,8 @@ use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
 use keygate_core::record::{
-    KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange,
+    KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, RolesRecord, StatusChange,
+    UserRecord,
 };
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
@@ -220,6 +221,16 @@ impl Store for EmbeddedStore {
         Ok(Read::leased(self.parents(organization, project).await?, sent, self.file.lease()))
     }
 
+    async fn load_user(
+        &self,
+        organization: &OrganizationId,
+        user: &UserId,
+    ) -> Result<Read<Option<UserRecord>>, StoreError> {
+        let sent = self.file.clock.tick();
+        let held = self.users(organization, std::slice::from_ref(user)).await?;
+        Ok(Read::leased(held.into_iter().next().flatten(), sent, self.file.lease()))
+    }
+
     async fn told_everywhere(&self) -> Result<bool, StoreError> {
         // Whoever writes tells in its turn, so what was written before this one is told.
         let _turn = self.file.turn.lock().await;
@@ -339,6 +350,31 @@ impl Store for EmbeddedStore {
         let changes = vec![Change::Project(record.organization.clone(), record.id.clone())];
         let record = record.clone();
         self.write(changes, move |write, _| parents::put_project(write, &record, expected)).await?;
+        Ok(SYNCED)
+    }
+
+    async fn users(
+        &self,
+        organization: &OrganizationId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<UserRecord>>, StoreError> {
+        self.read_short(|read| parents::users(read, organization, users))
+    }
+
+    async fn put_user(&self, record: &UserRecord, expected: Option<Revision>) -> Result<Acknowledgement, WriteRefusal> {
+        let changes = vec![Change::User(record.organization.clone(), record.id.clone())];
+        let record = record.clone();
+        self.write(changes, move |write, _| parents::put_user(write, &record, expected)).await?;
+        Ok(SYNCED)
+    }
+
+    async fn put_roles(
+        &self,
+        record: &RolesRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        let (record, changes) = (record.clone(), vec![Change::Organization(record.organization.clone())]);
+        self.write(changes, move |write, _| parents::put_roles(write, &record, expected)).await?;
         Ok(SYNCED)
     }
 

@@ -11,6 +11,8 @@
 //! | `user_counts` | organization, user | how many of its keys count |
 //! | `organizations` | organization | its record, JSON |
 //! | `projects` | organization, project | its record, JSON |
+//! | `roles` | organization | its roles, JSON |
+//! | `users` | organization, user | its record, JSON |
 //! | `memos` | a memo's name | its end, its value |
 //! | `memo_ends` | end, a memo's name | |
 //! | `ledgers` | a pool's name | its end, its ledger, postcard |
@@ -56,6 +58,8 @@ pub(crate) const ORGANIZATION_COUNTS: TableDefinition<'_, &str, u64> = TableDefi
 pub(crate) const USER_COUNTS: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("user_counts");
 pub(crate) const ORGANIZATIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("organizations");
 pub(crate) const PROJECTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("projects");
+pub(crate) const ROLES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("roles");
+pub(crate) const USERS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("users");
 pub(crate) const MEMOS: TableDefinition<'_, Name, (i64, &[u8])> = TableDefinition::new("memos");
 pub(crate) const MEMO_ENDS: TableDefinition<'_, (i64, Name), ()> = TableDefinition::new("memo_ends");
 pub(crate) const LEDGERS: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("ledgers");
@@ -126,6 +130,8 @@ pub(crate) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::Tab
     transaction.open_table(USER_COUNTS)?;
     transaction.open_table(ORGANIZATIONS)?;
     transaction.open_table(PROJECTS)?;
+    transaction.open_table(ROLES)?;
+    transaction.open_table(USERS)?;
     transaction.open_table(MEMOS)?;
     transaction.open_table(MEMO_ENDS)?;
     transaction.open_table(LEDGERS)?;

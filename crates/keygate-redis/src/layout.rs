@@ -316,6 +316,18 @@ impl Layout {
         self.of_organization("finding-times", organization)
     }
 
+    /// An organization's roles: written like its record, and in its bucket.
+    #[must_use]
+    pub fn roles(&self, organization: &OrganizationId) -> String {
+        self.of_organization("roles", organization)
+    }
+
+    /// A user's record, written like an organization's and in its organization's bucket.
+    #[must_use]
+    pub fn user(&self, organization: &OrganizationId, user: &UserId) -> String {
+        format!("{}:{user}", self.of_organization("user", organization))
+    }
+
     /// An organization's webhooks: written like its record, and in its bucket.
     #[must_use]
     pub fn webhooks(&self, organization: &OrganizationId) -> String {
@@ -382,8 +394,8 @@ impl Layout {
     }
 
     /// What the names begin with of which instances are told. None is the beginning of another.
-    pub(crate) fn told_prefixes(&self) -> [String; 4] {
-        ["key", "org", "project", "revoked"].map(|kind| format!("{}:{kind}:", self.namespace))
+    pub(crate) fn told_prefixes(&self) -> [String; 6] {
+        ["key", "org", "project", "revoked", "roles", "user"].map(|kind| format!("{}:{kind}:", self.namespace))
     }
 
     /// What a change of the entry of this name is, if it is one that instances are told of.
@@ -394,11 +406,16 @@ impl Layout {
                 let id = id.parse().ok()?;
                 Some([Some(Change::Revoked(id)), Some(Change::Key(id))])
             }
-            "org" => Some([Some(Change::Organization(OrganizationId::new(id).ok()?)), None]),
+            "org" | "roles" => Some([Some(Change::Organization(OrganizationId::new(id).ok()?)), None]),
             "project" => {
                 let (organization, project) = id.split_once(':')?;
                 let organization = OrganizationId::new(organization).ok()?;
                 Some([Some(Change::Project(organization, ProjectId::new(project).ok()?)), None])
+            }
+            "user" => {
+                let (organization, user) = id.split_once(':')?;
+                let organization = OrganizationId::new(organization).ok()?;
+                Some([Some(Change::User(organization, UserId::new(user).ok()?)), None])
             }
             _ => None,
         });
@@ -511,7 +528,11 @@ mod tests {
         assert_eq!(told(&layout.revoked(id)), [Change::Revoked(id), Change::Key(id)]);
         assert_eq!(told(&layout.organization(&acme)), [Change::Organization(acme.clone())]);
         assert_eq!(told(&layout.project(&acme, &website)), [Change::Project(acme.clone(), website)]);
-        for name in [layout.record(id), layout.revoked(id), layout.organization(&acme)] {
+        assert_eq!(told(&layout.roles(&acme)), [Change::Organization(acme.clone())]);
+        let bob = UserId::new("bob").unwrap();
+        assert_eq!(told(&layout.user(&acme, &bob)), [Change::User(acme.clone(), bob.clone())]);
+        let of_owners = [layout.roles(&acme), layout.user(&acme, &bob)];
+        for name in [layout.record(id), layout.revoked(id), layout.organization(&acme)].into_iter().chain(of_owners) {
             assert!(layout.told_prefixes().iter().any(|prefix| name.starts_with(prefix)), "{name}");
         }
         // What is of no concern, of another deployment, or no name of ours.
@@ -521,6 +542,7 @@ mod tests {
             &layout.memo(&MemoName::from_bytes([7; 32])),
             &layout.lookup(&LookupToken::from_bytes([7; 32])),
             &layout.keys(&acme),
+            &layout.user_keys(&acme, &bob),
             &layout.limit(&PoolId::Lineage(id)),
             &layout.limit(&PoolId::Organization(acme.clone())),
             &layout.due(id.bucket(), Day(20_000)),

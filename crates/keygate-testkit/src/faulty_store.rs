@@ -16,7 +16,9 @@ use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
-use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
+use keygate_core::record::{
+    KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, RolesRecord, StatusChange, UserRecord,
+};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
     Acknowledgement, CreateRefusal, Deployment, Depth, Due, Finding, Listing, LookupToken, MemoName, QuotaUse,
@@ -75,6 +77,7 @@ pub struct StoreCalls {
     pub put_deployment: u64,
     pub load_record: u64,
     pub load_parents: u64,
+    pub load_user: u64,
     pub told_everywhere: u64,
     pub record: u64,
     pub parents: u64,
@@ -89,6 +92,9 @@ pub struct StoreCalls {
     pub quota_use: u64,
     pub put_organization: u64,
     pub put_project: u64,
+    pub users: u64,
+    pub put_user: u64,
+    pub put_roles: u64,
     pub remember: u64,
     pub recall: u64,
     pub look_up: u64,
@@ -123,6 +129,8 @@ impl StoreCalls {
         let Self { load_record, load_parents, told_everywhere, remember, recall, lease, examine, .. } = self;
         let written =
             create + replace + succeed + set_status + delete + put_organization + put_project + put_deployment;
+        let Self { load_user, users, put_user, put_roles, .. } = self;
+        let owners = load_user + users + put_user + put_roles;
         let loaded = load_record + load_parents + told_everywhere;
         let Self { record_usage, usage, last_uses, most_used, due, not_due, .. } = self;
         let Self { habits, put_habits, record_finding, findings, .. } = self;
@@ -134,7 +142,7 @@ impl StoreCalls {
         let unusual = habits + put_habits + record_finding + findings;
         let told = webhooks + put_webhooks + put_notice + take_notices + settle_notice + given_up + redrive_notice;
         let read = deployment + record + parents + list + quota_use + ring_usage + examine;
-        read + written + loaded + memos + lease + counted + unusual + found + due + not_due + told
+        read + written + loaded + owners + memos + lease + counted + unusual + found + due + not_due + told
     }
 }
 
@@ -296,6 +304,16 @@ impl Store for FaultyStore {
         answer(lost, self.inner.load_parents(organization, project).await.map(|read| under(lease, read)))
     }
 
+    async fn load_user(
+        &self,
+        organization: &OrganizationId,
+        user: &UserId,
+    ) -> Result<Read<Option<UserRecord>>, StoreError> {
+        let lost = self.enter(|calls| calls.load_user += 1).await?;
+        let lease = self.word.lease();
+        answer(lost, self.inner.load_user(organization, user).await.map(|read| under(lease, read)))
+    }
+
     async fn told_everywhere(&self) -> Result<bool, StoreError> {
         let lost = self.enter(|calls| calls.told_everywhere += 1).await?;
         answer(lost, self.inner.told_everywhere().await)
@@ -386,6 +404,29 @@ impl Store for FaultyStore {
     ) -> Result<Acknowledgement, WriteRefusal> {
         let lost = self.enter(|calls| calls.put_project += 1).await?;
         answer(lost, self.inner.put_project(record, expected).await)
+    }
+
+    async fn users(
+        &self,
+        organization: &OrganizationId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<UserRecord>>, StoreError> {
+        let lost = self.enter(|calls| calls.users += 1).await?;
+        answer(lost, self.inner.users(organization, users).await)
+    }
+
+    async fn put_user(&self, record: &UserRecord, expected: Option<Revision>) -> Result<Acknowledgement, WriteRefusal> {
+        let lost = self.enter(|calls| calls.put_user += 1).await?;
+        answer(lost, self.inner.put_user(record, expected).await)
+    }
+
+    async fn put_roles(
+        &self,
+        record: &RolesRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        let lost = self.enter(|calls| calls.put_roles += 1).await?;
+        answer(lost, self.inner.put_roles(record, expected).await)
     }
 
     async fn remember(&self, name: &MemoName, value: &[u8], ttl: Duration) -> Result<Option<Vec<u8>>, StoreError> {

@@ -7,10 +7,10 @@ use keygate::actor::{Actor, Operator};
 use keygate::import::{ImportPattern, ImportPolicy};
 use keygate::key::KeyId;
 use keygate::limits::Limits;
-use keygate::manager::{ApiKeyManager, CreatedKey, Expiry, NewKey, OrganizationUpdate};
+use keygate::manager::{ApiKeyManager, CreatedKey, Expiry, NewKey, OrganizationUpdate, UserUpdate};
 use keygate::names::{Environment, OrganizationId};
 use keygate::network::{Cidr, CidrSet};
-use keygate::record::{ParentStatus, Quota, SecurityTier};
+use keygate::record::{ParentStatus, Quota, SecurityTier, UserStatus};
 use keygate::ring::{MasterSecret, SecretRing};
 use keygate::scope::ScopeSet;
 use keygate::store::{MemoryStore, Store};
@@ -32,6 +32,7 @@ pub(crate) struct World {
     pub(crate) revoked: String,
     pub(crate) of_suspended_organization: String,
     pub(crate) of_suspended_project: String,
+    pub(crate) of_suspended_user: String,
     pub(crate) staging: String,
     pub(crate) bound: String,
     pub(crate) high_tier: String,
@@ -111,6 +112,10 @@ impl World {
         let of_suspended_project = text(&manager, |new| new.project = Some(project.clone())).await;
         let acme: OrganizationId = "acme".parse().unwrap();
         manager.set_project_status(&actor(), &acme, &project, ParentStatus::Suspended).await.unwrap();
+        let gone = sample::user("gone");
+        let of_suspended_user = text(&manager, |new| new.user = gone.clone()).await;
+        let update = UserUpdate { status: Some(UserStatus::Suspended), ..UserUpdate::default() };
+        manager.update_user(&actor(), &acme, &gone, &update, None).await.unwrap();
 
         let expired = text(&manager, |new| new.expiry = Expiry::In(TimeDelta::hours(1))).await;
         let not_yet_valid = text(&manager, |new| new.not_before = Some(start + TimeDelta::days(10))).await;
@@ -141,6 +146,7 @@ impl World {
             revoked: revoked.text.expose().to_owned(),
             of_suspended_organization,
             of_suspended_project,
+            of_suspended_user,
             staging: text(&manager, |new| new.environment = Some(Environment::new("staging").unwrap())).await,
             bound: text(&manager, |new| new.allowed_ips = networks).await,
             high_tier: text(&manager, |new| new.security_tier = SecurityTier::High).await,

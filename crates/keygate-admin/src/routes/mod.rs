@@ -12,7 +12,9 @@ mod own;
 mod pages;
 mod paging;
 mod projects;
+mod roles;
 mod usage;
+mod users;
 mod verify;
 mod webhooks;
 
@@ -42,6 +44,8 @@ pub(crate) fn router(guard: ApiKeyLayer, locations: LocationSource, state: &Stat
     let guarded = OpenApiRouter::with_openapi(openapi::begun())
         .merge(organizations::routes())
         .merge(projects::routes())
+        .merge(users::routes())
+        .merge(roles::routes())
         .merge(keys::routes())
         .merge(usage::routes())
         .merge(anomalies::routes())

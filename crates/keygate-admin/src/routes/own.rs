@@ -5,6 +5,7 @@ use axum::extract::State as StateOf;
 use keygate_core::actor::ManagementPermission;
 use keygate_core::manager::Rotation;
 use keygate_core::record::{Key, KeyState};
+use keygate_core::scope::Scope;
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -25,6 +26,7 @@ struct OwnKey {
     key: Key,
     state: KeyState,
     management: Vec<&'static str>,
+    owner_permissions: Option<Vec<Scope>>,
     limits_left: Vec<Left>,
 }
 
@@ -41,12 +43,13 @@ async fn show(StateOf(state): StateOf<State>, caller: Caller) -> Result<JsonAnsw
     let limits_left = left_of(&state.manager().limits_left_of(&key).await?);
     let management = ManagementPermission::ALL
         .into_iter()
-        .filter(|permission| key.permissions.covers(&permission.scope()))
+        .filter(|permission| caller.admission.require_permission(&permission.scope()).is_ok())
         .filter(|permission| key.organization.is_system() || !permission.is_operators())
         .map(ManagementPermission::as_str)
         .collect();
     // A key in another state is not let in.
-    Ok(JsonAnswer(OwnKey { key, state: KeyState::Active, management, limits_left }))
+    let owner_permissions = caller.admission.owner_permissions();
+    Ok(JsonAnswer(OwnKey { key, state: KeyState::Active, management, owner_permissions, limits_left }))
 }
 
 /// Claim the successor of the key this call is made with

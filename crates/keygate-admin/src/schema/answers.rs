@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::key::{KeyShape, KeyStateShape};
 use super::rotation::RotatedKeyShape;
-use super::values::KeyIdShape;
+use super::values::{KeyIdShape, ScopeShape};
 use crate::left::Left;
 use crate::problem::Problem;
 
@@ -101,6 +101,9 @@ pub(crate) struct OwnKeyShape {
     state: KeyStateShape,
     /// What it may do in the management of keys.
     management: Vec<ManagementPermissionShape>,
+    /// What the roles of its user cover: it may do what it was given and one of these covers. Null where nothing caps it.
+    #[schema(required)]
+    owner_permissions: Option<Vec<ScopeShape>>,
     /// What is left of each limit of the key, its user, its project and its organization after this call; empty where
     /// nothing is limited.
     limits_left: Vec<Left>,

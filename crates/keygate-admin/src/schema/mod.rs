@@ -8,6 +8,7 @@ mod key;
 mod limits;
 mod notice;
 mod organization;
+mod owner;
 mod rotation;
 mod usage;
 mod values;
@@ -20,8 +21,10 @@ pub(crate) use key::{KeyShape, KeyStateShape, NewRotationShape, SecurityTierShap
 pub(crate) use limits::{BoundShape, FallbackShape, LevelShape, LimitsShape};
 pub(crate) use notice::{CreatedWebhookShape, GivenUpPageShape, NoticeKindShape, WebhookListShape};
 pub(crate) use organization::ParentStatusShape;
+pub(crate) use owner::{ChangedUserShape, RoleListShape, RoleShape, UserShape, UserStatusShape};
 pub(crate) use rotation::{RotatedKeyShape, RotationStatusShape};
 pub(crate) use usage::{GranularityShape, UsageReportShape};
 pub(crate) use values::{
-    EnvironmentShape, KeyIdShape, NetworkShape, OrganizationIdShape, ProjectIdShape, ScopeShape, TagShape, UserIdShape,
+    EnvironmentShape, KeyIdShape, NetworkShape, OrganizationIdShape, ProjectIdShape, RoleNameShape, ScopeShape,
+    TagShape, UserIdShape,
 };

@@ -35,6 +35,7 @@ macro_rules! text {
 
 text!(OrganizationIdShape, "OrganizationId", "The id of an organization.", "^[A-Za-z0-9._-]{1,128}$", 128, "acme");
 text!(UserIdShape, "UserId", "The id of a user of an organization.", "^[A-Za-z0-9._-]{1,128}$", 128, "ada");
+text!(RoleNameShape, "RoleName", "The name of a role of an organization.", "^[A-Za-z0-9._-]{1,128}$", 128, "reader");
 text!(ProjectIdShape, "ProjectId", "The id of a project of an organization.", "^[A-Za-z0-9._-]{1,128}$", 128, "web");
 text!(
     KeyIdShape,

@@ -151,6 +151,7 @@ impl World {
             ("environment=staging", with(key), Some(EnvironmentMismatch)),
             ("", with(&self.of_suspended_organization), Some(OrganizationSuspended)),
             ("", with(&self.of_suspended_project), Some(ProjectSuspended)),
+            ("", with(&self.of_suspended_user), Some(UserSuspended)),
             ("", with(&self.bound), Some(IpNotAllowed)),
             ("", forwarded_for(CLIENT, with(&self.bound)), Some(IpNotAllowed)),
             ("", from(CLIENT, forwarded_for("203.0.113.7", with(&self.bound))), Some(IpNotAllowed)),

@@ -26,6 +26,7 @@ mod notices;
 mod organizations;
 mod owasp;
 mod own;
+mod owners;
 mod pages;
 mod projects;
 mod rate_limits;

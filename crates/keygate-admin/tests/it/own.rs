@@ -18,7 +18,11 @@ async fn any_key_is_shown_what_its_keepers_are_shown_of_it() {
     let mut expected = made.clone();
     let fields = expected.as_object_mut().unwrap();
     let text = fields.remove("key").unwrap();
-    fields.extend([("state".to_owned(), json!("active")), ("management".to_owned(), json!([]))]);
+    fields.extend([
+        ("state".to_owned(), json!("active")),
+        ("management".to_owned(), json!([])),
+        ("owner_permissions".to_owned(), json!(null)),
+    ]);
     let mut shown = own(&api, text.as_str().unwrap()).await;
     let left = shown.body.as_object_mut().unwrap().remove("limits_left").unwrap();
     assert_eq!(shown.body, expected);

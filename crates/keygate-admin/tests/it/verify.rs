@@ -94,6 +94,7 @@ async fn every_reason_is_told_with_200_and_nothing_else() {
         (json!({"key": key, "environment": "staging"}), "environment_mismatch"),
         (json!({"key": world.of_suspended_organization}), "organization_suspended"),
         (json!({"key": world.of_suspended_project}), "project_suspended"),
+        (json!({"key": world.of_suspended_user}), "user_suspended"),
         (json!({"key": world.bound}), "ip_not_allowed"),
         (json!({"key": world.bound, "client_ip": "198.51.100.1"}), "ip_not_allowed"),
         (json!({"key": key, "scope": "invoices:read"}), "scope_not_authorized"),

@@ -34,6 +34,12 @@ fn table() -> Vec<Row> {
         Row { call: "GET /v1/organizations/{org}", body: NOTHING, needs: Some(KeysRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "PATCH /v1/organizations/{org}", body: |_| Some(json!({"max_keys": 100})), needs: Some(OrganizationsWrite), operator: 200, tenant: 403, foreigner: 403 },
         Row { call: "GET /v1/organizations/{org}/projects/{project}", body: NOTHING, needs: Some(KeysRead), operator: 200, tenant: 200, foreigner: 404 },
+        Row { call: "GET /v1/organizations/{org}/users/{user}", body: NOTHING, needs: Some(KeysRead), operator: 200, tenant: 200, foreigner: 404 },
+        Row { call: "PUT /v1/organizations/{org}/users/{user}", body: |_| Some(json!({"roles": []})), needs: Some(OrganizationSettings), operator: 200, tenant: 200, foreigner: 404 },
+        Row { call: "GET /v1/organizations/{org}/roles", body: NOTHING, needs: Some(KeysRead), operator: 200, tenant: 200, foreigner: 404 },
+        Row { call: "PUT /v1/organizations/{org}/roles/{role}", body: |_| Some(json!({"permissions": []})), needs: Some(OrganizationSettings), operator: 200, tenant: 200, foreigner: 404 },
+        Row { call: "GET /v1/organizations/{org}/roles/{role}", body: NOTHING, needs: Some(KeysRead), operator: 404, tenant: 404, foreigner: 404 },
+        Row { call: "DELETE /v1/organizations/{org}/roles/{role}", body: NOTHING, needs: Some(OrganizationSettings), operator: 404, tenant: 404, foreigner: 404 },
         Row { call: "PUT /v1/organizations/{org}/projects/{project}", body: |_| Some(json!({"status": "active", "limits": null})), needs: Some(OrganizationSettings), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "POST /v1/organizations/{org}/keys", body: |_| Some(json!({"user_id": "bob", "scopes": []})), needs: Some(KeysWrite), operator: 201, tenant: 201, foreigner: 404 },
         Row { call: "GET /v1/organizations/{org}/keys", body: NOTHING, needs: Some(KeysRead), operator: 200, tenant: 200, foreigner: 404 },
@@ -93,6 +99,7 @@ impl Place {
 
     async fn status(&self, key: &str, row: &Row) -> u16 {
         let call = row.call.replace("{org}", "acme").replace("{key_id}", &self.key_id).replace("{project}", "web");
+        let call = call.replace("{user}", "ann").replace("{role}", "reader");
         let call = call.replace("{webhook_id}", "wh_5f0c8a52b7d94e6f8a3b1c2d3e4f5a6b");
         let answer = self.api.call(key, &call, (row.body)(&self.key_id)).await;
         let secrets = ["digest", "verifier", "hmac"];

@@ -10,10 +10,12 @@ mod limits;
 mod notices;
 mod organizations;
 mod projects;
+mod roles;
 mod rotation;
 mod serve;
 mod settings;
 mod usage;
+mod users;
 mod values;
 mod verify;
 
@@ -28,10 +30,12 @@ pub(crate) use keys::{DeleteArgs, ExportArgs, FinalArgs, ImportArgs, KeysCommand
 pub(crate) use notices::{NoticesCommand, WebhooksCommand};
 pub(crate) use organizations::OrganizationsCommand;
 pub(crate) use projects::{ProjectArgs, ProjectsCommand};
+pub(crate) use roles::RolesCommand;
 pub(crate) use rotation::{RotateArgs, RotationCommand, ScheduleArgs};
 pub(crate) use serve::ServeArgs;
 pub(crate) use settings::SettingArgs;
 pub(crate) use usage::UsageArgs;
+pub(crate) use users::{UserArgs, UsersCommand};
 pub(crate) use values::whole_days;
 pub(crate) use verify::VerifyArgs;
 
@@ -128,6 +132,12 @@ pub(crate) enum Command {
     /// Show, change, suspend and resume projects of an organization
     #[command(subcommand, arg_required_else_help = true)]
     Projects(ProjectsCommand),
+    /// Show, change, suspend, resume and offboard users of an organization
+    #[command(subcommand, arg_required_else_help = true)]
+    Users(UsersCommand),
+    /// Show, set and remove roles of an organization, which cap what the keys of their users may do
+    #[command(subcommand, arg_required_else_help = true)]
+    Roles(RolesCommand),
     /// The secrets that keys are made and checked under
     #[command(subcommand, arg_required_else_help = true)]
     Ring(RingCommand),

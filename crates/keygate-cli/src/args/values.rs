@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use keygate::anomaly::FindingCursor;
 use keygate::key::KeyId;
 use keygate::manager::{Cursor, Expiry, MAX_EXPIRY_DAYS};
-use keygate::names::{NameError, OrganizationId, ProjectId};
+use keygate::names::{NameError, OrganizationId, ProjectId, RoleName, UserId};
 use keygate::record::{KeyState, Metadata, RotationSchedule, SecurityTier};
 use keygate::usage::period::Granularity;
 
@@ -61,6 +61,22 @@ pub(crate) fn organization(text: &str) -> Result<OrganizationId, String> {
 pub(crate) fn project(text: &str) -> Result<ProjectId, String> {
     if holds_key(OsStr::new(text)) {
         return Err("is a key and not a project's id".to_owned());
+    }
+    text.parse().map_err(|error: NameError| error.to_string())
+}
+
+/// Reads a user's id. A key has the form of one, too.
+pub(crate) fn user(text: &str) -> Result<UserId, String> {
+    if holds_key(OsStr::new(text)) {
+        return Err("is a key and not a user's id".to_owned());
+    }
+    text.parse().map_err(|error: NameError| error.to_string())
+}
+
+/// Reads a role's name. A key has the form of one, too.
+pub(crate) fn role(text: &str) -> Result<RoleName, String> {
+    if holds_key(OsStr::new(text)) {
+        return Err("is a key and not a role's name".to_owned());
     }
     text.parse().map_err(|error: NameError| error.to_string())
 }

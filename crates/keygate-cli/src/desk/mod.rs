@@ -25,11 +25,11 @@ mod verdict;
 use keygate::anomaly::FindingCursor;
 use keygate::key::KeyId;
 use keygate::manager::{
-    BulkKeys, CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, OrganizationUpdate,
-    ProjectUpdate, Revocation, Rotation, ScheduleRun,
+    BulkKeys, ChangedUser, CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, NewRole,
+    OrganizationUpdate, ProjectUpdate, Revocation, Rotation, ScheduleRun, UserUpdate,
 };
-use keygate::names::{OrganizationId, ProjectId, Reason};
-use keygate::record::{Key, OrganizationRecord, ProjectRecord, RotationSchedule, SecurityTier};
+use keygate::names::{OrganizationId, ProjectId, Reason, RoleName, UserId};
+use keygate::record::{Key, NamedRole, OrganizationRecord, ProjectRecord, RotationSchedule, SecurityTier, UserRecord};
 use keygate::usage::report::{UsageQuery, UsageReport};
 use keygate::usage::subject::Subject;
 
@@ -340,6 +340,64 @@ impl Desk {
         match self {
             Self::Store(desk) => desk.project(organization, project).await,
             Self::Server(desk) => desk.project(organization, project).await,
+        }
+    }
+
+    /// Shows a user.
+    pub(crate) async fn user(&self, organization: &OrganizationId, user: &UserId) -> Result<UserRecord, NotDone> {
+        match self {
+            Self::Store(desk) => desk.user(organization, user).await,
+            Self::Server(desk) => desk.user(organization, user).await,
+        }
+    }
+
+    /// Changes a user.
+    pub(crate) async fn update_user(
+        &self,
+        organization: &OrganizationId,
+        user: &UserId,
+        update: &UserUpdate,
+    ) -> Result<ChangedUser, NotDone> {
+        match self {
+            Self::Store(desk) => desk.update_user(organization, user, update).await,
+            Self::Server(desk) => desk.update_user(organization, user, update).await,
+        }
+    }
+
+    /// Shows the roles of an organization.
+    pub(crate) async fn roles(&self, organization: &OrganizationId) -> Result<Vec<NamedRole>, NotDone> {
+        match self {
+            Self::Store(desk) => desk.roles(organization).await,
+            Self::Server(desk) => desk.roles(organization).await,
+        }
+    }
+
+    /// Shows a role.
+    pub(crate) async fn role(&self, organization: &OrganizationId, name: &RoleName) -> Result<NamedRole, NotDone> {
+        match self {
+            Self::Store(desk) => desk.role(organization, name).await,
+            Self::Server(desk) => desk.role(organization, name).await,
+        }
+    }
+
+    /// Makes a role, or puts another in its place.
+    pub(crate) async fn put_role(
+        &self,
+        organization: &OrganizationId,
+        name: &RoleName,
+        new: &NewRole,
+    ) -> Result<NamedRole, NotDone> {
+        match self {
+            Self::Store(desk) => desk.put_role(organization, name, new).await,
+            Self::Server(desk) => desk.put_role(organization, name, new).await,
+        }
+    }
+
+    /// Takes a role away.
+    pub(crate) async fn delete_role(&self, organization: &OrganizationId, name: &RoleName) -> Result<(), NotDone> {
+        match self {
+            Self::Store(desk) => desk.delete_role(organization, name).await,
+            Self::Server(desk) => desk.delete_role(organization, name).await,
         }
     }
 

@@ -6,12 +6,12 @@ use keygate::context::Admission;
 use keygate::denial::Denial;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
-    BulkKeys, CreatedKey, Cursor, Explanation, FindingPage, ImportOutcome, KeyFilter, KeyPage, KeyUpdate, NewKey,
-    OrganizationUpdate, ProjectUpdate, Revocation, Rotation, ScheduleRun,
+    BulkKeys, ChangedUser, CreatedKey, Cursor, Explanation, FindingPage, ImportOutcome, KeyFilter, KeyPage, KeyUpdate,
+    NewKey, NewRole, OrganizationUpdate, ProjectUpdate, Revocation, Rotation, ScheduleRun, UserUpdate,
 };
-use keygate::names::{OrganizationId, ProjectId, Reason};
+use keygate::names::{OrganizationId, ProjectId, Reason, RoleName, UserId};
 use keygate::notice::{NoticeId, NoticeKind, WebhookId, WebhookUrl};
-use keygate::record::{Key, OrganizationRecord, ProjectRecord, RotationSchedule, SecurityTier};
+use keygate::record::{Key, NamedRole, OrganizationRecord, ProjectRecord, RotationSchedule, SecurityTier, UserRecord};
 use keygate::usage::report::{UsageQuery, UsageReport};
 use keygate::usage::subject::Subject;
 
@@ -165,7 +165,7 @@ impl StoreDesk {
             0 => self.left_of(admission.key()).await?,
             _ => LimitLeft::all(&admission.limits()),
         };
-        Ok(Ok(ValidKey::of(admission.key(), left)))
+        Ok(Ok(ValidKey::of(&admission, left)))
     }
 
     pub(super) async fn usage(&self, subject: &Subject, query: &UsageQuery) -> Result<UsageReport, NotDone> {
@@ -264,5 +264,39 @@ impl StoreDesk {
         update: &ProjectUpdate,
     ) -> Result<ProjectRecord, NotDone> {
         Ok(self.manager.update_project(&self.actor(), organization, project, update, None).await?)
+    }
+
+    pub(super) async fn user(&self, organization: &OrganizationId, user: &UserId) -> Result<UserRecord, NotDone> {
+        Ok(self.manager.user(&self.actor(), organization, user).await?)
+    }
+
+    pub(super) async fn update_user(
+        &self,
+        organization: &OrganizationId,
+        user: &UserId,
+        update: &UserUpdate,
+    ) -> Result<ChangedUser, NotDone> {
+        Ok(self.manager.update_user(&self.actor(), organization, user, update, None).await?)
+    }
+
+    pub(super) async fn roles(&self, organization: &OrganizationId) -> Result<Vec<NamedRole>, NotDone> {
+        Ok(self.manager.roles(&self.actor(), organization).await?)
+    }
+
+    pub(super) async fn role(&self, organization: &OrganizationId, name: &RoleName) -> Result<NamedRole, NotDone> {
+        Ok(self.manager.role(&self.actor(), organization, name).await?)
+    }
+
+    pub(super) async fn put_role(
+        &self,
+        organization: &OrganizationId,
+        name: &RoleName,
+        new: &NewRole,
+    ) -> Result<NamedRole, NotDone> {
+        Ok(self.manager.put_role(&self.actor(), organization, name, new, None).await?)
+    }
+
+    pub(super) async fn delete_role(&self, organization: &OrganizationId, name: &RoleName) -> Result<(), NotDone> {
+        Ok(self.manager.delete_role(&self.actor(), organization, name, None).await?)
     }
 }

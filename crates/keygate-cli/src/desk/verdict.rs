@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
-use keygate::context::RequestContext;
+use keygate::context::{Admission, RequestContext};
 use keygate::denial::{Denial, DenialReason};
 use keygate::http::answer::retry_after_seconds;
 use keygate::key::KeyId;
 use keygate::manager::{CheckReport, Explanation};
 use keygate::names::{Environment, KeyName, OrganizationId, ProjectId, Tag, UserId};
-use keygate::record::{Key, Metadata, Superseded};
+use keygate::record::{Metadata, Superseded};
 use keygate::scope::{Scope, ScopeSet};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -59,7 +59,7 @@ pub(crate) struct ValidKey {
     pub(crate) project_id: Option<ProjectId>,
     pub(crate) name: KeyName,
     pub(crate) scopes: ScopeSet,
-    pub(crate) permissions: ScopeSet,
+    pub(crate) permissions: Vec<Scope>,
     pub(crate) environment: Environment,
     pub(crate) expires_at: Option<DateTime<Utc>>,
     /// The key that was made to replace it; an older server does not say.
@@ -123,7 +123,7 @@ impl Verdict {
     /// Of a text that has not the form of a key: nothing need be asked.
     pub(crate) fn malformed(explain: bool) -> Result<Self, NotDone> {
         let Explanation { decision, checks, .. } = Explanation::malformed();
-        let decision = decision.map(|admission| ValidKey::of(admission.key(), Vec::new()));
+        let decision = decision.map(|admission| ValidKey::of(&admission, Vec::new()));
         Self::of(decision, None, explain.then_some(&checks[..]))
     }
 }
@@ -136,7 +136,8 @@ fn check_lines(checks: &[CheckReport]) -> Result<Vec<CheckLine>, NotDone> {
 
 impl ValidKey {
     /// Of this key, whose limits have this left.
-    pub(super) fn of(key: &Key, limits_left: Vec<LimitLeft>) -> Self {
+    pub(super) fn of(admission: &Admission, limits_left: Vec<LimitLeft>) -> Self {
+        let key = admission.key();
         Self {
             key_id: key.id,
             organization_id: key.organization.clone(),
@@ -144,7 +145,7 @@ impl ValidKey {
             project_id: key.project.clone(),
             name: key.name.clone(),
             scopes: key.scopes.clone(),
-            permissions: key.permissions.clone(),
+            permissions: admission.effective_permissions(),
             environment: key.environment,
             expires_at: key.expires_at,
             superseded: key.succession.superseded,

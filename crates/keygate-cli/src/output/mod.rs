@@ -7,10 +7,12 @@ pub(crate) mod limit_lines;
 pub(crate) mod notice_table;
 pub(crate) mod organization;
 pub(crate) mod project;
+pub(crate) mod role;
 pub(crate) mod rotation_lines;
 pub(crate) mod table;
 pub(crate) mod time;
 pub(crate) mod usage;
+pub(crate) mod user;
 pub(crate) mod verdict_lines;
 pub(crate) mod words;
 

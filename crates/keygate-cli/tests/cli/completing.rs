@@ -21,6 +21,8 @@ const KEYS: [&str; 13] = [
 ];
 const ROTATION: [&str; 5] = ["set", "show", "clear", "finish", "run"];
 const PROJECTS: [&str; 4] = ["show", "update", "suspend", "resume"];
+const USERS: [&str; 5] = ["show", "update", "suspend", "resume", "offboard"];
+const ROLES: [&str; 4] = ["list", "show", "set", "remove"];
 const ORGANIZATIONS: [&str; 5] = ["create", "show", "update", "suspend", "resume"];
 const WEBHOOKS: [&str; 5] = ["list", "create", "delete", "renew-secret", "test"];
 const NOTICES: [&str; 2] = ["list", "redrive"];
@@ -36,6 +38,8 @@ fn help_lists_every_command_and_promises_no_other() {
         "anomalies",
         "organizations",
         "projects",
+        "users",
+        "roles",
         "rotation",
         "webhooks",
         "notices",
@@ -52,6 +56,8 @@ fn help_lists_every_command_and_promises_no_other() {
     let keys = home.run(&["keys", "--help"]).done().stdout;
     let organizations = home.run(&["organizations", "--help"]).done().stdout;
     let projects = home.run(&["projects", "--help"]).done().stdout;
+    let users = home.run(&["users", "--help"]).done().stdout;
+    let roles = home.run(&["roles", "--help"]).done().stdout;
     let rotation = home.run(&["rotation", "--help"]).done().stdout;
     let webhooks = home.run(&["webhooks", "--help"]).done().stdout;
     let notices = home.run(&["notices", "--help"]).done().stdout;
@@ -59,6 +65,8 @@ fn help_lists_every_command_and_promises_no_other() {
         ("keys", &keys, &KEYS[..]),
         ("organizations", &organizations, &ORGANIZATIONS[..]),
         ("projects", &projects, &PROJECTS[..]),
+        ("users", &users, &USERS[..]),
+        ("roles", &roles, &ROLES[..]),
         ("rotation", &rotation, &ROTATION[..]),
         ("webhooks", &webhooks, &WEBHOOKS[..]),
         ("notices", &notices, &NOTICES[..]),
@@ -73,7 +81,7 @@ fn help_lists_every_command_and_promises_no_other() {
         assert!(!help.contains(word) && !keys.contains(word), "{word}");
     }
     assert!(
-        [help, keys, organizations, projects, rotation, webhooks, notices]
+        [help, keys, organizations, projects, users, roles, rotation, webhooks, notices]
             .iter()
             .flat_map(|help| help.lines())
             .all(|line| line.chars().count() <= 100)
@@ -97,9 +105,18 @@ fn a_pattern_finds_keys_and_opens_no_store() {
 #[test]
 fn no_command_at_all_shows_the_help_and_is_wrong_usage() {
     let home = Home::new();
-    for args in
-        [&[][..], &["keys"], &["organizations"], &["projects"], &["rotation"], &["webhooks"], &["notices"], &["ring"]]
-    {
+    for args in [
+        &[][..],
+        &["keys"],
+        &["organizations"],
+        &["projects"],
+        &["users"],
+        &["roles"],
+        &["rotation"],
+        &["webhooks"],
+        &["notices"],
+        &["ring"],
+    ] {
         let run = home.run(args).wrong_usage("Usage: keygate");
         assert!(run.stderr.contains("Commands:"));
     }

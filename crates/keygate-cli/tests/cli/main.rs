@@ -13,6 +13,7 @@ mod listing;
 mod notices;
 mod on_redis;
 mod organizations;
+mod owners;
 mod pasting;
 mod projects;
 mod rotating;

@@ -7,12 +7,13 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use subtle::ConstantTimeEq;
 
-use super::parents::{HeldParents, ParentsCell};
+use super::parents::{HeldParents, OwnerCell, ParentsCell};
 use crate::clock::Tick;
 use crate::coherence::{Generation, Stamp};
 use crate::limiter::{LimitSet, Limiter};
 use crate::record::{Key, KeyRecord, Superseded};
 use crate::ring::EntryId;
+use crate::scope::Scope;
 use crate::usage::outcome::Answered;
 use crate::usage::period::Hour;
 use crate::usage::{Decision, Meter, Recorder};
@@ -34,6 +35,8 @@ pub(crate) struct Entry {
     /// The digest of the one text that is this key. Of a slow verifier it is known once that text was presented.
     digest: OnceLock<Digest>,
     parents: Arc<ParentsCell>,
+    /// Of its owner, from when it first had to be known.
+    owner: OnceLock<Arc<OwnerCell>>,
     limits: ArcSwapOption<Limited>,
     meter: Meter,
     /// Who empties the meter; `None` where nothing is counted.
@@ -54,6 +57,10 @@ impl Limited {
     }
 }
 
+/// The most permissions that are listed of what both a key and its owner cover: each pattern of the one may meet each of the
+/// other in another.
+const MAX_EFFECTIVE: usize = 256;
+
 /// A digest in words, which are compared in a tenth of the time that its bytes take.
 type Digest = [u64; 4];
 
@@ -70,6 +77,7 @@ impl Entry {
         record: KeyRecord,
         stamp: Stamp,
         parents: Arc<ParentsCell>,
+        owner: Option<Arc<OwnerCell>>,
         recorder: Option<Weak<Recorder>>,
     ) -> Self {
         let digest = match &record.verifier {
@@ -88,6 +96,7 @@ impl Entry {
             is_superseded,
             digest,
             parents,
+            owner: owner.map_or_else(OnceLock::new, OnceLock::from),
             limits: ArcSwapOption::empty(),
             meter: Meter::default(),
             recorder,
@@ -107,6 +116,45 @@ impl Entry {
         &self.parents
     }
 
+    /// What is known of its owner, if that had to be known before.
+    #[inline]
+    pub(crate) fn owner(&self) -> Option<&Arc<OwnerCell>> {
+        self.owner.get()
+    }
+
+    /// The same, or else the cell that `find` finds.
+    pub(super) fn owner_or(&self, find: impl FnOnce() -> Arc<OwnerCell>) -> &Arc<OwnerCell> {
+        self.owner.get_or_init(find)
+    }
+
+    /// What caps the key, as its owner was last known; `None` where nothing does.
+    pub(crate) fn cap(&self) -> Option<Vec<Scope>> {
+        let (owner, parents) = (self.owner()?.last()?, self.parents.last()?);
+        owner.value().cap(parents.value())
+    }
+
+    /// What the key may do: what both it and its owner, as it was last known, cover. In order where something caps it, and
+    /// then [`MAX_EFFECTIVE`] at most.
+    pub(crate) fn effective_permissions(&self) -> Vec<Scope> {
+        let given = &self.record.key.permissions;
+        let Some(cap) = self.cap() else { return given.iter().cloned().collect() };
+        let met = given.iter().flat_map(|given| cap.iter().filter_map(|covered| given.meet(covered)));
+        let mut effective: Vec<Scope> = met.take(MAX_EFFECTIVE).collect();
+        effective.sort_unstable();
+        effective.dedup();
+        effective
+    }
+
+    /// Whether the key may do something: it was given the permission, and its owner, as it was last known, covers it. Where
+    /// it did not have to be known when the request was let in, it caps nothing.
+    pub(crate) fn permits(&self, permission: &Scope) -> bool {
+        let owner_covers = || match (self.owner().and_then(|owner| owner.last()), self.parents.last()) {
+            (Some(owner), Some(parents)) => owner.value().covers(parents.value(), permission),
+            _ => true,
+        };
+        self.record.key.permissions.covers(permission) && owner_covers()
+    }
+
     /// What the key is charged to, under what stands above it now.
     #[inline]
     pub(crate) fn limits_under(
@@ -120,7 +168,7 @@ impl Entry {
         }
         let (own, above) = (self.stamp.lease(), parents.stamp().lease());
         let before = limits.as_ref().map(|limited| &limited.set);
-        let set = LimitSet::new(limiter, &self.record.key, parents.parents(), own, above, before);
+        let set = LimitSet::new(limiter, &self.record.key, parents.value(), own, above, before);
         drop(limits);
         self.limits.store(Some(Arc::new(Limited { parents: Arc::clone(parents), set })));
         self.limits.load()

@@ -1,7 +1,8 @@
 //! What a manager keeps of what it has read, so that most requests need not read again.
 //!
 //! - [`entry`]: a key, ready to be checked, with the stamp that says whether it still holds.
-//! - [`parents`]: what stands above keys, in cells that all keys below share: one change reaches all of them at once.
+//! - [`parents`]: what stands above keys, in [cells](cell) that all keys below share: one change reaches all of them at
+//!   once. What was found there for one decision is [`above`] it.
 //! - [`flights`]: what is being read now: once for all who wait for it.
 //! - [`departed`]: what was let go of while a request still holds it.
 //! - [`counters`]: what it does, counted without a line of memory that all threads write to.
@@ -12,6 +13,8 @@
 //! Entries are in a `quick_cache`, whose `get` takes a quarter of the time of a moka cache's with a thousand keys and a tenth
 //! with a hundred thousand (BENCHMARKS.md); what is asked for rarely and must end by itself is in moka caches.
 
+mod above;
+mod cell;
 mod counters;
 mod departed;
 mod entry;
@@ -24,8 +27,10 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::try_join;
 use moka::policy::EvictionPolicy;
 
+pub(crate) use above::Above;
 pub use counters::CacheStatistics;
 use counters::Counters;
 use departed::{Departed, Departures};
@@ -33,14 +38,15 @@ use entry::Absence;
 pub(crate) use entry::Entry;
 use flights::{Flights, Joined, Landing};
 pub(crate) use parents::HeldParents;
-use parents::ParentCells;
+use parents::{HeldOwner, SharedCells};
 
 use crate::clock::{Clock, Tick};
 use crate::coherence::{Change, Read, Stamp, Watcher};
 use crate::complaints::Complaints;
+use crate::governance::{self, Owner, PermissionAuthority};
 use crate::key::KeyId;
 use crate::manager::repair_all;
-use crate::record::KeyRecord;
+use crate::record::{Key, KeyRecord, Parents};
 use crate::store::{Store, StoreError};
 use crate::usage::Recorder;
 
@@ -79,12 +85,14 @@ pub(crate) struct Cache {
     absent: moka::sync::Cache<KeyId, Arc<Absence>>,
     revoked: moka::sync::Cache<KeyId, ()>,
     flights: Flights,
-    parents: ParentCells,
+    shared: SharedCells,
     counters: Arc<Counters>,
     complaints: Complaints,
     policy: Policy,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    /// Who is asked for what owners may do, in the place of the roles that the store keeps.
+    authority: Option<Arc<dyn PermissionAuthority>>,
     /// Who empties the meters of what is kept; `None` where nothing is counted.
     recorder: Option<Arc<Recorder>>,
     repairs: tokio::sync::Semaphore,
@@ -133,6 +141,7 @@ impl Cache {
         clock: Arc<dyn Clock>,
         policy: Policy,
         recorder: Option<Arc<Recorder>>,
+        authority: Option<Arc<dyn PermissionAuthority>>,
     ) -> Arc<Self> {
         let counters = Arc::new(Counters::default());
         let departed = Arc::new(Departed::default());
@@ -155,7 +164,8 @@ impl Cache {
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
             flights: Flights::new(),
-            parents: ParentCells::new(),
+            shared: SharedCells::new(),
+            authority,
             counters,
             complaints: Complaints::default(),
             policy,
@@ -234,9 +244,11 @@ impl Cache {
         let orphaned = read.lease.is_some() && !keep;
         let found = match read.value {
             Some(record) => {
-                let parents = self.parents.cell(&record.key.organization, record.key.project.as_ref());
+                let parents = self.shared.parents(&record.key.organization, record.key.project.as_ref());
                 let stamp = stamp.fresh_until(read.sent.after(time_to_live(&record, now, self.policy.ttl)));
-                Found::Key(Arc::new(Entry::new(record, stamp, parents, self.recorder.as_ref().map(Arc::downgrade))))
+                let owner = self.shared.held_owner(&record.key.organization, &record.key.user);
+                let recorder = self.recorder.as_ref().map(Arc::downgrade);
+                Found::Key(Arc::new(Entry::new(record, stamp, parents, owner, recorder)))
             }
             None => Found::Nothing(Arc::new(Absence::new(stamp))),
         };
@@ -250,9 +262,56 @@ impl Cache {
     }
 
     /// What stands above the key, for a request that came at `asked`.
-    pub(crate) async fn parents(&self, entry: &Entry, asked: Tick) -> Result<Arc<HeldParents>, StoreError> {
-        let (store, clock) = (&*self.store, &*self.clock);
-        entry.parents().find(store, clock, asked, &self.policy, &self.counters.parent_loads).await
+    pub(crate) async fn above(&self, entry: &Entry, asked: Tick) -> Result<Above, StoreError> {
+        // Where its owner had to be known before, both at once.
+        if entry.owner().is_some() {
+            let (parents, owner) = try_join(self.parents(entry, asked), self.owner(entry, asked)).await?;
+            let governed = self.governs(entry.key(), parents.value());
+            return Ok(Above { parents, owner: governed.then_some(owner) });
+        }
+        let parents = self.parents(entry, asked).await?;
+        let governed = self.governs(entry.key(), parents.value());
+        let owner = if governed { Some(self.owner(entry, asked).await?) } else { None };
+        Ok(Above { parents, owner })
+    }
+
+    async fn parents(&self, entry: &Entry, asked: Tick) -> Result<Arc<HeldParents>, StoreError> {
+        let Key { organization, project, .. } = entry.key();
+        let read = || async {
+            self.counters.parent_loads.add();
+            let read = self.policy.as_told(self.store.load_parents(organization, project.as_ref()).await?);
+            let fresh_until = read.sent.after(self.policy.ttl);
+            Ok((read, fresh_until))
+        };
+        entry.parents().find(&*self.clock, asked, read).await
+    }
+
+    async fn owner(&self, entry: &Entry, asked: Tick) -> Result<Arc<HeldOwner>, StoreError> {
+        let Key { organization, user, .. } = entry.key();
+        let read = || async {
+            self.counters.parent_loads.add();
+            // First, so that what the store says is not old when the answer comes.
+            let (asked, mut ttl, mut answer) = (self.clock.tick(), self.policy.ttl, None);
+            if let Some(authority) = &self.authority {
+                let said = governance::ask(&**authority, organization, user).await;
+                let said = said.map_err(|error| StoreError::unavailable(error.to_string()))?;
+                ttl = ttl.min(said.max_age);
+                answer = Some(said);
+            }
+            let read = self.policy.as_told(self.store.load_user(organization, user).await?);
+            // Of two things that were asked for, neither decides a request that came between.
+            let since = if answer.is_some() { asked.min(read.sent) } else { read.sent };
+            Ok((Read { sent: since, ..read.map(|user| Owner { user, answer }) }, since.after(ttl)))
+        };
+        let cell = entry.owner_or(|| self.shared.owner(organization, user));
+        cell.find(&*self.clock, asked, read).await
+    }
+
+    /// Whether it has to be known what a key's owner may do: something was configured of users in its organization, or an
+    /// authority is asked. The operator's own keys are nobody's to cap.
+    #[inline]
+    pub(crate) fn governs(&self, key: &Key, parents: &Parents) -> bool {
+        (parents.roles.is_some() || self.authority.is_some()) && !key.organization.is_system()
     }
 
     /// Whether the key is remembered to be revoked, whatever the store says now.
@@ -312,8 +371,9 @@ impl Watcher for Cache {
                     }
                 });
             }
-            Change::Organization(organization) => self.parents.change(organization, None),
-            Change::Project(organization, project) => self.parents.change(organization, Some(project)),
+            Change::Organization(organization) => self.shared.parents_change(organization, None),
+            Change::Project(organization, project) => self.shared.parents_change(organization, Some(project)),
+            Change::User(organization, user) => self.shared.owner_changes(organization, user),
         }
     }
 

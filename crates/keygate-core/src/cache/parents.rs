@@ -1,117 +1,73 @@
 //! What stands above keys, in cells that all keys below share.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-
-use super::{LANDINGS, Policy};
-use crate::clock::{Clock, Tick};
-use crate::coherence::{Generation, Stamp};
-use crate::names::{OrganizationId, ProjectId};
+use super::cell::{Cell, Held};
+use crate::governance::Owner;
+use crate::names::{OrganizationId, ProjectId, UserId};
 use crate::record::Parents;
-use crate::store::{Store, StoreError};
-use crate::striped::Striped;
 
 /// What stands above the keys of one organization, or of one project in it. A key holds its cell for as long as it is
-/// kept; what the cell holds is read again when it changed, once for all of them.
+/// kept.
+pub(crate) type ParentsCell = Cell<Parents>;
+/// What such a cell holds.
+pub(crate) type HeldParents = Held<Parents>;
+/// What is known of the owner of keys.
+pub(crate) type OwnerCell = Cell<Owner>;
+/// What such a cell holds.
+pub(crate) type HeldOwner = Held<Owner>;
+
+/// All cells that a kept key, or one that is being read, holds: of organizations and projects, and of users.
 #[derive(Debug)]
-pub(crate) struct ParentsCell {
-    organization: OrganizationId,
-    project: Option<ProjectId>,
-    generation: Generation,
-    held: ArcSwapOption<HeldParents>,
-    /// Held while reading: when the last read failed, if the last one did.
-    reading: tokio::sync::Mutex<Option<Tick>>,
+pub(super) struct SharedCells {
+    parents: Cells<Option<ProjectId>, Parents>,
+    owners: Cells<UserId, Owner>,
 }
 
-/// What a cell holds.
-#[derive(Debug)]
-pub(crate) struct HeldParents {
-    stamp: Stamp,
-    parents: Parents,
-}
-
-impl HeldParents {
-    pub(crate) fn parents(&self) -> &Parents {
-        &self.parents
+impl SharedCells {
+    pub(super) fn new() -> Self {
+        Self { parents: Cells::new(), owners: Cells::new() }
     }
 
-    pub(crate) fn stamp(&self) -> &Stamp {
-        &self.stamp
-    }
-}
-
-impl ParentsCell {
-    /// What is held, if it may be believed without asking the store.
-    pub(crate) fn current(&self, now: Tick) -> Option<arc_swap::Guard<Option<Arc<HeldParents>>>> {
-        let guard = self.held.load();
-        guard.as_ref().is_some_and(|held| held.stamp.is_current(&self.generation, now)).then_some(guard)
+    /// The cell of an organization or a project.
+    pub(super) fn parents(&self, organization: &OrganizationId, project: Option<&ProjectId>) -> Arc<ParentsCell> {
+        self.parents.cell(organization, &project.cloned())
     }
 
-    /// What is held, if it may be believed while the store fails.
-    pub(crate) fn stale(&self, now: Tick, stale: Duration) -> Option<Arc<HeldParents>> {
-        self.held.load_full().filter(|held| held.stamp.may_be_stale(&self.generation, now, stale))
+    /// The cell of a user.
+    pub(super) fn owner(&self, organization: &OrganizationId, user: &UserId) -> Arc<OwnerCell> {
+        self.owners.cell(organization, user)
     }
 
-    /// Whether what was found may decide a request that came at `asked`.
-    pub(crate) fn may_decide(&self, held: &HeldParents, now: Tick, asked: Tick) -> bool {
-        held.stamp.may_decide(&self.generation, now, asked)
+    /// The same, if any other key of the user holds it.
+    pub(super) fn held_owner(&self, organization: &OrganizationId, user: &UserId) -> Option<Arc<OwnerCell>> {
+        self.owners.held(organization, user)
     }
 
-    /// What is held if that may decide, else what is read now. One reads; others wait for it, look again, and share its
-    /// failure: were each to try in turn, the last would wait for all the others.
-    pub(super) async fn find(
-        &self,
-        store: &dyn Store,
-        clock: &dyn Clock,
-        asked: Tick,
-        policy: &Policy,
-        loads: &Striped,
-    ) -> Result<Arc<HeldParents>, StoreError> {
-        let usable = || self.held.load_full().filter(|held| self.may_decide(held, clock.tick(), asked));
-        for _ in 0..LANDINGS {
-            if let Some(held) = usable() {
-                return Ok(held);
-            }
-            let mut failed = self.reading.lock().await;
-            if let Some(held) = usable() {
-                return Ok(held);
-            }
-            if failed.is_some_and(|failed| failed >= asked) {
-                return Err(StoreError::unavailable("the read that was waited for failed"));
-            }
-            loads.add();
-            let generation = self.generation.current();
-            let read = match store.load_parents(&self.organization, self.project.as_ref()).await {
-                Ok(read) => policy.as_told(read),
-                Err(error) => {
-                    *failed = Some(clock.tick());
-                    return Err(error);
-                }
-            };
-            *failed = None;
-            let stamp = Stamp::new(generation, &read).fresh_until(read.sent.after(policy.ttl));
-            let held = Arc::new(HeldParents { stamp, parents: read.value });
-            self.held.store(Some(Arc::clone(&held)));
-            if self.may_decide(&held, clock.tick(), asked) {
-                return Ok(held);
-            }
+    /// A project's record has changed, or an organization's, which stands above all its projects.
+    pub(super) fn parents_change(&self, organization: &OrganizationId, project: Option<&ProjectId>) {
+        self.parents.change(organization, |place| project.is_none() || place.as_ref() == project);
+    }
+
+    /// A user's record has changed.
+    pub(super) fn owner_changes(&self, organization: &OrganizationId, user: &UserId) {
+        if let Some(cell) = self.owners.held(organization, user) {
+            cell.change();
         }
-        Err(StoreError::unavailable("what stands above the key changed or was lost under way each time it was read"))
     }
 }
 
-/// All cells that a kept key, or one that is being read, holds.
+/// Cells by their organization and their place in it.
 #[derive(Debug)]
-pub(super) struct ParentCells {
-    cells: Mutex<Cells>,
+struct Cells<P, T> {
+    table: Mutex<Table<P, T>>,
 }
 
-#[derive(Debug, Default)]
-struct Cells {
-    by_organization: HashMap<OrganizationId, HashMap<Option<ProjectId>, Weak<ParentsCell>>>,
+#[derive(Debug)]
+struct Table<P, T> {
+    by_organization: HashMap<OrganizationId, HashMap<P, Weak<Cell<T>>>>,
     count: usize,
     /// At how many cells those that nobody holds any more are swept out: twice as many as were left the last time.
     sweep_at: usize,
@@ -119,51 +75,48 @@ struct Cells {
 
 const SWEEP_FIRST: usize = 1024;
 
-impl ParentCells {
-    pub(super) fn new() -> Self {
-        Self { cells: Mutex::new(Cells { sweep_at: SWEEP_FIRST, ..Cells::default() }) }
+impl<P: Eq + Hash + Clone, T> Cells<P, T> {
+    fn new() -> Self {
+        Self { table: Mutex::new(Table { by_organization: HashMap::new(), count: 0, sweep_at: SWEEP_FIRST }) }
     }
 
-    /// The cell of an organization or a project. It is known here from now on, so no change is missed.
-    pub(super) fn cell(&self, organization: &OrganizationId, project: Option<&ProjectId>) -> Arc<ParentsCell> {
-        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = cells.by_organization.get(organization).and_then(|projects| projects.get(&project.cloned()));
-        if let Some(cell) = place.and_then(Weak::upgrade) {
+    /// The cell of a place. It is known here from now on, so no change is missed.
+    fn cell(&self, organization: &OrganizationId, place: &P) -> Arc<Cell<T>> {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = table.by_organization.get(organization).and_then(|places| places.get(place));
+        if let Some(cell) = held.and_then(Weak::upgrade) {
             return cell;
         }
-        if cells.count >= cells.sweep_at {
-            cells.sweep();
+        if table.count >= table.sweep_at {
+            table.sweep();
         }
-        let cell = Arc::new(ParentsCell {
-            organization: organization.clone(),
-            project: project.cloned(),
-            generation: Generation::new(),
-            held: ArcSwapOption::empty(),
-            reading: tokio::sync::Mutex::new(None),
-        });
-        let projects = cells.by_organization.entry(organization.clone()).or_default();
-        if projects.insert(project.cloned(), Arc::downgrade(&cell)).is_none() {
-            cells.count += 1;
+        let cell = Arc::new(Cell::new());
+        let places = table.by_organization.entry(organization.clone()).or_default();
+        if places.insert(place.clone(), Arc::downgrade(&cell)).is_none() {
+            table.count += 1;
         }
         cell
     }
 
-    /// A project's record has changed, or an organization's, which stands above all its projects.
-    pub(super) fn change(&self, organization: &OrganizationId, project: Option<&ProjectId>) {
-        let cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(projects) = cells.by_organization.get(organization) else { return };
-        let concerned = projects.iter().filter(|(place, _)| project.is_none() || place.as_ref() == project);
-        for cell in concerned.filter_map(|(_, cell)| cell.upgrade()) {
-            cell.generation.advance();
-        }
+    /// The cell of a place, if anybody holds it.
+    fn held(&self, organization: &OrganizationId, place: &P) -> Option<Arc<Cell<T>>> {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        table.by_organization.get(organization)?.get(place)?.upgrade()
+    }
+
+    fn change(&self, organization: &OrganizationId, is_concerned: impl Fn(&P) -> bool) {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(places) = table.by_organization.get(organization) else { return };
+        let concerned = places.iter().filter(|(place, _)| is_concerned(place));
+        concerned.filter_map(|(_, cell)| cell.upgrade()).for_each(|cell| cell.change());
     }
 }
 
-impl Cells {
+impl<P, T> Table<P, T> {
     fn sweep(&mut self) {
-        self.by_organization.retain(|_, projects| {
-            projects.retain(|_, cell| cell.strong_count() > 0);
-            !projects.is_empty()
+        self.by_organization.retain(|_, places| {
+            places.retain(|_, cell| cell.strong_count() > 0);
+            !places.is_empty()
         });
         self.count = self.by_organization.values().map(HashMap::len).sum();
         self.sweep_at = (2 * self.count).max(SWEEP_FIRST);

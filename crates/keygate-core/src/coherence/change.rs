@@ -5,7 +5,7 @@ use std::sync::{PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use crate::key::KeyId;
-use crate::names::{OrganizationId, ProjectId};
+use crate::names::{OrganizationId, ProjectId, UserId};
 
 /// Something in a store changed, was made, or went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,10 +16,12 @@ pub enum Change {
     /// A key was revoked. Stores say so beside [`Key`](Self::Key), for those who remember it beyond what a failover of
     /// the store forgets.
     Revoked(KeyId),
-    /// An organization's record.
+    /// An organization's record, or that of its roles.
     Organization(OrganizationId),
     /// A project's record.
     Project(OrganizationId, ProjectId),
+    /// A user's record.
+    User(OrganizationId, UserId),
 }
 
 /// One who keeps what it reads from a store.

@@ -95,6 +95,13 @@ impl Stamp {
         reached != Tick::FOREVER && now < reached.after(stale) && self.is_unchanged(generation)
     }
 
+    /// The same of something that others than the store said, for `stale` longer than they said themselves.
+    #[must_use]
+    pub(crate) fn may_be_stale_as_said(&self, generation: &Generation, now: Tick, stale: Duration) -> bool {
+        now < self.fresh_until.after(stale)
+            && (self.may_be_stale(generation, now, stale) || (self.is_leased(now) && self.is_unchanged(generation)))
+    }
+
     fn is_leased(&self, now: Tick) -> bool {
         self.lease.as_ref().is_some_and(|lease| lease.is_live(now))
     }

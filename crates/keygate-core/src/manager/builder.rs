@@ -14,6 +14,7 @@ use super::{ApiKeyManager, Inner};
 use crate::anomaly::{AnomalyPolicy, Finding, Sentry};
 use crate::cache::{Cache, Policy};
 use crate::clock::{Clock, SystemClock};
+use crate::governance::PermissionAuthority;
 use crate::import::{Finder, ImportPolicy};
 use crate::limiter::Limiter;
 use crate::names::{Environment, Prefix};
@@ -55,6 +56,7 @@ pub struct ManagerBuilder {
     anomalies: AnomalyPolicy,
     imports: ImportPolicy,
     on_finding: Option<Hook>,
+    authority: Option<Arc<dyn PermissionAuthority>>,
     notices: NoticePolicy,
     notifiers: Vec<Arc<dyn Notifier>>,
     webhooks: Option<Arc<dyn WebhookSender>>,
@@ -88,6 +90,7 @@ impl ManagerBuilder {
             anomalies: AnomalyPolicy::default(),
             imports: ImportPolicy::default(),
             on_finding: None,
+            authority: None,
             notices: NoticePolicy::default(),
             notifiers: Vec::new(),
             webhooks: None,
@@ -166,6 +169,13 @@ impl ManagerBuilder {
         self
     }
 
+    /// Asks an [authority](crate::governance) what the owners of keys may do, in the place of the roles that are kept in the
+    /// store. A change there is seen when its answer has reached its age, and not within the bound of a revocation.
+    pub fn authority(mut self, authority: impl PermissionAuthority) -> Self {
+        self.authority = Some(Arc::new(authority));
+        self
+    }
+
     /// Of what [notices](crate::notice) tell that comes with time. The default policy if never called: 7 days and 1 day before
     /// a key ends, and when it has.
     pub fn notices(mut self, policy: NoticePolicy) -> Self {
@@ -209,6 +219,7 @@ impl ManagerBuilder {
             anomalies,
             imports,
             on_finding,
+            authority,
             notices,
             notifiers,
             webhooks,
@@ -226,7 +237,7 @@ impl ManagerBuilder {
         let sentry = Sentry::new(Arc::clone(&store), Arc::clone(&clock), anomalies, hook);
         let recorder = Recorder::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&sentry));
         let counting = counts_usage.then(|| Arc::clone(&recorder));
-        let cache = Cache::new(Arc::clone(&store), Arc::clone(&clock), policy, counting);
+        let cache = Cache::new(Arc::clone(&store), Arc::clone(&clock), policy, counting, authority);
         let limiter = Limiter::new(Arc::clone(&store), Arc::clone(&clock));
         let inner = Arc::new(Inner {
             store,

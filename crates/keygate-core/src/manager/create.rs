@@ -16,8 +16,8 @@ use crate::names::{Description, Environment, KeyName, NameError, OrganizationId,
 use crate::network::CidrSet;
 use crate::notice::Verdict;
 use crate::record::{
-    Key, KeyRecord, KeyStatus, Lineage, MAX_TAGS, Metadata, Revision, RotationSchedule, SecurityTier, StatusChange,
-    Succession,
+    Key, KeyRecord, KeyStatus, Lineage, MAX_TAGS, Metadata, Parents, Revision, RotationSchedule, SecurityTier,
+    StatusChange, Succession,
 };
 use crate::ring::EntryId;
 use crate::scope::{Scope, ScopeSet};
@@ -229,6 +229,24 @@ struct Minted {
     takes_default: bool,
 }
 
+/// Why one of a group was not stored.
+#[derive(Debug, Clone, Copy)]
+enum Refusal {
+    /// The store refused it.
+    Store(CreateRefusal),
+    /// Its user has left.
+    Offboarded,
+}
+
+impl Refusal {
+    fn of(self, key: &Key) -> ManageError {
+        match self {
+            Self::Store(refusal) => ManageError::Refused(refusal),
+            Self::Offboarded => ManageError::Offboarded { user: key.user.clone() },
+        }
+    }
+}
+
 /// Why none of a group was stored. Shared, as each key of the group is answered with it.
 enum NotStored {
     Setup(SetupError),
@@ -297,7 +315,7 @@ impl ApiKeyManager {
                             events::created(actor, &record.key);
                             Ok(CreatedKey { text: text.clone(), key: record.key.clone() })
                         }
-                        Some(Err(refusal)) => Err(ManageError::Refused(*refusal)),
+                        Some(Err(refusal)) => Err(refusal.of(&record.key)),
                         None => Err(ManageError::Store(Arc::new(StoreError::unavailable("it left a key unanswered")))),
                     },
                     Err(NotStored::Setup(error)) => Err(ManageError::Setup(error.clone())),
@@ -309,20 +327,24 @@ impl ApiKeyManager {
     }
 
     /// Stores new records of one organization within its quotas, with its limits where none were said.
-    async fn store_new(&self, minted: &mut [Minted]) -> Result<Vec<Result<(), CreateRefusal>>, NotStored> {
+    async fn store_new(&self, minted: &mut [Minted]) -> Result<Vec<Result<(), Refusal>>, NotStored> {
         let Some(organization) = minted.first().map(|minted| minted.record.key.organization.clone()) else {
             return Ok(Vec::new());
         };
         self.confirm_current().await?;
-        let configured = self.inner.store.parents(&organization, None).await?.organization;
+        let Parents { organization: configured, roles, .. } = self.inner.store.parents(&organization, None).await?;
         if let Some(limits) = configured.as_ref().and_then(|configured| configured.key_limits) {
             for minted in minted.iter_mut().filter(|minted| minted.takes_default) {
                 minted.record.key.limits = limits;
             }
         }
         let quota = self.quota_as_configured(configured.as_ref());
-        let announced = self.announce_created(minted.iter().map(|minted| &minted.record.key)).await?;
-        let records: Vec<_> = minted.iter().map(|minted| minted.record.clone()).collect();
+        let users = minted.iter().map(|minted| &minted.record.key.user);
+        let gone = self.offboarded(&organization, roles.is_some(), users).await?;
+        let is_gone = |minted: &Minted| gone.contains(&minted.record.key.user);
+        let made = || minted.iter().filter(|minted| !is_gone(minted)).map(|minted| &minted.record);
+        let announced = self.announce_created(made().map(|record| &record.key)).await?;
+        let records: Vec<_> = made().cloned().collect();
         let ids: Vec<_> = records.iter().map(|record| record.key.id).collect();
         let created = self.inner.store.create(&organization, quota, records).await;
         self.settle(announced, &created, |notice, outcomes| {
@@ -335,7 +357,12 @@ impl ApiKeyManager {
             }
         })
         .await;
-        Ok(created?)
+        let mut created = created?.into_iter();
+        // Where the store leaves one unanswered, none of those behind it has an answer.
+        let outcomes = minted.iter().map_while(|minted| {
+            if is_gone(minted) { Some(Err(Refusal::Offboarded)) } else { Some(created.next()?.map_err(Refusal::Store)) }
+        });
+        Ok(outcomes.collect())
     }
 
     /// Makes a key's text and record, without storing them; under this id, or else a fresh one.

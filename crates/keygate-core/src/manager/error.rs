@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::setup::SetupError;
 use crate::key::KeyId;
-use crate::names::NameError;
+use crate::names::{NameError, UserId};
 use crate::record::{KeyState, Revision};
 use crate::ring::SealError;
 use crate::scope::Scope;
@@ -94,6 +94,18 @@ pub enum ManageError {
     /// There is no such webhook.
     #[error("there is no such webhook")]
     NoSuchWebhook,
+    /// There is no such role.
+    #[error("there is no such role")]
+    NoSuchRole,
+    /// The user has left.
+    #[error("the user {user} was offboarded: no key is made for it until it is active again")]
+    Offboarded {
+        /// The user.
+        user: UserId,
+    },
+    /// The user has left, and not all its keys are revoked yet.
+    #[error("the user was offboarded, and not all its keys are revoked yet: ask for that again first")]
+    StillOffboarding,
     /// Too many notices of the organization wait to be sent.
     #[error("too many notices of the organization wait to be sent: see why its webhooks do not take them")]
     TooManyNotices,
@@ -161,7 +173,9 @@ impl ManageError {
             Self::SuccessorInUse => "successor_in_use",
             Self::NotTaken => "successor_not_taken",
             Self::SendsNoWebhooks => "no_webhooks",
-            Self::NoSuchWebhook => "not_found",
+            Self::NoSuchWebhook | Self::NoSuchRole => "not_found",
+            Self::Offboarded { .. } => "user_offboarded",
+            Self::StillOffboarding => "still_offboarding",
             Self::TooManyNotices => "too_many_notices",
             Self::InUse => "key_in_use",
             Self::IdempotencyMismatch => "idempotency_key_reused",

@@ -14,7 +14,7 @@ use crate::import::{
 };
 use crate::key::KeyId;
 use crate::names::{NameError, OrganizationId, UserId};
-use crate::record::{KeyRecord, Lineage, Quota};
+use crate::record::{KeyRecord, Lineage, Parents, Quota};
 use crate::ring::{EntryId, RingEntry};
 use crate::store::{CreateRefusal, LookupToken, MAX_LOOKUPS, QuotaUse, StoreError};
 use crate::verifier::{Scheme, Verifier};
@@ -397,6 +397,25 @@ impl ApiKeyManager {
         Ok(refused)
     }
 
+    /// Refuses those that are not there and whose users have left.
+    async fn refuse_offboarded(
+        &self,
+        organization: &OrganizationId,
+        governed: bool,
+        prepared: &[Prepared],
+        came: &mut [Option<Result<Came, ManageError>>],
+    ) -> Result<(), ManageError> {
+        let users = prepared.iter().map(|one| &one.record.key.user);
+        let gone = self.offboarded(organization, governed, users).await?;
+        for (one, came) in prepared.iter().zip(came) {
+            let user = &one.record.key.user;
+            if came.is_none() && gone.contains(user) {
+                *came = Some(Err(ManageError::Offboarded { user: user.clone() }));
+            }
+        }
+        Ok(())
+    }
+
     /// Makes keys whose lines are right.
     async fn make(
         &self,
@@ -405,7 +424,9 @@ impl ApiKeyManager {
         mut prepared: Vec<Prepared>,
     ) -> Result<Vec<Result<Came, ManageError>>, ManageError> {
         let store = &self.inner.store;
+        let Parents { organization: configured, roles, .. } = store.parents(organization, None).await?;
         let mut came = self.there(&prepared).await?;
+        self.refuse_offboarded(organization, roles.is_some(), &prepared, &mut came).await?;
         // Of those with one lookup part the first is made.
         let mut tokens = HashSet::new();
         let mut absent = Vec::with_capacity(prepared.len());
@@ -427,7 +448,6 @@ impl ApiKeyManager {
                 prepared[*place].under(held);
             }
         }
-        let configured = store.parents(organization, None).await?.organization;
         if let Some(limits) = configured.as_ref().and_then(|configured| configured.key_limits) {
             for one in prepared.iter_mut().filter(|one| one.takes_default) {
                 one.record.key.limits = limits;
@@ -463,7 +483,9 @@ impl ApiKeyManager {
         prepared: Vec<Prepared>,
         room: &mut Room,
     ) -> Result<Vec<Result<Came, ManageError>>, ManageError> {
-        let there = self.there(&prepared).await?;
+        let governed = self.inner.store.parents(organization, None).await?.roles.is_some();
+        let mut there = self.there(&prepared).await?;
+        self.refuse_offboarded(organization, governed, &prepared, &mut there).await?;
         let mut came = Vec::with_capacity(prepared.len());
         for (one, there) in prepared.into_iter().zip(there) {
             let planned = room.tokens.get(&one.token());
@@ -517,6 +539,7 @@ impl ManageError {
             Self::Refused(refusal) => Self::Refused(*refusal),
             Self::ImportedElsewhere => Self::ImportedElsewhere,
             Self::LookupPartTaken => Self::LookupPartTaken,
+            Self::Offboarded { user } => Self::Offboarded { user: user.clone() },
             _ => Self::AlreadyExists,
         }
     }

@@ -40,11 +40,13 @@ mod operator_key;
 mod parents;
 mod ready;
 mod repair;
+mod roles;
 mod rotate;
 mod schedule;
 mod setup;
 mod update;
 mod usage;
+mod users;
 mod validate;
 mod verify;
 
@@ -68,10 +70,12 @@ pub use once::{CreatedOnce, IdempotencyKey, OrganizationOnce, RotatedOnce};
 pub use parents::{OrganizationUpdate, ProjectUpdate};
 pub use ready::StoreState;
 pub(crate) use repair::repair_all;
+pub use roles::NewRole;
 pub use rotate::{Overlapping, Rotation, RotationStatus};
 pub use schedule::{ScheduleRun, ScheduleStatistics, Scheduler};
 pub use setup::{SetupError, prepare_deployment};
 pub use update::KeyUpdate;
+pub use users::{ChangedUser, UserUpdate};
 pub use validate::{Attempt, Pending};
 pub use verify::{CheckReport, CheckVerdict, Explanation};
 

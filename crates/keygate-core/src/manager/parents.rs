@@ -342,7 +342,7 @@ impl ApiKeyManager {
 }
 
 /// A parent's record that was there and is gone is no key that is not found.
-fn parent_refused(refusal: WriteRefusal) -> ManageError {
+pub(super) fn parent_refused(refusal: WriteRefusal) -> ManageError {
     match refusal {
         WriteRefusal::Absent => ManageError::ParentNotFound,
         refusal => refusal.into(),

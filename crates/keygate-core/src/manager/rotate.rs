@@ -91,7 +91,8 @@ impl ApiKeyManager {
     /// # Errors
     /// [`Superseded`](ManageError::Superseded) when it was rotated already; [`NotActive`](ManageError::NotActive) when it is
     /// deactivated or has ended, [`Revoked`](ManageError::Revoked) when it is revoked,
-    /// [`StillOverlapping`](ManageError::StillOverlapping) when two earlier keys of its line are good still; when there is no
+    /// [`StillOverlapping`](ManageError::StillOverlapping) when two earlier keys of its line are good still,
+    /// [`Offboarded`](ManageError::Offboarded) when its user has left; when there is no
     /// such key within the actor's reach, it can do what the actor may not grant, the overlap is out of range, or the store fails.
     pub async fn rotate(&self, actor: &Actor, id: KeyId, overlap: Option<TimeDelta>) -> Result<Rotation, ManageError> {
         self.rotate_to(actor, id, overlap, None, false).await
@@ -112,6 +113,9 @@ impl ApiKeyManager {
             let found = self.visible(actor, id).await?;
             let now = to_millis(self.inner.clock.now());
             self.check_rotatable(actor, &found.key, overlap).await?;
+            if !self.offboarded(&found.key.organization, true, [&found.key.user]).await?.is_empty() {
+                return Err(ManageError::Offboarded { user: found.key.user });
+            }
             let successor = successor.map_or_else(|| self.successor_id(&found.key, now), Ok)?;
             let overlap = overlap.unwrap_or_else(|| overlap_of(&found.key));
             let (old, new) = succeed(&found.key, successor, actor.principal(), now, overlap);

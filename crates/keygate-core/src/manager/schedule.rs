@@ -26,7 +26,7 @@ use crate::key::KeyId;
 use crate::lifecycle::{check_schedule, due, next_rotation};
 use crate::names::PrincipalId;
 use crate::notice::Posted;
-use crate::record::{KeyRecord, KeyStatus, ParentStatus};
+use crate::record::{KeyRecord, KeyStatus, ParentStatus, UserRecord, UserStatus};
 use crate::store::{Due, MemoName, StoreError, WriteRefusal};
 use crate::usage::period::Day;
 
@@ -465,6 +465,9 @@ impl ApiKeyManager {
             return Ok(Some("its overlap is longer than its life"));
         }
         let parents = self.inner.store.parents(&key.organization, key.project.as_ref()).await?;
+        if parents.roles.is_some() && self.read_user(&key.organization, &key.user).await?.is_some_and(is_stopped) {
+            return Ok(Some("its user is suspended, or has left"));
+        }
         let of_organization = parents.organization.map(|organization| organization.status);
         let of_project = parents.project.map(|project| project.status);
         let is_suspended = [of_organization, of_project].contains(&Some(ParentStatus::Suspended));
@@ -497,6 +500,10 @@ impl ApiKeyManager {
             );
         }
     }
+}
+
+fn is_stopped(user: UserRecord) -> bool {
+    user.status != UserStatus::Active
 }
 
 /// Nobody stops it.

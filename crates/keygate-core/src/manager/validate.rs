@@ -9,8 +9,8 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{ApiKeyManager, Inner, ManageError, events};
-use crate::cache::{Entry, Found, HeldParents, Trouble};
-use crate::check::check;
+use crate::cache::{Above, Entry, Found, Trouble};
+use crate::check::{AboveView, check};
 use crate::clock::Tick;
 use crate::coherence::{Change, Read, Watcher};
 use crate::context::{Admission, RequestContext, RequestView};
@@ -212,14 +212,18 @@ impl Inner {
         if !entry.proves(&digest)? {
             return Some(Err(self.forged()));
         }
-        let above = parents.as_ref()?;
+        let held = parents.as_ref()?;
+        let governed = self.cache.governs(entry.key(), held.value());
+        let owner = if governed { Some(entry.owner()?.current(now)?) } else { None };
+        let known = owner.as_ref().and_then(|owner| owner.as_ref());
+        let above = AboveView { parents: held.value(), owner: known.map(|owner| owner.value()) };
         let at = self.clock.now_at(now);
-        if let Err(denial) = check(entry.key(), above.parents(), context, Some(self.environment), at) {
+        if let Err(denial) = check(entry.key(), above, context, Some(self.environment), at) {
             return Some(Err(denied(&entry, denial, context, at)));
         }
         // Last, so that a denial burns nothing.
         let mut charge = Charge::default();
-        let limits = entry.limits_under(above, &self.limiter);
+        let limits = entry.limits_under(held, &self.limiter);
         match limits.as_ref()?.set().charge_at_once(&mut charge, context.cost(), now) {
             Quick::Charged => {}
             Quick::Denied(denial) => {
@@ -229,7 +233,7 @@ impl Inner {
             }
             Quick::Ask => return None,
         }
-        drop((limits, parents));
+        drop((limits, owner, parents));
         let hour = entry.decided(&decision(Outcome::Admitted, context, at));
         Some(Ok(Admission::new(entry, charge).counted_in(hour)))
     }
@@ -360,18 +364,17 @@ impl Inner {
         context: &RequestContext,
         asked: Tick,
     ) -> Result<Option<Judgement>, Trouble> {
-        let parents =
-            self.cache.parents(&entry, asked).await.map_err(|error| self.trouble(Some(claimed.id), &error))?;
+        let above = self.cache.above(&entry, asked).await.map_err(|error| self.trouble(Some(claimed.id), &error))?;
         let genuine = self.is_genuine(&entry, claimed).await?;
         let tick = self.clock.tick();
-        if !entry.may_decide(tick, asked) || !entry.parents().may_decide(&parents, tick, asked) {
+        if !entry.may_decide_under(&above, tick, asked) {
             return Ok(None);
         }
         if !genuine {
             return Ok(Some(Judgement::NoKey));
         }
-        let charged = match self.check(&entry, &parents, context) {
-            Ok(()) => self.charge(Arc::clone(&entry), &parents, context).await,
+        let charged = match self.check(&entry, &above, context) {
+            Ok(()) => self.charge(Arc::clone(&entry), &above, context).await,
             Err(denial) => Err(denial),
         };
         let mut admission = match charged {
@@ -381,8 +384,8 @@ impl Inner {
         // To charge it takes a while, and so does to move it, in which it may have been revoked: what has changed meanwhile is
         // decided anew.
         let tick = self.clock.tick();
-        let holds = entry.may_decide(tick, asked) && entry.parents().may_decide(&parents, tick, asked);
-        if holds && (!self.is_to_write(&entry) || self.write_use(&entry, &parents, claimed.text, asked).await) {
+        let holds = entry.may_decide_under(&above, tick, asked);
+        if holds && (!self.is_to_write(&entry) || self.write_use(&entry, &above, claimed.text, asked).await) {
             return Ok(Some(Judgement::Decided(self.counted(&entry, Ok(admission), context))));
         }
         admission.refund();
@@ -396,11 +399,14 @@ impl Inner {
             return None;
         }
         let entry = self.cache.entry(claimed.id)?;
-        let held = entry.parents().stale(self.clock.tick(), stale)?;
+        let stale_above =
+            |now| entry.stale_above(now, stale, |parents| self.cache.governs(entry.key(), parents.value()));
+        let above = stale_above(self.clock.tick())?;
         let genuine = self.is_genuine(&entry, claimed).await.ok()?;
         // Last, because a slow verifier takes its time.
         let now = self.clock.tick();
-        if !entry.may_be_stale(now, stale) || entry.parents().stale(now, stale).is_none() {
+        let may = entry.is_current(now) || entry.may_be_stale(now, stale);
+        if !may || stale_above(now).is_none() {
             return None;
         }
         self.cache.counters().stale.add();
@@ -408,23 +414,18 @@ impl Inner {
         if !genuine {
             return Some(Judgement::NoKey);
         }
-        let decided = match self.check(&entry, &held, context) {
-            Ok(()) => self.charge(Arc::clone(&entry), &held, context).await,
+        let decided = match self.check(&entry, &above, context) {
+            Ok(()) => self.charge(Arc::clone(&entry), &above, context).await,
             Err(denial) => Err(denial),
         };
         Some(Judgement::Decided(self.counted(&entry, decided, context)))
     }
 
     /// Charges the request, which all checks have let in.
-    async fn charge(
-        &self,
-        entry: Arc<Entry>,
-        parents: &Arc<HeldParents>,
-        context: &RequestContext,
-    ) -> Result<Admission, Denial> {
+    async fn charge(&self, entry: Arc<Entry>, above: &Above, context: &RequestContext) -> Result<Admission, Denial> {
         let mut charge = Charge::default();
         // Held for as long as it takes, which a guard should not be.
-        let limits = arc_swap::Guard::into_inner(entry.limits_under(parents, &self.limiter));
+        let limits = arc_swap::Guard::into_inner(entry.limits_under(above.parents(), &self.limiter));
         if let Some(limited) = limits {
             let charged = limited.set().charge(&mut charge, context.cost).await;
             charged.map_err(|denial| denial.for_key(entry.key().id)).inspect_err(|denial| {
@@ -434,8 +435,8 @@ impl Inner {
         Ok(Admission::new(entry, charge))
     }
 
-    fn check(&self, entry: &Entry, parents: &HeldParents, context: &RequestContext) -> Result<(), Denial> {
-        check(entry.key(), parents.parents(), context, Some(self.environment), self.clock.now()).inspect_err(|denial| {
+    fn check(&self, entry: &Entry, above: &Above, context: &RequestContext) -> Result<(), Denial> {
+        check(entry.key(), above.view(), context, Some(self.environment), self.clock.now()).inspect_err(|denial| {
             tracing::debug!(key_id = %entry.key().id, reason = %denial.reason(), "a key was refused");
         })
     }
@@ -561,7 +562,7 @@ impl Inner {
     /// Moves a record made under an older ring entry to the current one, and writes down that the key is in use. A failure
     /// leaves it for a later use: the request has its answer already, if that still holds, which is what this says. After
     /// the write itself it does not, where the store tells of changes.
-    async fn write_use(&self, entry: &Entry, parents: &HeldParents, text: &[u8], asked: Tick) -> bool {
+    async fn write_use(&self, entry: &Entry, above: &Above, text: &[u8], asked: Tick) -> bool {
         let record = entry.record();
         // A first use is written before the key is believed from memory, unless the store does not write at all.
         if !record.unclaimed {
@@ -575,7 +576,7 @@ impl Inner {
         // The store's refusal may come before its word of what it refuses for.
         let refused =
             matches!(written, Err(ManageError::Revoked | ManageError::NotFound | ManageError::Conflict { .. }));
-        let holds = !refused && entry.may_decide(tick, asked) && entry.parents().may_decide(parents, tick, asked);
+        let holds = !refused && entry.may_decide_under(above, tick, asked);
         // Whether or not the store is known to have done it.
         self.cache.changed(&Change::Key(record.key.id));
         match written {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::validate::{Claimed, Origin};
 use super::{ApiKeyManager, Inner};
 use crate::actor::Actor;
-use crate::cache::{Entry, Found, HeldParents, Trouble};
+use crate::cache::{Above, Entry, Found, Trouble};
 use crate::check::{Check, Subject};
 use crate::clock::Tick;
 use crate::context::{Admission, RequestContext};
@@ -17,7 +17,7 @@ use crate::denial::{Denial, DenialReason};
 use crate::key::PresentedKey;
 use crate::limiter::policy::Standing;
 use crate::limiter::{Charge, Exceeded};
-use crate::record::Key;
+use crate::record::{Key, UserStatus};
 use std::sync::Arc;
 
 /// How often a key that changes while it is explained is read again.
@@ -114,15 +114,15 @@ impl ApiKeyManager {
         if presented.is_none() && matches!(found, Ok(None)) && context.is_some() {
             inner.finds_all_imported().await.map_err(|_| Denial::store_unavailable())?;
         }
-        let (Some((entry, parents)), Some(context)) = (found.map_err(|_| Denial::store_unavailable())?, context) else {
+        let (Some((entry, above)), Some(context)) = (found.map_err(|_| Denial::store_unavailable())?, context) else {
             return Ok(Explanation::unknown(actor, Check::Secret));
         };
-        let left = inner.limits_left(entry.key(), parents.parents()).await;
+        let left = inner.limits_left(entry.key(), above.view().parents).await;
         let left = left.map_err(|error| {
             inner.trouble(Some(entry.key().id), &error);
             Denial::store_unavailable()
         })?;
-        Ok(Explanation::of(entry, &parents, &context, left, inner))
+        Ok(Explanation::of(entry, &above, &context, left, inner))
     }
 }
 
@@ -142,18 +142,18 @@ impl Inner {
         claimed: Claimed<'_>,
         asked: Tick,
         context: &RequestContext,
-    ) -> Result<Option<(Arc<Entry>, Arc<HeldParents>)>, Trouble> {
+    ) -> Result<Option<(Arc<Entry>, Above)>, Trouble> {
         for _ in 0..ATTEMPTS {
             let Found::Key(entry) = self.cache.find(claimed.id, asked, || self.read(claimed.id)).await? else {
                 return Ok(None);
             };
             let trouble = |error| self.trouble(Some(claimed.id), &error);
-            let parents = self.cache.parents(&entry, asked).await.map_err(trouble)?;
+            let above = self.cache.above(&entry, asked).await.map_err(trouble)?;
             let genuine = self.is_genuine(&entry, claimed).await?;
             let now = self.clock.tick();
-            if entry.may_decide(now, asked) && entry.parents().may_decide(&parents, now, asked) {
+            if entry.may_decide_under(&above, now, asked) {
                 let foreign = context.organization.as_ref().is_some_and(|only| *only != entry.key().organization);
-                return Ok((genuine && !foreign).then_some((entry, parents)));
+                return Ok((genuine && !foreign).then_some((entry, above)));
             }
         }
         Err(Trouble::Other)
@@ -220,16 +220,10 @@ impl Explanation {
         Self { decision: Err(Denial::new(reason)), checks: checks.collect() }
     }
 
-    fn of(
-        entry: Arc<Entry>,
-        parents: &HeldParents,
-        context: &RequestContext,
-        left: Vec<Standing>,
-        inner: &Inner,
-    ) -> Self {
+    fn of(entry: Arc<Entry>, above: &Above, context: &RequestContext, left: Vec<Standing>, inner: &Inner) -> Self {
         let subject = Subject {
             key: entry.key(),
-            parents: parents.parents(),
+            above: above.view(),
             context: context.into(),
             environment: Some(inner.environment),
             now: inner.clock.now(),
@@ -311,6 +305,11 @@ fn account(subject: &Subject<'_>, check: Check) -> (String, &'static str) {
             let project = key.project.as_ref().map_or("", |project| project.as_str());
             (format!("The project {project} is suspended."), "Let the project be used again.")
         }
+        Check::User => {
+            let left = subject.above.owner.is_some_and(|owner| owner.status() == UserStatus::Offboarded);
+            let what = if left { "was offboarded" } else { "is suspended" };
+            (format!("The user {} {what}.", key.user), "Set the user's status to active, or make a key for another.")
+        }
         Check::Status => {
             let since = time(Some(key.status.at));
             let why = key.status.reason.as_ref().map_or_else(String::new, |reason| format!(", for: {reason}"));
@@ -349,14 +348,18 @@ fn account(subject: &Subject<'_>, check: Check) -> (String, &'static str) {
             )
         }
         Check::Permissions => {
-            let missing = subject.context.permissions().iter().filter(|asked| !key.permissions.covers(asked));
+            let asked = || subject.context.permissions().iter();
+            if asked().any(|asked| !key.permissions.covers(asked)) {
+                let missing = listed(asked().filter(|asked| !key.permissions.covers(asked)));
+                let held = listed(key.permissions.iter());
+                let detail = format!("The key's permissions are {held} and do not cover {missing}.");
+                return (detail, "Add what is missing to the key's permissions.");
+            }
+            let missing = listed(asked().filter(|asked| !subject.permits(asked)));
+            let cap = subject.above.owner.and_then(|owner| owner.cap(subject.above.parents)).unwrap_or_default();
             (
-                format!(
-                    "The key's permissions are {} and do not cover {}.",
-                    listed(key.permissions.iter()),
-                    listed(missing)
-                ),
-                "Add what is missing to the key's permissions.",
+                format!("The roles of its user {} cover {} and not {missing}.", key.user, listed(cap.iter())),
+                "Give the user a role that covers what is missing.",
             )
         }
     }

@@ -144,7 +144,8 @@ pub struct Key {
     pub name: KeyName,
     /// What it is for.
     pub description: Description,
-    /// What its holder may do, in the grammar of scopes.
+    /// What it was given, in the grammar of scopes: its holder may do that as far as the roles of its owner cover it
+    /// ([`Admission::effective_permissions`](crate::context::Admission::effective_permissions)).
     pub permissions: ScopeSet,
     /// What it may be used on.
     pub scopes: ScopeSet,

@@ -6,6 +6,7 @@
 mod encoding;
 mod key;
 mod metadata;
+mod owner;
 mod parent;
 mod shown;
 mod status;
@@ -15,6 +16,10 @@ mod tier;
 pub use encoding::{DecodeError, HeaderView, MAX_RECORD_BYTES, SCHEMA_VERSION};
 pub use key::{Key, KeyRecord, Lineage, MAX_TAGS, Revision, RotationSchedule};
 pub use metadata::{MAX_METADATA_BYTES, Metadata};
+pub use owner::{
+    MAX_ROLE_PERMISSIONS, MAX_ROLES, MAX_ROLES_BYTES, MAX_ROLES_OF_USER, NamedRole, Role, RolesRecord, UserRecord,
+    UserStatus,
+};
 pub use parent::{OrganizationRecord, ParentStatus, Parents, ProjectRecord, Quota};
 pub use status::{KeyState, KeyStatus, StatusChange};
 pub use succession::{Succession, Superseded};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::key::Revision;
+use super::owner::RolesRecord;
 use super::shown;
 use crate::limits::Limits;
 use crate::names::{OrganizationId, ProjectId};
@@ -109,4 +110,6 @@ pub struct Parents {
     pub organization: Option<OrganizationRecord>,
     /// Its project, if it has one that is configured.
     pub project: Option<ProjectRecord>,
+    /// The roles of its organization, if a user or a role was ever configured in it.
+    pub roles: Option<RolesRecord>,
 }

@@ -30,7 +30,8 @@ use crate::limits::Limits;
 use crate::names::{OrganizationId, ProjectId, UserId};
 use crate::notice::{Fate, Parcel, Posted, Posting, SENT_KEPT, WebhookRecord};
 use crate::record::{
-    Key, KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange,
+    Key, KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, RolesRecord, StatusChange,
+    UserRecord,
 };
 use crate::ring::EntryId;
 use crate::usage::batch::{Batch, LastUse, Mark, Writer};
@@ -58,6 +59,8 @@ struct State {
     by_user: BTreeMap<(OrganizationId, UserId), BTreeSet<KeyId>>,
     organizations: BTreeMap<OrganizationId, OrganizationRecord>,
     projects: BTreeMap<(OrganizationId, ProjectId), ProjectRecord>,
+    users: BTreeMap<(OrganizationId, UserId), UserRecord>,
+    roles: BTreeMap<OrganizationId, RolesRecord>,
     memos: Memos,
     lookups: BTreeMap<LookupToken, KeyId>,
     ledgers: BTreeMap<PoolId, (Ledger, Millis)>,
@@ -153,7 +156,12 @@ impl State {
         Parents {
             organization: self.organizations.get(organization).cloned(),
             project: project.and_then(|project| self.projects.get(&(organization.clone(), project.clone())).cloned()),
+            roles: self.roles.get(organization).cloned(),
         }
+    }
+
+    fn user(&self, organization: &OrganizationId, user: &UserId) -> Option<UserRecord> {
+        self.users.get(&(organization.clone(), user.clone())).cloned()
     }
 
     fn quota_use(&self, organization: &OrganizationId, user: &UserId, now: DateTime<Utc>) -> QuotaUse {
@@ -278,6 +286,15 @@ impl Store for MemoryStore {
     ) -> Result<Read<Parents>, StoreError> {
         let (sent, mut state) = (self.clock.tick(), self.state());
         Ok(Read::leased(state.parents(organization, project), sent, state.lease()))
+    }
+
+    async fn load_user(
+        &self,
+        organization: &OrganizationId,
+        user: &UserId,
+    ) -> Result<Read<Option<UserRecord>>, StoreError> {
+        let (sent, mut state) = (self.clock.tick(), self.state());
+        Ok(Read::leased(state.user(organization, user), sent, state.lease()))
     }
 
     async fn told_everywhere(&self) -> Result<bool, StoreError> {
@@ -433,6 +450,36 @@ impl Store for MemoryStore {
         expect(state.projects.get(&place).map(|held| held.revision), expected)?;
         state.projects.insert(place, record.clone());
         self.watchers.tell(&Change::Project(record.organization.clone(), record.id.clone()));
+        Ok(Acknowledgement::default())
+    }
+
+    async fn users(
+        &self,
+        organization: &OrganizationId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<UserRecord>>, StoreError> {
+        let state = self.state();
+        Ok(users.iter().map(|user| state.user(organization, user)).collect())
+    }
+
+    async fn put_user(&self, record: &UserRecord, expected: Option<Revision>) -> Result<Acknowledgement, WriteRefusal> {
+        let mut state = self.state();
+        let place = (record.organization.clone(), record.id.clone());
+        expect(state.users.get(&place).map(|held| held.revision), expected)?;
+        state.users.insert(place, record.clone());
+        self.watchers.tell(&Change::User(record.organization.clone(), record.id.clone()));
+        Ok(Acknowledgement::default())
+    }
+
+    async fn put_roles(
+        &self,
+        record: &RolesRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        let mut state = self.state();
+        expect(state.roles.get(&record.organization).map(|held| held.revision), expected)?;
+        state.roles.insert(record.organization.clone(), record.clone());
+        self.watchers.tell(&Change::Organization(record.organization.clone()));
         Ok(Acknowledgement::default())
     }
 

@@ -45,7 +45,9 @@ use crate::limiter::policy::PoolId;
 use crate::limits::Limits;
 use crate::names::{OrganizationId, ProjectId, UserId};
 use crate::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
-use crate::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
+use crate::record::{
+    KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, RolesRecord, StatusChange, UserRecord,
+};
 use crate::ring::EntryId;
 use crate::usage::batch::{Batch, LastUse, Mark, Writer};
 use crate::usage::book::Account;
@@ -159,6 +161,17 @@ pub trait Store: Debug + Send + Sync + 'static {
         Ok(Read::once(self.parents(organization, project).await?, sent))
     }
 
+    /// What was configured for a user, to be kept while its lease is live.
+    async fn load_user(
+        &self,
+        organization: &OrganizationId,
+        user: &UserId,
+    ) -> Result<Read<Option<UserRecord>>, StoreError> {
+        let sent = Tick::now();
+        let held = self.users(organization, std::slice::from_ref(user)).await?;
+        Ok(Read::once(held.into_iter().next().flatten(), sent))
+    }
+
     /// Waits until nobody can still believe what was so before the call, and says whether that came about. `false` says
     /// that somebody may: they were not heard of within the longest that anyone may believe without being told, or such
     /// a bound is not known. Dropping the future gives up the waiting.
@@ -244,6 +257,24 @@ pub trait Store: Debug + Send + Sync + 'static {
     async fn put_project(
         &self,
         record: &ProjectRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal>;
+
+    /// What was configured for users of an organization, in their order: at most 1,000 of them.
+    async fn users(
+        &self,
+        organization: &OrganizationId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<UserRecord>>, StoreError>;
+
+    /// Writes a user's record if its revision still is `expected` (`None`: not configured yet). Whoever writes one writes
+    /// that of the organization's [roles](Self::put_roles) before: without it nobody looks for users.
+    async fn put_user(&self, record: &UserRecord, expected: Option<Revision>) -> Result<Acknowledgement, WriteRefusal>;
+
+    /// Writes the roles of an organization if their revision still is `expected` (`None`: none yet).
+    async fn put_roles(
+        &self,
+        record: &RolesRecord,
         expected: Option<Revision>,
     ) -> Result<Acknowledgement, WriteRefusal>;
 

@@ -21,7 +21,7 @@ pub(crate) const OUTCOMES: usize = 16;
 impl Outcome {
     /// All that a key can come to, each at its place. The places are part of what is stored: they never change, and a new
     /// one is added at the end.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Admitted,
         Self::Denied(DenialReason::StoreUnavailable),
         Self::Denied(DenialReason::OrganizationSuspended),
@@ -35,6 +35,7 @@ impl Outcome {
         Self::Denied(DenialReason::ScopeNotAuthorized),
         Self::Denied(DenialReason::PermissionDenied),
         Self::Denied(DenialReason::RateLimitExceeded),
+        Self::Denied(DenialReason::UserSuspended),
     ];
 
     /// Its place among [`ALL`](Self::ALL). `None` for what is said to those who have shown no key.
@@ -58,6 +59,7 @@ impl Outcome {
             DenialReason::ScopeNotAuthorized => Some(10),
             DenialReason::PermissionDenied => Some(11),
             DenialReason::RateLimitExceeded => Some(12),
+            DenialReason::UserSuspended => Some(13),
         }
     }
 

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use keygate_core::actor::Operator;
-use keygate_core::check::check;
+use keygate_core::check::{AboveView, check};
 use keygate_core::context::RequestContext;
 use keygate_core::denial::DenialReason;
+use keygate_core::governance::Owner;
 use keygate_core::manager::{Expiry, KeyUpdate, OrganizationUpdate};
 use keygate_core::names::{Environment, PrincipalId, ProjectId};
 use keygate_core::network::{Cidr, CidrSet};
-use keygate_core::record::{Key, KeyStatus, OrganizationRecord, ParentStatus, Parents, ProjectRecord};
+use keygate_core::record::{
+    Key, KeyStatus, OrganizationRecord, ParentStatus, Parents, ProjectRecord, UserRecord, UserStatus,
+};
 use keygate_testkit::{HeldClock, sample};
 use proptest::prelude::*;
 
@@ -21,6 +24,7 @@ use crate::support::{self, Instance, new_key_with, operator, org, scope, scopes}
 struct Case {
     key: Key,
     parents: Parents,
+    owner: Owner,
     context: RequestContext,
     environment: Option<Environment>,
     now: DateTime<Utc>,
@@ -44,8 +48,10 @@ fn admitted() -> Case {
     let parents = Parents {
         organization: Some(OrganizationRecord::new(org("acme"))),
         project: Some(ProjectRecord::new(org("acme"), project)),
+        roles: None,
     };
-    Case { key, parents, context, environment: Some(Environment::new("prod").unwrap()), now }
+    let owner = Owner { user: Some(UserRecord::new(org("acme"), key.user.clone())), answer: None };
+    Case { key, parents, owner, context, environment: Some(Environment::new("prod").unwrap()), now }
 }
 
 fn networks(texts: &[&str]) -> CidrSet {
@@ -54,7 +60,8 @@ fn networks(texts: &[&str]) -> CidrSet {
 
 impl Case {
     fn decide(&self) -> Result<(), DenialReason> {
-        check(&self.key, &self.parents, &self.context, self.environment, self.now).map_err(|denial| {
+        let above = AboveView { parents: &self.parents, owner: Some(&self.owner) };
+        check(&self.key, above, &self.context, self.environment, self.now).map_err(|denial| {
             assert_eq!(denial.key_id(), Some(self.key.id));
             denial.reason()
         })
@@ -65,11 +72,12 @@ impl Case {
 type Way = (DenialReason, fn(&mut Case));
 
 /// Each way to be refused, in the order of the checks.
-const WAYS: [Way; 11] = [
+const WAYS: [Way; 13] = [
     (DenialReason::OrganizationSuspended, |case| {
         case.parents.organization.as_mut().unwrap().status = ParentStatus::Suspended;
     }),
     (DenialReason::ProjectSuspended, |case| case.parents.project.as_mut().unwrap().status = ParentStatus::Suspended),
+    (DenialReason::UserSuspended, |case| case.owner.user.as_mut().unwrap().status = UserStatus::Suspended),
     (DenialReason::KeyRevoked, |case| case.key.status.status = KeyStatus::Revoked),
     (DenialReason::KeyInactive, |case| case.key.status.status = KeyStatus::Inactive),
     (DenialReason::KeyNotYetValid, |case| case.key.not_before = Some(case.now + TimeDelta::milliseconds(1))),
@@ -79,13 +87,14 @@ const WAYS: [Way; 11] = [
     (DenialReason::IpNotAllowed, |case| case.context.client_address = None),
     (DenialReason::ScopeNotAuthorized, |case| case.key.scopes = scopes(&["files", "file:*"])),
     (DenialReason::PermissionDenied, |case| case.key.permissions = scopes(&[])),
+    (DenialReason::PermissionDenied, |case| case.owner.user.as_mut().unwrap().roles = Some(Vec::new())),
 ];
 
 proptest! {
     #![proptest_config(support::property())]
 
     #[test]
-    fn when_several_checks_fail_the_first_decides(failing in prop::array::uniform11(any::<bool>())) {
+    fn when_several_checks_fail_the_first_decides(failing in prop::array::uniform13(any::<bool>())) {
         let mut case = admitted();
         // Revoked and inactive are one field: the later one set would hide the earlier.
         for ((_, spoil), _) in WAYS.iter().zip(failing).rev().filter(|(_, failing)| *failing) {

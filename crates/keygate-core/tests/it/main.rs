@@ -4,6 +4,7 @@
 mod accidents;
 mod addresses;
 mod anomalies;
+mod authorities;
 mod bulk;
 mod checks;
 mod coherence_model;
@@ -23,6 +24,7 @@ mod operator_key;
 mod operators;
 mod organizations;
 mod outbox;
+mod owners;
 mod projects;
 mod records;
 mod rotation;

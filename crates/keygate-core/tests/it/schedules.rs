@@ -8,16 +8,16 @@ use keygate_core::denial::DenialReason;
 use keygate_core::key::KeyId;
 use keygate_core::lifecycle::next_rotation;
 use keygate_core::limits::Limits;
-use keygate_core::manager::{Expiry, KeyUpdate, NewKey, OrganizationUpdate, ScheduleRun};
+use keygate_core::manager::{Expiry, KeyUpdate, NewKey, OrganizationUpdate, ScheduleRun, UserUpdate};
 use keygate_core::names::ProjectId;
-use keygate_core::record::{ParentStatus, RotationSchedule};
+use keygate_core::record::{ParentStatus, RotationSchedule, UserStatus};
 use keygate_core::store::{MemoryStore, Store};
 use keygate_testkit::HeldClock;
 use keygate_testkit::year::Year;
 
 use crate::support::fateful_store::{Fate, FatefulStore};
 use crate::support::yielding_store::YieldingStore;
-use crate::support::{self, Instance, manager_over, new_key_with, operator, org, ring, the_operator};
+use crate::support::{self, Instance, manager_over, new_key_with, operator, org, ring, the_operator, user};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -146,6 +146,7 @@ async fn a_rotation_waits_while_nobody_could_claim_it() {
     let suspended = instance.create(rotating_with(|new| new.organization = org("globex"))).await;
     let project: ProjectId = "website".parse().unwrap();
     let stopped = instance.create(rotating_with(|new| new.project = Some(project.clone()))).await;
+    let on_leave = instance.create(rotating_with(|new| new.user = user("bob"))).await;
     let suspend = |status| {
         let mut update = OrganizationUpdate::default();
         update.status = Some(status);
@@ -155,13 +156,16 @@ async fn a_rotation_waits_while_nobody_could_claim_it() {
     let set = async |status| {
         manager.update_organization(&operator, &org("globex"), &suspend(status), None).await.unwrap();
         manager.set_project_status(&support::operator(), &org("acme"), &project, status).await.unwrap();
+        let status = Some(if status == ParentStatus::Active { UserStatus::Active } else { UserStatus::Suspended });
+        let update = UserUpdate { status, ..UserUpdate::default() };
+        manager.update_user(&support::operator(), &org("acme"), &user("bob"), &update, None).await.unwrap();
     };
     set(ParentStatus::Suspended).await;
     instance.clock.advance(DAY * 31);
-    assert_eq!(counts(run(&instance).await), (0, 3, 0, 0));
+    assert_eq!(counts(run(&instance).await), (0, 4, 0, 0));
     set(ParentStatus::Active).await;
-    assert_eq!(counts(run(&instance).await), (2, 1, 0, 0));
-    for waited in [&suspended, &stopped] {
+    assert_eq!(counts(run(&instance).await), (3, 1, 0, 0));
+    for waited in [&suspended, &stopped, &on_leave] {
         let admission = instance.validate(waited.text.expose()).await.unwrap();
         instance.manager.claim_successor(&admission).await.unwrap();
     }

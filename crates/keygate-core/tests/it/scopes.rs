@@ -110,6 +110,26 @@ fn only_the_grammar_is_read() {
     }
 }
 
+#[test]
+fn meeting_is_the_intersection() {
+    let universe = joined(&["a", "b"], 4);
+    let patterns: Vec<(Scope, Vec<bool>)> =
+        patterns().iter().map(|pattern| (scope(pattern), meaning(pattern, &universe))).collect();
+    for (one, ours) in &patterns {
+        for (other, theirs) in &patterns {
+            let both: Vec<bool> = ours.iter().zip(theirs).map(|(ours, theirs)| *ours && *theirs).collect();
+            let met = one.meet(other);
+            let meant =
+                met.as_ref().map_or_else(|| vec![false; universe.len()], |met| meaning(met.as_str(), &universe));
+            assert_eq!(meant, both, "{one} and {other} meet in {met:?}");
+            assert_eq!(met, other.meet(one));
+            assert!(met.is_none_or(|met| Scope::new(met.as_str()).is_ok()), "{one} and {other}");
+        }
+    }
+    let long = "x".repeat(MAX_SCOPE_LENGTH - 2);
+    assert_eq!(scope(&format!("{long}:*")).meet(&scope(&format!("*:{long}"))), None, "no scope is that long");
+}
+
 proptest! {
     #![proptest_config(support::property())]
 

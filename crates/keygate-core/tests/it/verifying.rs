@@ -8,10 +8,10 @@ use keygate_core::actor::Actor;
 use keygate_core::check::Check;
 use keygate_core::context::{RequestContext, RequiredEnvironment};
 use keygate_core::denial::DenialReason;
-use keygate_core::manager::{CheckVerdict, CreatedKey, Expiry, Explanation, OrganizationUpdate};
+use keygate_core::manager::{CheckVerdict, CreatedKey, Expiry, Explanation, NewRole, OrganizationUpdate, UserUpdate};
 use keygate_core::names::{Environment, ProjectId, Reason};
 use keygate_core::network::{Cidr, CidrSet};
-use keygate_core::record::{KeyStatus, ParentStatus};
+use keygate_core::record::{KeyStatus, ParentStatus, UserStatus};
 use keygate_core::scope::ScopeSet;
 use keygate_core::verifier::{MIN_PBKDF2_ITERATIONS, Scheme};
 use proptest::prelude::*;
@@ -36,6 +36,8 @@ enum Presented {
 struct Kept {
     status: KeyStatus,
     suspended: (bool, bool),
+    /// Whether its user is suspended, and what a role of its user covers, if it has one.
+    owner: (bool, Option<Vec<&'static str>>),
     /// Seconds from its making to its beginning.
     begin: Option<i64>,
     /// Seconds from then to its end.
@@ -69,6 +71,10 @@ prop_compose! {
             6 => Just(KeyStatus::Active), 1 => Just(KeyStatus::Inactive), 1 => Just(KeyStatus::Revoked),
         ],
         suspended in (prop::bool::weighted(0.15), prop::bool::weighted(0.15)),
+        owner in (
+            prop::bool::weighted(0.15),
+            prop::option::weighted(0.5, subsequence(vec!["keys:*", "usage:read"], 0..=2)),
+        ),
         begin in prop::option::weighted(0.5, 0i64..20),
         life in prop::option::weighted(0.5, 1i64..40),
         age in 0i64..40,
@@ -78,7 +84,7 @@ prop_compose! {
         permissions in subsequence(vec!["keys:read", "keys:*", "**"], 0..=3),
         slow in prop::bool::weighted(0.05),
     ) -> Kept {
-        Kept { status, suspended, begin, life, age, environment, networks, scopes, permissions, slow }
+        Kept { status, suspended, owner, begin, life, age, environment, networks, scopes, permissions, slow }
     }
 }
 
@@ -133,6 +139,15 @@ impl Kept {
         update.status = Some(status(self.suspended.0));
         manager.create_organization(&the_operator(), &org("acme"), &update).await.unwrap();
         manager.set_project_status(&operator(), &org("acme"), &project, status(self.suspended.1)).await.unwrap();
+        if let Some(covered) = &self.owner.1 {
+            let role = NewRole { permissions: texts(covered), ..NewRole::default() };
+            manager.put_role(&operator(), &org("acme"), &"clerk".parse().unwrap(), &role, None).await.unwrap();
+        }
+        let update = UserUpdate {
+            status: Some(if self.owner.0 { UserStatus::Suspended } else { UserStatus::Active }),
+            roles: Some(self.owner.1.as_ref().map(|_| vec!["clerk".parse().unwrap()])),
+        };
+        manager.update_user(&operator(), &org("acme"), &created.key.user, &update, None).await.unwrap();
         instance.clock.advance(Duration::from_secs(self.age.unsigned_abs()));
         created
     }
@@ -148,6 +163,7 @@ impl Kept {
         let network_of = |address: &str| if address.contains("192.0.2.") { "192.0.2.0/24" } else { "another" };
         let from_allowed = asked.address.is_some_and(|address| self.networks.contains(&network_of(address)));
         let missing = |held: &[&str], asked: &[&str]| asked.iter().any(|asked| !texts(held).covers(&scope(asked)));
+        let capped = |asked: &[&str]| self.owner.1.as_ref().is_some_and(|covered| missing(covered, asked));
         let status = match self.status {
             KeyStatus::Inactive => DenialReason::KeyInactive,
             _ => DenialReason::KeyRevoked,
@@ -155,13 +171,18 @@ impl Kept {
         let all = [
             (Check::Organization, DenialReason::OrganizationSuspended, self.suspended.0),
             (Check::Project, DenialReason::ProjectSuspended, self.suspended.1),
+            (Check::User, DenialReason::UserSuspended, self.owner.0),
             (Check::Status, status, self.status != KeyStatus::Active),
             (Check::NotBefore, DenialReason::KeyNotYetValid, self.age < begin),
             (Check::Expiry, DenialReason::KeyExpired, self.life.is_some_and(|life| begin + life <= self.age)),
             (Check::Environment, DenialReason::EnvironmentMismatch, environment.is_some_and(|e| e != self.environment)),
             (Check::ClientAddress, DenialReason::IpNotAllowed, !self.networks.is_empty() && !from_allowed),
             (Check::Scopes, DenialReason::ScopeNotAuthorized, missing(&self.scopes, &asked.scopes)),
-            (Check::Permissions, DenialReason::PermissionDenied, missing(&self.permissions, &asked.permissions)),
+            (
+                Check::Permissions,
+                DenialReason::PermissionDenied,
+                missing(&self.permissions, &asked.permissions) || capped(&asked.permissions),
+            ),
         ];
         all.into_iter().filter(|(_, _, fails)| *fails).map(|(check, reason, _)| (check, reason)).collect()
     }

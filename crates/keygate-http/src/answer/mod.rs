@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | `multiple_credentials` | 400 | 3 `INVALID_ARGUMENT` |
 //! | `missing_key`, `malformed_key`, `invalid_key`, `key_inactive`, `key_revoked`, `key_expired`, `key_not_yet_valid`, `environment_mismatch` | 401 | 16 `UNAUTHENTICATED` |
-//! | `organization_suspended`, `project_suspended`, `ip_not_allowed`, `scope_not_authorized`, `permission_denied` | 403 | 7 `PERMISSION_DENIED` |
+//! | `organization_suspended`, `project_suspended`, `user_suspended`, `ip_not_allowed`, `scope_not_authorized`, `permission_denied` | 403 | 7 `PERMISSION_DENIED` |
 //! | `rate_limit_exceeded` | 429 | 8 `RESOURCE_EXHAUSTED` |
 //! | `store_unavailable` | 503 | 14 `UNAVAILABLE` |
 //!

@@ -79,6 +79,7 @@ fn title(reason: DenialReason) -> &'static str {
         DenialReason::EnvironmentMismatch => "API key of another environment",
         DenialReason::OrganizationSuspended => "Organization suspended",
         DenialReason::ProjectSuspended => "Project suspended",
+        DenialReason::UserSuspended => "User suspended",
         DenialReason::IpNotAllowed => "Address not allowed",
         DenialReason::ScopeNotAuthorized => "Scope not authorized",
         DenialReason::PermissionDenied => "Permission denied",

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     /// The contract of HTTP_API.md, reason by reason.
-    const CONTRACT: [(DenialReason, u16, u8); 16] = [
+    const CONTRACT: [(DenialReason, u16, u8); 17] = [
         (DenialReason::MissingKey, 401, 16),
         (DenialReason::MultipleCredentials, 400, 3),
         (DenialReason::MalformedKey, 401, 16),
@@ -52,6 +52,7 @@ mod tests {
         (DenialReason::EnvironmentMismatch, 401, 16),
         (DenialReason::OrganizationSuspended, 403, 7),
         (DenialReason::ProjectSuspended, 403, 7),
+        (DenialReason::UserSuspended, 403, 7),
         (DenialReason::IpNotAllowed, 403, 7),
         (DenialReason::ScopeNotAuthorized, 403, 7),
         (DenialReason::PermissionDenied, 403, 7),

@@ -1,8 +1,8 @@
-//! What stands beside the keys: the deployment marker, and the records of organizations and projects.
+//! What stands beside the keys: the deployment marker, and the records of organizations, their roles, projects and users.
 
 use keygate_core::coherence::Read;
-use keygate_core::names::{OrganizationId, ProjectId};
-use keygate_core::record::{OrganizationRecord, Parents, ProjectRecord, Revision};
+use keygate_core::names::{OrganizationId, ProjectId, UserId};
+use keygate_core::record::{OrganizationRecord, Parents, ProjectRecord, Revision, RolesRecord, UserRecord};
 use keygate_core::store::{Acknowledgement, Deployment, StoreError, WriteRefusal};
 use redis::{RedisError, Value};
 use serde::{Serialize, de::DeserializeOwned};
@@ -12,7 +12,7 @@ use super::reply::{self, Reply, read, unexpected};
 use crate::layout::Layout;
 use crate::scripts;
 
-/// The version of the form of organizations' and projects' records: this byte, the revision in eight, JSON.
+/// The version of the form of all these records: this byte, the revision in eight, JSON.
 const PARENT_VERSION: u8 = 1;
 
 impl RedisStore {
@@ -65,7 +65,7 @@ impl RedisStore {
     }
 
     fn parent_names(&self, organization: &OrganizationId, project: Option<&ProjectId>) -> Vec<String> {
-        let mut names = vec![self.layout.organization(organization)];
+        let mut names = vec![self.layout.organization(organization), self.layout.roles(organization)];
         names.extend(project.map(|project| self.layout.project(organization, project)));
         names
     }
@@ -85,6 +85,47 @@ impl RedisStore {
     ) -> Result<Acknowledgement, WriteRefusal> {
         let name = self.layout.project(&record.organization, &record.id);
         self.write_parent(name, record, record.revision, expected).await
+    }
+
+    pub(super) async fn read_users(
+        &self,
+        organization: &OrganizationId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<UserRecord>>, StoreError> {
+        if users.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<_> = users.iter().map(|user| self.layout.user(organization, user)).collect();
+        read_users(&names, self.link.query(redis::cmd("MGET").arg(&names)).await)
+    }
+
+    /// One of them, to be kept.
+    pub(super) async fn keep_user(
+        &self,
+        organization: &OrganizationId,
+        user: &UserId,
+    ) -> Result<Read<Option<UserRecord>>, StoreError> {
+        let names = [self.layout.user(organization, user)];
+        let loaded = self.link.load(redis::cmd("MGET").arg(&names), Layout::organization_bucket(organization)).await;
+        let read = reply::keep(loaded.map_err(StoreError::unavailable)?, |held| read_users(&names, Ok(held)))?;
+        Ok(read.map(|held| held.into_iter().next().flatten()))
+    }
+
+    pub(super) async fn write_user(
+        &self,
+        record: &UserRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        let name = self.layout.user(&record.organization, &record.id);
+        self.write_parent(name, record, record.revision, expected).await
+    }
+
+    pub(super) async fn write_roles(
+        &self,
+        record: &RolesRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        self.write_parent(self.layout.roles(&record.organization), record, record.revision, expected).await
     }
 
     pub(super) async fn write_parent(
@@ -113,8 +154,16 @@ fn read_parents(names: &[String], answer: Result<Value, RedisError>) -> Result<P
     let mut held = names.iter().zip(held);
     let mut next = || held.next().and_then(|(name, bytes)| bytes.map(|bytes| (name, bytes)));
     let organization = next().map(|(name, bytes)| decode(name, &bytes)).transpose()?;
+    let roles = next().map(|(name, bytes)| decode(name, &bytes)).transpose()?;
     let project = next().map(|(name, bytes)| decode(name, &bytes)).transpose()?;
-    Ok(Parents { organization, project })
+    Ok(Parents { organization, project, roles })
+}
+
+/// The users out of the answer for these names.
+fn read_users(names: &[String], answer: Result<Value, RedisError>) -> Result<Vec<Option<UserRecord>>, StoreError> {
+    let held: Vec<Option<Vec<u8>>> = read(answer)?;
+    let held = names.iter().zip(held);
+    held.map(|(name, bytes)| bytes.map(|bytes| decode(name, &bytes)).transpose()).collect()
 }
 
 fn encode(record: &impl Serialize, revision: Revision) -> Result<Vec<u8>, serde_json::Error> {

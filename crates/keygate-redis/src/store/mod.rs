@@ -54,7 +54,9 @@ use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
-use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
+use keygate_core::record::{
+    KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, RolesRecord, StatusChange, UserRecord,
+};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
     Acknowledgement, CreateRefusal, Deployment, Depth, Due, Finding, Listing, LookupToken, MemoName, QuotaUse,
@@ -196,6 +198,14 @@ impl Store for RedisStore {
         self.keep_parents(organization, project).await
     }
 
+    async fn load_user(
+        &self,
+        organization: &OrganizationId,
+        user: &UserId,
+    ) -> Result<Read<Option<UserRecord>>, StoreError> {
+        self.keep_user(organization, user).await
+    }
+
     async fn told_everywhere(&self) -> Result<bool, StoreError> {
         told_everywhere(&self.link, &self.audience).await.map_err(StoreError::unavailable)
     }
@@ -282,6 +292,26 @@ impl Store for RedisStore {
         expected: Option<Revision>,
     ) -> Result<Acknowledgement, WriteRefusal> {
         self.write_project(record, expected).await
+    }
+
+    async fn users(
+        &self,
+        organization: &OrganizationId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<UserRecord>>, StoreError> {
+        self.read_users(organization, users).await
+    }
+
+    async fn put_user(&self, record: &UserRecord, expected: Option<Revision>) -> Result<Acknowledgement, WriteRefusal> {
+        self.write_user(record, expected).await
+    }
+
+    async fn put_roles(
+        &self,
+        record: &RolesRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        self.write_roles(record, expected).await
     }
 
     async fn remember(&self, name: &MemoName, value: &[u8], ttl: Duration) -> Result<Option<Vec<u8>>, StoreError> {

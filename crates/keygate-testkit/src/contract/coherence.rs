@@ -99,7 +99,7 @@ pub async fn a_watcher_is_told_of_organizations_and_projects(store: Arc<dyn Stor
 
     let second = OrganizationRecord { revision: first.revision.next(), max_keys: Some(5), ..first.clone() };
     let parents = kept_parents(&*store, &first.id, &project.id).await.value;
-    assert_eq!(parents, Parents { organization: Some(first.clone()), project: None });
+    assert_eq!(parents, Parents { organization: Some(first.clone()), project: None, roles: None });
     ear.forget();
     store.put_organization(&second, Some(first.revision)).await.unwrap();
     ear.hears(&told).await;
@@ -112,7 +112,7 @@ pub async fn a_watcher_is_told_of_organizations_and_projects(store: Arc<dyn Stor
 
     let changed = ProjectRecord { revision: project.revision.next(), ..project.clone() };
     let parents = kept_parents(&*store, &first.id, &project.id).await.value;
-    assert_eq!(parents, Parents { organization: Some(second), project: Some(project.clone()) });
+    assert_eq!(parents, Parents { organization: Some(second), project: Some(project.clone()), roles: None });
     ear.forget();
     store.put_project(&changed, Some(project.revision)).await.unwrap();
     ear.hears(&told).await;

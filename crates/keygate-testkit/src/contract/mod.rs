@@ -35,6 +35,7 @@ mod lookup;
 mod memo;
 mod model;
 mod notice;
+mod owners;
 mod parents;
 mod quota;
 mod status;
@@ -65,6 +66,7 @@ pub use memo::*;
 pub use model::*;
 pub(crate) use model::{Dice, SEED, seed};
 pub use notice::*;
+pub use owners::*;
 pub use parents::*;
 pub use quota::*;
 pub use status::*;
@@ -171,6 +173,9 @@ macro_rules! store_contract {
                 parents_are_read_back_as_written,
                 parents_compare_revisions,
                 projects_belong_to_one_organization,
+                owners_are_read_back_as_written,
+                owners_compare_revisions,
+                owners_belong_to_one_organization,
                 the_deployment_marker_is_compare_and_set,
                 one_of_concurrent_set_ups_wins,
                 the_first_to_remember_wins,
@@ -224,6 +229,7 @@ macro_rules! store_contract {
                 a_watcher_is_told_of_every_key_of_a_batch,
                 a_revocation_alone_is_told_as_one,
                 a_watcher_is_told_of_organizations_and_projects,
+                a_watcher_is_told_of_users_and_roles,
                 other_keys_are_told_of_under_their_own_names,
                 other_parents_are_told_of_under_their_own_names,
                 every_watcher_is_told,

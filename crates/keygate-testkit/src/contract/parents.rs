@@ -16,14 +16,14 @@ pub async fn parents_are_absent_until_configured(store: Arc<dyn Store>) {
     let organization_record = OrganizationRecord::new(organization.clone());
     store.put_organization(&organization_record, None).await.unwrap();
     let parents = store.parents(&organization, Some(&project)).await.unwrap();
-    assert_eq!(parents, Parents { organization: Some(organization_record.clone()), project: None });
+    assert_eq!(parents, Parents { organization: Some(organization_record.clone()), project: None, roles: None });
 
     let project_record = ProjectRecord::new(organization.clone(), project.clone());
     store.put_project(&project_record, None).await.unwrap();
     let parents = store.parents(&organization, Some(&project)).await.unwrap();
     assert_eq!(parents.project, Some(project_record));
     let parents = store.parents(&organization, None).await.unwrap();
-    assert_eq!(parents, Parents { organization: Some(organization_record), project: None });
+    assert_eq!(parents, Parents { organization: Some(organization_record), project: None, roles: None });
 }
 
 /// Every field comes back.
@@ -41,7 +41,7 @@ pub async fn parents_are_read_back_as_written(store: Arc<dyn Store>) {
     store.put_organization(&organization, None).await.unwrap();
     store.put_project(&project, None).await.unwrap();
     let parents = store.parents(&organization.id, Some(&project.id)).await.unwrap();
-    assert_eq!(parents, Parents { organization: Some(organization), project: Some(project) });
+    assert_eq!(parents, Parents { organization: Some(organization), project: Some(project), roles: None });
 }
 
 /// A write made from what is not there is refused and changes nothing.
@@ -68,7 +68,7 @@ pub async fn parents_compare_revisions(store: Arc<dyn Store>) {
     }
 
     let parents = store.parents(&first.id, Some(&project.id)).await.unwrap();
-    assert_eq!(parents, Parents { organization: Some(second), project: Some(suspended) });
+    assert_eq!(parents, Parents { organization: Some(second), project: Some(suspended), roles: None });
 }
 
 /// Two tenants' projects of one name are two projects.

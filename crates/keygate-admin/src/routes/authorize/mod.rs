@@ -118,7 +118,7 @@ struct Authorizer {
             body = Problem, content_type = "application/problem+json",
             headers(("WWW-Authenticate" = String, description = "What to send (RFC 6750)."))),
         (status = 403, description = "The key is valid and may not be used for this: `ip_not_allowed`, \
-            `scope_not_authorized`, `permission_denied`, `organization_suspended`, `project_suspended`. With `nginx=1` \
+            `scope_not_authorized`, `permission_denied`, `organization_suspended`, `project_suspended`, `user_suspended`. With `nginx=1` \
             every refusal but 401.",
             body = Problem, content_type = "application/problem+json",
             headers(

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
+use keygate_core::context::Admission;
 use keygate_core::denial::{Denial, DenialReason};
 use keygate_core::key::KeyId;
 use keygate_core::manager::CheckReport;
 use keygate_core::names::{Environment, KeyName, OrganizationId, ProjectId, Tag, UserId};
-use keygate_core::record::{Key, Metadata, Superseded};
-use keygate_core::scope::ScopeSet;
+use keygate_core::record::{Metadata, Superseded};
+use keygate_core::scope::{Scope, ScopeSet};
 use keygate_http::answer::retry_after_seconds;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -54,9 +55,9 @@ pub(super) struct Valid<'a> {
     /// What it may be used on.
     #[schema(value_type = Vec<ScopeShape>)]
     scopes: &'a ScopeSet,
-    /// What its holder may do.
+    /// What its holder may do: what it was given, as far as the roles of its user cover it.
     #[schema(value_type = Vec<ScopeShape>)]
-    permissions: &'a ScopeSet,
+    permissions: Vec<Scope>,
     /// Where it may be used.
     #[schema(value_type = EnvironmentShape)]
     environment: Environment,
@@ -113,8 +114,8 @@ pub(super) struct Invalid {
 #[derive(Serialize, ToSchema)]
 #[schema(as = CheckReport)]
 pub(super) struct CheckShape {
-    /// Which: `format`, `tag`, `secret`, `tenant`, `organization`, `project`, `status`, `not_before`, `expiry`,
-    /// `environment`, `client_address`, `scopes`, `permissions`, `limits`.
+    /// Which: `format`, `tag`, `secret`, `tenant`, `organization`, `project`, `user`, `status`, `not_before`,
+    /// `expiry`, `environment`, `client_address`, `scopes`, `permissions`, `limits`.
     #[schema(example = "expiry")]
     check: String,
     /// `passed`, `failed`, or `not_reached` where the text is not known to be a key that the caller may know of.
@@ -130,7 +131,8 @@ pub(super) struct CheckShape {
 }
 
 impl<'a> Valid<'a> {
-    pub(super) fn new(key: &'a Key, limits_left: Vec<Left>, checks: Option<Vec<CheckReport>>) -> Self {
+    pub(super) fn new(admission: &'a Admission, limits_left: Vec<Left>, checks: Option<Vec<CheckReport>>) -> Self {
+        let key = admission.key();
         Self {
             valid: true,
             key_id: key.id,
@@ -139,7 +141,7 @@ impl<'a> Valid<'a> {
             project_id: key.project.as_ref(),
             name: &key.name,
             scopes: &key.scopes,
-            permissions: &key.permissions,
+            permissions: admission.effective_permissions(),
             environment: key.environment,
             expires_at: key.expires_at,
             superseded: key.succession.superseded,

@@ -8,10 +8,10 @@ use chrono::TimeDelta;
 use keygate_admin::Admin;
 use keygate_core::actor::Actor;
 use keygate_core::limits::Limits;
-use keygate_core::manager::{ApiKeyManager, CreatedKey, Expiry, NewKey, OrganizationUpdate};
+use keygate_core::manager::{ApiKeyManager, CreatedKey, Expiry, NewKey, OrganizationUpdate, UserUpdate};
 use keygate_core::names::{Environment, OrganizationId};
 use keygate_core::network::{Cidr, CidrSet};
-use keygate_core::record::{ParentStatus, Quota};
+use keygate_core::record::{ParentStatus, Quota, UserStatus};
 use keygate_core::ring::{MasterSecret, SecretRing};
 use keygate_core::scope::ScopeSet;
 use keygate_core::store::MemoryStore;
@@ -40,6 +40,7 @@ pub struct World {
     pub bound: String,
     pub of_suspended_organization: String,
     pub of_suspended_project: String,
+    pub of_suspended_user: String,
     /// Of 3 a month.
     pub limited: String,
     /// A valid key of the organization `other`.
@@ -103,6 +104,10 @@ impl World {
         let of_suspended_project = text(&manager, |new| new.project = Some(project.clone())).await;
         let acme: OrganizationId = "acme".parse().unwrap();
         manager.set_project_status(&actor(), &acme, &project, ParentStatus::Suspended).await.unwrap();
+        let gone = sample::user("gone");
+        let of_suspended_user = text(&manager, |new| new.user = gone.clone()).await;
+        let update = UserUpdate { status: Some(UserStatus::Suspended), ..UserUpdate::default() };
+        manager.update_user(&actor(), &acme, &gone, &update, None).await.unwrap();
 
         let begin = clock.now() + TimeDelta::days(10);
         let not_yet_valid = text(&manager, |new| new.not_before = Some(begin)).await;
@@ -128,6 +133,7 @@ impl World {
             bound: text(&manager, |new| new.allowed_ips = networks("203.0.113.0/24")).await,
             of_suspended_organization,
             of_suspended_project,
+            of_suspended_user,
             limited: text(&manager, |new| new.limits = Some(Limits { per_month: Some(3), ..Limits::UNLIMITED })).await,
             of_other: text(&manager, |new| new.organization = "other".parse().unwrap()).await,
             store,

@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use chrono::{DateTime, TimeDelta, Utc};
 use keygate::key::KeyId;
 use keygate::limits::Limits;
-use keygate::manager::{BulkKeys, Cursor, Expiry, KeyFilter, NewKey, OrganizationUpdate, ProjectUpdate};
-use keygate::names::{Description, Environment, KeyName, OrganizationId, ProjectId, Reason, Tag, UserId};
+use keygate::manager::{
+    BulkKeys, Cursor, Expiry, KeyFilter, NewKey, NewRole, OrganizationUpdate, ProjectUpdate, UserUpdate,
+};
+use keygate::names::{Description, Environment, KeyName, OrganizationId, ProjectId, Reason, RoleName, Tag, UserId};
 use keygate::network::CidrSet;
-use keygate::record::{KeyState, Metadata, ParentStatus, ProjectRecord, RotationSchedule, SecurityTier};
+use keygate::record::{KeyState, Metadata, ParentStatus, ProjectRecord, RotationSchedule, SecurityTier, UserStatus};
 use keygate::scope::{Scope, ScopeSet};
 use serde::Serialize;
 
@@ -307,5 +309,35 @@ impl Project {
     /// This one, with what is to change of it.
     pub(super) fn of(found: &ProjectRecord, update: &ProjectUpdate) -> Self {
         Self { status: update.status.unwrap_or(found.status), limits: update.limits.unwrap_or(found.limits) }
+    }
+}
+
+/// What is to be configured for a user: what is not said stays as it is.
+#[derive(Debug, Serialize)]
+pub(super) struct User<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<UserStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    roles: Option<Option<&'a [RoleName]>>,
+}
+
+impl<'a> User<'a> {
+    /// This.
+    pub(super) fn of(update: &'a UserUpdate) -> Self {
+        Self { status: update.status, roles: update.roles.as_ref().map(Option::as_deref) }
+    }
+}
+
+/// What a role is to be.
+#[derive(Debug, Serialize)]
+pub(super) struct Role<'a> {
+    permissions: &'a ScopeSet,
+    description: &'a Description,
+}
+
+impl<'a> Role<'a> {
+    /// This.
+    pub(super) fn of(new: &'a NewRole) -> Self {
+        Self { permissions: &new.permissions, description: &new.description }
     }
 }

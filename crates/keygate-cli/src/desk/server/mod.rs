@@ -23,12 +23,12 @@ use futures_util::{StreamExt, stream};
 use keygate::anomaly::FindingCursor;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
-    BulkKeys, CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, OrganizationUpdate,
-    ProjectUpdate, Revocation, Rotation,
+    BulkKeys, ChangedUser, CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, NewRole,
+    OrganizationUpdate, ProjectUpdate, Revocation, Rotation, UserUpdate,
 };
-use keygate::names::{Environment, OrganizationId, ProjectId, Reason};
+use keygate::names::{Environment, OrganizationId, ProjectId, Reason, RoleName, UserId};
 use keygate::notice::{NoticeId, NoticeKind, WebhookId, WebhookUrl};
-use keygate::record::{Key, OrganizationRecord, ProjectRecord, RotationSchedule};
+use keygate::record::{Key, NamedRole, OrganizationRecord, ProjectRecord, RotationSchedule, UserRecord};
 use keygate::usage::report::{UsageQuery, UsageReport};
 use keygate::usage::subject::Subject;
 use reqwest::Method;
@@ -357,6 +357,62 @@ impl ServerDesk {
             }
         }
     }
+}
+
+impl ServerDesk {
+    pub(super) async fn user(&self, organization: &OrganizationId, user: &UserId) -> Result<UserRecord, NotDone> {
+        self.link.send(&Call::new(Method::GET, &of_user(organization, user))).await?.read()
+    }
+
+    pub(super) async fn update_user(
+        &self,
+        organization: &OrganizationId,
+        user: &UserId,
+        update: &UserUpdate,
+    ) -> Result<ChangedUser, NotDone> {
+        let body = body::User::of(update);
+        let call = Call::new(Method::PUT, &of_user(organization, user)).saying(&body)?.however_often();
+        self.link.send(&call).await?.read()
+    }
+
+    pub(super) async fn roles(&self, organization: &OrganizationId) -> Result<Vec<NamedRole>, NotDone> {
+        let call = Call::new(Method::GET, &["organizations", organization.as_str(), "roles"]);
+        let Roles { roles } = self.link.send(&call).await?.read()?;
+        Ok(roles)
+    }
+
+    pub(super) async fn role(&self, organization: &OrganizationId, name: &RoleName) -> Result<NamedRole, NotDone> {
+        self.link.send(&Call::new(Method::GET, &of_role(organization, name))).await?.read()
+    }
+
+    pub(super) async fn put_role(
+        &self,
+        organization: &OrganizationId,
+        name: &RoleName,
+        new: &NewRole,
+    ) -> Result<NamedRole, NotDone> {
+        let body = body::Role::of(new);
+        let call = Call::new(Method::PUT, &of_role(organization, name)).saying(&body)?.however_often();
+        self.link.send(&call).await?.read()
+    }
+
+    pub(super) async fn delete_role(&self, organization: &OrganizationId, name: &RoleName) -> Result<(), NotDone> {
+        self.link.send(&Call::new(Method::DELETE, &of_role(organization, name))).await?.is_empty()
+    }
+}
+
+fn of_user<'a>(organization: &'a OrganizationId, user: &'a UserId) -> [&'a str; 4] {
+    ["organizations", organization.as_str(), "users", user.as_str()]
+}
+
+fn of_role<'a>(organization: &'a OrganizationId, name: &'a RoleName) -> [&'a str; 4] {
+    ["organizations", organization.as_str(), "roles", name.as_str()]
+}
+
+/// All roles of an organization.
+#[derive(Debug, Deserialize)]
+struct Roles {
+    roles: Vec<NamedRole>,
 }
 
 /// What tells a key that was made now from one that was made for the same call before.

@@ -16,7 +16,9 @@ use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
-use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
+use keygate_core::record::{
+    KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, RolesRecord, StatusChange, UserRecord,
+};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
     Acknowledgement, CreateRefusal, Deployment, Due, Listing, LookupToken, MemoName, MemoryStore, QuotaUse, RecordPage,
@@ -118,6 +120,17 @@ macro_rules! over_memory {
                 Ok(self.loaded(answer?))
             }
 
+            async fn load_user(
+                &self,
+                organization: &OrganizationId,
+                user: &UserId,
+            ) -> Result<Read<Option<UserRecord>>, StoreError> {
+                let decided = self.before(&|| format!("load_user {organization:?} {user:?}")).await?;
+                let answer = self.memory().load_user(organization, user).await;
+                self.after(decided).await?;
+                Ok(self.loaded(answer?))
+            }
+
             async fn lease(&self, pool: &PoolId, limits: &Limits, call: &Call) -> Result<Answer, StoreError> {
                 let decided = self.before(&|| format!("lease {pool:?} {limits:?} {call:?}")).await?;
                 let answer = self.granted(pool, limits, call).await;
@@ -160,6 +173,12 @@ over_memory! {
         async fn put_organization(&self, record: &OrganizationRecord, expected: Option<Revision>)
             -> Result<Acknowledgement, WriteRefusal>;
         async fn put_project(&self, record: &ProjectRecord, expected: Option<Revision>)
+            -> Result<Acknowledgement, WriteRefusal>;
+        async fn users(&self, organization: &OrganizationId, users: &[UserId])
+            -> Result<Vec<Option<UserRecord>>, StoreError>;
+        async fn put_user(&self, record: &UserRecord, expected: Option<Revision>)
+            -> Result<Acknowledgement, WriteRefusal>;
+        async fn put_roles(&self, record: &RolesRecord, expected: Option<Revision>)
             -> Result<Acknowledgement, WriteRefusal>;
         async fn remember(&self, name: &MemoName, value: &[u8], ttl: Duration) -> Result<Option<Vec<u8>>, StoreError>;
         async fn recall(&self, name: &MemoName) -> Result<Option<Vec<u8>>, StoreError>;

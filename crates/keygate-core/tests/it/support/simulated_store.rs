@@ -25,7 +25,9 @@ use keygate_core::limiter::policy::PoolId;
 use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
-use keygate_core::record::{KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange};
+use keygate_core::record::{
+    KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, RolesRecord, StatusChange, UserRecord,
+};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
     Acknowledgement, CreateRefusal, Deployment, Due, Listing, LookupToken, MemoName, MemoryStore, QuotaUse, RecordPage,
@@ -69,12 +71,14 @@ pub enum Delivered {
 enum Call {
     Record(KeyId),
     Parents(OrganizationId, Option<ProjectId>),
+    User(OrganizationId, UserId),
 }
 
 #[derive(Debug)]
 enum Value {
     Record(Box<Option<KeyRecord>>),
     Parents(Box<Parents>),
+    User(Option<UserRecord>),
 }
 
 type Reply = oneshot::Sender<Value>;
@@ -238,6 +242,10 @@ impl SimulatedStore {
                 let parents = at_once(server.parents(&organization, project.as_ref())).unwrap();
                 Message::Loaded(Value::Parents(Box::new(parents)), reply)
             }
+            Request::Load(Call::User(organization, user), reply) => {
+                let mut held = at_once(server.users(&organization, &[user])).unwrap();
+                Message::Loaded(Value::User(held.remove(0)), reply)
+            }
         });
         true
     }
@@ -341,7 +349,7 @@ impl Store for SimulatedStore {
     async fn load_record(&self, id: KeyId) -> Result<Read<Option<KeyRecord>>, StoreError> {
         Ok(self.load(Call::Record(id)).await?.map(|value| match value {
             Value::Record(record) => *record,
-            Value::Parents(_) => panic!("an answer to another question"),
+            Value::Parents(_) | Value::User(_) => panic!("an answer to another question"),
         }))
     }
 
@@ -352,7 +360,18 @@ impl Store for SimulatedStore {
     ) -> Result<Read<Parents>, StoreError> {
         Ok(self.load(Call::Parents(organization.clone(), project.cloned())).await?.map(|value| match value {
             Value::Parents(parents) => *parents,
-            Value::Record(_) => panic!("an answer to another question"),
+            Value::Record(_) | Value::User(_) => panic!("an answer to another question"),
+        }))
+    }
+
+    async fn load_user(
+        &self,
+        organization: &OrganizationId,
+        user: &UserId,
+    ) -> Result<Read<Option<UserRecord>>, StoreError> {
+        Ok(self.load(Call::User(organization.clone(), user.clone())).await?.map(|value| match value {
+            Value::User(user) => user,
+            Value::Record(_) | Value::Parents(_) => panic!("an answer to another question"),
         }))
     }
 
@@ -442,6 +461,26 @@ impl Store for SimulatedStore {
         expected: Option<Revision>,
     ) -> Result<Acknowledgement, WriteRefusal> {
         self.aside().await?.put_project(record, expected).await
+    }
+
+    async fn users(
+        &self,
+        organization: &OrganizationId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<UserRecord>>, StoreError> {
+        self.aside().await?.users(organization, users).await
+    }
+
+    async fn put_user(&self, record: &UserRecord, expected: Option<Revision>) -> Result<Acknowledgement, WriteRefusal> {
+        self.aside().await?.put_user(record, expected).await
+    }
+
+    async fn put_roles(
+        &self,
+        record: &RolesRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        self.aside().await?.put_roles(record, expected).await
     }
 
     async fn remember(&self, name: &MemoName, value: &[u8], ttl: Duration) -> Result<Option<Vec<u8>>, StoreError> {

@@ -18,7 +18,8 @@ use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
 use keygate_core::record::{
-    KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, StatusChange,
+    KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, RolesRecord, StatusChange,
+    UserRecord,
 };
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
@@ -80,6 +81,14 @@ pub(crate) enum Bend {
     NeverVouches,
     LoadsWhatItLoadedBefore,
     LoadsWithoutTheProject,
+    /// Users of whom nothing is known are left out of the answer.
+    LeavesOutUnknownUsers,
+    /// A user's record is written whatever was there.
+    WritesUsersOver,
+    /// Roles are written whatever was there.
+    WritesRolesOver,
+    /// The roles are not among what stands above a key.
+    ForgetsRoles,
     SaysItAskedLater,
     NeverKnowsWhoWasTold,
     RemembersTheLast,
@@ -233,7 +242,8 @@ impl Store for Bent {
     }
 
     async fn parents(&self, organization: &OrganizationId, project: Option<&ProjectId>) -> Result<Parents, StoreError> {
-        self.inner.parents(organization, project).await
+        let parents = self.inner.parents(organization, project).await?;
+        Ok(if self.is(Bend::ForgetsRoles) { Parents { roles: None, ..parents } } else { parents })
     }
 
     fn watch(&self, watcher: Weak<dyn Watcher>, stale: Duration) {
@@ -263,6 +273,14 @@ impl Store for Bent {
     ) -> Result<Read<Parents>, StoreError> {
         let project = project.filter(|_| !self.is(Bend::LoadsWithoutTheProject));
         Ok(self.read(self.inner.load_parents(organization, project).await?))
+    }
+
+    async fn load_user(
+        &self,
+        organization: &OrganizationId,
+        user: &UserId,
+    ) -> Result<Read<Option<UserRecord>>, StoreError> {
+        Ok(self.read(self.inner.load_user(organization, user).await?))
     }
 
     async fn told_everywhere(&self) -> Result<bool, StoreError> {
@@ -404,6 +422,39 @@ impl Store for Bent {
         expected: Option<Revision>,
     ) -> Result<Acknowledgement, WriteRefusal> {
         self.inner.put_project(record, expected).await
+    }
+
+    async fn users(
+        &self,
+        organization: &OrganizationId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<UserRecord>>, StoreError> {
+        if self.is(Bend::LeavesOutUnknownUsers) {
+            let held = self.inner.users(organization, users).await?;
+            return Ok(held.into_iter().filter(Option::is_some).collect());
+        }
+        self.inner.users(organization, users).await
+    }
+
+    async fn put_user(&self, record: &UserRecord, expected: Option<Revision>) -> Result<Acknowledgement, WriteRefusal> {
+        if self.is(Bend::WritesUsersOver) {
+            let held = self.inner.users(&record.organization, std::slice::from_ref(&record.id)).await?;
+            let expected = held.into_iter().next().flatten().map(|held| held.revision);
+            return self.inner.put_user(record, expected).await;
+        }
+        self.inner.put_user(record, expected).await
+    }
+
+    async fn put_roles(
+        &self,
+        record: &RolesRecord,
+        expected: Option<Revision>,
+    ) -> Result<Acknowledgement, WriteRefusal> {
+        if self.is(Bend::WritesRolesOver) {
+            let held = self.inner.parents(&record.organization, None).await?.roles.map(|held| held.revision);
+            return self.inner.put_roles(record, held).await;
+        }
+        self.inner.put_roles(record, expected).await
     }
 
     async fn remember(&self, name: &MemoName, value: &[u8], ttl: Duration) -> Result<Option<Vec<u8>>, StoreError> {

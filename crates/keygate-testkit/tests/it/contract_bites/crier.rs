@@ -72,7 +72,7 @@ impl Watcher for Crier {
         match (self.bend, change) {
             (Bend::TellsNothing, _)
             | (Bend::TellsBeforeItWrites, Change::Key(_))
-            | (Bend::TellsOfKeysAlone, Change::Organization(_) | Change::Project(..))
+            | (Bend::TellsOfKeysAlone, Change::Organization(_) | Change::Project(..) | Change::User(..))
             | (Bend::NeverCallsARevocationOne, Change::Revoked(_)) => {}
             (Bend::TellsOfTheFirstOfABatch, Change::Key(id)) if self.late_in_batch.lock().unwrap().contains(id) => {}
             (Bend::TellsOfNeighbours, Change::Key(id)) => {

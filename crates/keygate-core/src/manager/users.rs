@@ -1,0 +1,295 @@
+//! Users: the roles that they have, and whether their keys may be used.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+
+use super::create::{check_grants, check_strength};
+use super::parents::parent_refused;
+use super::roles::check_governed;
+use super::{ApiKeyManager, ManageError};
+use crate::actor::Actor;
+use crate::clock::Tick;
+use crate::coherence::{Change, Watcher};
+use crate::names::{NameError, OrganizationId, Reason, RoleName, UserId};
+use crate::record::{Key, KeyStatus, MAX_ROLES_OF_USER, Revision, RolesRecord, UserRecord, UserStatus};
+use crate::scope::{Scope, ScopeSet};
+use crate::store::Listing;
+
+/// How often a change is tried again after another came in between.
+const ATTEMPTS: usize = 16;
+/// For how long keys of a user who leaves are revoked in one call.
+const REVOKING: Duration = Duration::from_secs(15);
+/// How many keys of such a user are read, and how many revoked, at once.
+const PAGE: usize = 1_000;
+const AT_ONCE: usize = 16;
+/// Why they are revoked.
+const OFFBOARDED: &str = "its user was offboarded";
+/// What no longer being capped lets a key do.
+const EVERYTHING: &str = "**";
+
+/// What is to change of a user; `None` leaves it as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserUpdate {
+    /// Whether its keys may be used. To offboard a user revokes all its keys, for good.
+    pub status: Option<UserStatus>,
+    /// Its roles, at most [`MAX_ROLES_OF_USER`]; `Some(None)` caps nothing.
+    pub roles: Option<Option<Vec<RoleName>>>,
+}
+
+/// A user after a change. Its JSON form is that of the management API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ChangedUser {
+    /// The user as it now is.
+    #[serde(flatten)]
+    pub user: UserRecord,
+    /// How many keys this call revoked, because the user left.
+    #[serde(rename = "revoked_keys")]
+    pub revoked: u64,
+    /// Whether no key of a user who left is to be revoked any more. Where some are, after 15 seconds or because the store
+    /// failed, none of them can be used all the same; to ask again goes on.
+    pub complete: bool,
+}
+
+impl ApiKeyManager {
+    /// Shows a user. One that nobody configured exists with the defaults, and has the revision 0.
+    ///
+    /// # Errors
+    /// When the organization is not within the actor's reach, or the store fails.
+    pub async fn user(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        user: &UserId,
+    ) -> Result<UserRecord, ManageError> {
+        if !actor.reaches(organization) {
+            return Err(ManageError::ParentNotFound);
+        }
+        let new = || UserRecord::new(organization.clone(), user.clone());
+        Ok(self
+            .read_user(organization, user)
+            .await?
+            .unwrap_or_else(|| UserRecord { revision: Revision::UNWRITTEN, ..new() }))
+    }
+
+    /// Changes a user: its keys can do what its roles cover from now on, and nothing while it is suspended, everywhere within
+    /// the bound of a revocation. Offboarding revokes all its keys, and no more are made for it. Without `expected` the update
+    /// is applied to whatever is there. With `expected` it is changed only if it still has that revision; one that nobody
+    /// configured has the revision 0.
+    ///
+    /// Dropping the future leaves an offboarded user's keys refused, and perhaps not all of them revoked yet.
+    ///
+    /// # Errors
+    /// When a suspended user is to be active again whose keys can do what the actor may not grant; not all keys of one who left
+    /// are revoked yet ([`StillOffboarding`](ManageError::StillOffboarding)); a role is not one of the organization; the roles cover what the actor may not grant, and the user's did not
+    /// before; the organization is not within the actor's reach or is `system`; another change came in between; or the store
+    /// fails.
+    pub async fn update_user(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        user: &UserId,
+        update: &UserUpdate,
+        expected: Option<Revision>,
+    ) -> Result<ChangedUser, ManageError> {
+        check_governed(actor, organization)?;
+        if update.status.is_some_and(|status| status != UserStatus::Offboarded)
+            && let Some(gone) = self.read_user(organization, user).await?
+            && gone.status == UserStatus::Offboarded
+            && !self.revoke_keys_of(actor, &gone).await.1
+        {
+            return Err(ManageError::StillOffboarding);
+        }
+        let user = self.put_user(actor, organization, user, update, expected).await?;
+        if user.status != UserStatus::Offboarded {
+            return Ok(ChangedUser { user, revoked: 0, complete: true });
+        }
+        let (revoked, complete) = self.revoke_keys_of(actor, &user).await;
+        Ok(ChangedUser { user, revoked, complete })
+    }
+
+    async fn put_user(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        user: &UserId,
+        update: &UserUpdate,
+        expected: Option<Revision>,
+    ) -> Result<UserRecord, ManageError> {
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            self.confirm_current().await?;
+            let held = self.read_user(organization, user).await?;
+            let found = held.as_ref().map(|held| held.revision);
+            let shown = found.unwrap_or(Revision::UNWRITTEN);
+            if expected.is_some_and(|expected| expected != shown) {
+                return Err(ManageError::Conflict { found: shown });
+            }
+            let before = held.unwrap_or_else(|| UserRecord::new(organization.clone(), user.clone()));
+            let mut record = before.clone();
+            record.status = update.status.unwrap_or(record.status);
+            if let Some(roles) = &update.roles {
+                record.roles.clone_from(roles);
+            }
+            if record == before {
+                return Ok(UserRecord { revision: shown, ..record });
+            }
+            if before.status != UserStatus::Active && record.status == UserStatus::Active {
+                self.check_keys_of(actor, organization, user).await?;
+            }
+            // Read anew each time: what a role covers may have changed.
+            check_roles(actor, &self.govern(organization).await?, &before, &record)?;
+            record.revision = found.map_or(record.revision, Revision::next);
+            let put = self.inner.store.put_user(&record, found).await;
+            // Also where the store failed: it may have done it.
+            self.inner.cache.changed(&Change::User(organization.clone(), user.clone()));
+            match put.map_err(parent_refused) {
+                Ok(_) => {
+                    tracing::info!(
+                        target: "keygate::admin",
+                        action = "user updated",
+                        by = %actor.principal(),
+                        organization_id = %organization,
+                        user_id = %user,
+                        status = ?record.status,
+                        roles = ?record.roles,
+                        "user updated"
+                    );
+                    return Ok(record);
+                }
+                Err(conflict @ ManageError::Conflict { .. }) => last = Some(conflict),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.unwrap_or(ManageError::ParentNotFound))
+    }
+
+    pub(super) async fn read_user(
+        &self,
+        organization: &OrganizationId,
+        user: &UserId,
+    ) -> Result<Option<UserRecord>, ManageError> {
+        let held = self.inner.store.users(organization, std::slice::from_ref(user)).await?;
+        Ok(held.into_iter().next().flatten())
+    }
+
+    /// Refuses to let keys be used again that can do more than the actor may hand out.
+    async fn check_keys_of(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        user: &UserId,
+    ) -> Result<(), ManageError> {
+        if actor.grantable().is_none() {
+            return Ok(());
+        }
+        let (listing, mut after) = (Listing::User(organization.clone(), user.clone()), None);
+        loop {
+            let page = self.inner.store.list(&listing, after, PAGE).await?;
+            let keys = page.records.iter().map(|record| &record.key);
+            for key in keys.filter(|key| key.status.status == KeyStatus::Active) {
+                check_strength(actor, key)?;
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Revokes the keys of a user who left, and says how many, and whether that were all.
+    async fn revoke_keys_of(&self, actor: &Actor, user: &UserRecord) -> (u64, bool) {
+        let until = self.inner.clock.tick().after(REVOKING);
+        let is_over = || self.inner.clock.tick() >= until;
+        let listing = Listing::User(user.organization.clone(), user.id.clone());
+        let (mut after, mut revoked, mut complete) = (None, 0, true);
+        loop {
+            let page = match self.inner.store.list(&listing, after, PAGE).await {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::warn!(user_id = %user.id, %error, "the keys of an offboarded user are not all revoked yet");
+                    return (revoked, false);
+                }
+            };
+            let keys = page.records.into_iter().map(|record| record.key);
+            let left = keys.filter(|key| key.status.status != KeyStatus::Revoked);
+            let mut outcomes =
+                stream::iter(left.map(|key| self.revoke_of_offboarded(actor, key, until))).buffer_unordered(AT_ONCE);
+            while let Some(is_revoked) = outcomes.next().await {
+                revoked += u64::from(is_revoked);
+                complete &= is_revoked;
+            }
+            drop(outcomes);
+            match page.next {
+                Some(_) if is_over() => return (revoked, false),
+                Some(next) => after = Some(next),
+                None => return (revoked, complete),
+            }
+        }
+    }
+
+    async fn revoke_of_offboarded(&self, actor: &Actor, key: Key, until: Tick) -> bool {
+        if self.inner.clock.tick() >= until {
+            return false;
+        }
+        let Ok(reason) = Reason::new(OFFBOARDED) else { return false };
+        match self.set_status(actor, &key, KeyStatus::Revoked, Some(reason)).await {
+            Ok(_) | Err(ManageError::NotFound) => true,
+            Err(error) => {
+                tracing::warn!(key_id = %key.id, %error, "a key of an offboarded user is not revoked yet");
+                false
+            }
+        }
+    }
+
+    /// Of users of an organization, those who have left.
+    pub(super) async fn offboarded<'a>(
+        &self,
+        organization: &OrganizationId,
+        governed: bool,
+        users: impl IntoIterator<Item = &'a UserId>,
+    ) -> Result<Vec<UserId>, crate::store::StoreError> {
+        if !governed {
+            return Ok(Vec::new());
+        }
+        let mut users: Vec<UserId> = users.into_iter().cloned().collect();
+        users.sort_unstable();
+        users.dedup();
+        let mut left = Vec::new();
+        for users in users.chunks(PAGE) {
+            let held = self.inner.store.users(organization, users).await?;
+            let gone = held.into_iter().flatten().filter(|held| held.status == UserStatus::Offboarded);
+            left.extend(gone.map(|held| held.id));
+        }
+        Ok(left)
+    }
+}
+
+/// Refuses roles that are none of the organization, too many, or that cover what the actor may not grant and those before
+/// did not.
+fn check_roles(actor: &Actor, roles: &RolesRecord, before: &UserRecord, after: &UserRecord) -> Result<(), ManageError> {
+    if before.roles == after.roles {
+        return Ok(());
+    }
+    let Some(asked) = &after.roles else {
+        // Whoever was capped may do anything it was given.
+        return check_grants(actor, [&ScopeSet::of(Scope::literal(EVERYTHING))]);
+    };
+    if asked.len() > MAX_ROLES_OF_USER {
+        return Err(NameError::new("roles", format!("must be at most {MAX_ROLES_OF_USER}")).into());
+    }
+    let held_before = |name: &RoleName| before.roles.as_ref().is_some_and(|held| held.contains(name));
+    if let Some(unknown) = asked.iter().find(|name| !roles.roles.contains_key(*name) && !held_before(name)) {
+        return Err(
+            NameError::new("roles", format!("must be roles of the organization, which {unknown} is not")).into()
+        );
+    }
+    let Some(held) = &before.roles else { return Ok(()) };
+    for permissions in roles.permissions_of(asked) {
+        let gained = ScopeSet::new(permissions.iter().filter(|asked| !roles.covers(held, asked)).cloned())?;
+        check_grants(actor, [&gained])?;
+    }
+    Ok(())
+}

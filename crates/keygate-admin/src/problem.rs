@@ -92,6 +92,7 @@ impl From<ManageError> for Problem {
             ManageError::NotSuperseded => (StatusCode::CONFLICT, "Not rotated"),
             ManageError::NotHandedOver => (StatusCode::CONFLICT, "Not handed over"),
             ManageError::SuccessorInUse => (StatusCode::CONFLICT, "The successor is in use"),
+            ManageError::SensitiveDamaged(_) => (StatusCode::INTERNAL_SERVER_ERROR, "A sensitive field is damaged"),
             ManageError::InUse => (StatusCode::CONFLICT, "The key is in use"),
             ManageError::TooManyNotices => (StatusCode::CONFLICT, "Too many notices wait"),
             ManageError::SendsNoWebhooks => (StatusCode::CONFLICT, "Sends no webhooks"),

@@ -134,6 +134,8 @@ pub enum ManagementPermission {
     KeysRead,
     /// To make, change, stop and erase keys.
     KeysWrite,
+    /// To read the fields of keys that are kept encrypted.
+    KeysSensitive,
     /// To ask whether a key is valid.
     KeysVerify,
     /// To see what keys were used for.
@@ -150,9 +152,10 @@ pub enum ManagementPermission {
 
 impl ManagementPermission {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::KeysRead,
         Self::KeysWrite,
+        Self::KeysSensitive,
         Self::KeysVerify,
         Self::UsageRead,
         Self::AuditRead,
@@ -167,6 +170,7 @@ impl ManagementPermission {
         match self {
             Self::KeysRead => "keys:read",
             Self::KeysWrite => "keys:write",
+            Self::KeysSensitive => "keys:sensitive",
             Self::KeysVerify => "keys:verify",
             Self::UsageRead => "usage:read",
             Self::AuditRead => "audit:read",

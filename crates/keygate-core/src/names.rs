@@ -44,6 +44,8 @@ pub const MAX_DESCRIPTION_LENGTH: usize = 500;
 pub const MAX_REASON_LENGTH: usize = 200;
 /// The longest tag, in bytes.
 pub const MAX_TAG_LENGTH: usize = 64;
+/// The longest name of a sensitive field, in bytes.
+pub const MAX_FIELD_NAME_LENGTH: usize = 64;
 
 fn check_id(field: &'static str, text: &str) -> Result<(), NameError> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
@@ -88,6 +90,15 @@ fn check_text(field: &'static str, text: &str, least: usize, most: usize) -> Res
     }
     if text.chars().any(is_deceptive) {
         return Err(NameError::new(field, "must not contain control or invisible formatting characters"));
+    }
+    Ok(())
+}
+
+fn check_field_name(field: &'static str, text: &str) -> Result<(), NameError> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if text.is_empty() || text.len() > MAX_FIELD_NAME_LENGTH || !text.bytes().all(allowed) {
+        let problem = format!("must be 1 to {MAX_FIELD_NAME_LENGTH} characters out of A-Z a-z 0-9 . _ -");
+        return Err(NameError::new(field, problem));
     }
     Ok(())
 }
@@ -200,6 +211,10 @@ name! {
 name! {
     /// A word that keys are grouped and found by. `[A-Za-z0-9._:/=-]{1,64}`.
     Tag, "tag", check_tag
+}
+name! {
+    /// The name of a field that is kept encrypted with a key. `[A-Za-z0-9._-]{1,64}`.
+    FieldName, "sensitive field name", check_field_name
 }
 name! {
     /// What a person calls a key: 1 to 100 characters, none of them a control character.

@@ -14,7 +14,9 @@
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use keygate_core::key::KeyId;
 use keygate_core::limits::Limits;
-use keygate_core::names::{Description, Environment, KeyName, OrganizationId, PrincipalId, ProjectId, Tag, UserId};
+use keygate_core::names::{
+    Description, Environment, FieldName, KeyName, OrganizationId, PrincipalId, ProjectId, Tag, UserId,
+};
 use keygate_core::network::{Cidr, CidrSet};
 use keygate_core::notice::WebhookRecord;
 use keygate_core::record::{
@@ -112,6 +114,7 @@ pub fn record_of(organization: &OrganizationId, user: &UserId, created_at: DateT
         lineage: Lineage { root: id, generation: 0 },
         succession: Succession::default(),
         metadata: Metadata::default(),
+        sensitive_fields: Vec::new(),
     };
     let verifier = Verifier::HmacSha256 { digest: random() };
     KeyRecord::new(key, verifier, entry, entry)
@@ -160,6 +163,10 @@ pub fn full_record(organization: &OrganizationId, user: &UserId) -> KeyRecord {
     record.offer = Some(Sealed::from_parts(ring_entry(), random::<100>().to_vec()));
     record.unclaimed = true;
     record.lookup = Some(LookupToken::from_bytes(random()));
+    let fields = ["card", "pin"].map(|name| {
+        (FieldName::new(name).expect("a valid name"), Sealed::from_parts(ring_entry(), random::<60>().to_vec()))
+    });
+    record.keep_sensitive(fields.into_iter().collect());
     record
 }
 

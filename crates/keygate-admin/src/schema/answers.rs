@@ -119,6 +119,9 @@ pub(crate) enum ManagementPermissionShape {
     /// To make, change, stop and erase keys.
     #[serde(rename = "keys:write")]
     KeysWrite,
+    /// To read the fields of keys that are kept encrypted.
+    #[serde(rename = "keys:sensitive")]
+    KeysSensitive,
     /// To ask whether a key is valid.
     #[serde(rename = "keys:verify")]
     KeysVerify,

@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 
 use super::limits::LimitsShape;
 use super::values::{
-    EnvironmentShape, KeyIdShape, NetworkShape, OrganizationIdShape, ProjectIdShape, ScopeShape, TagShape, UserIdShape,
+    EnvironmentShape, FieldNameShape, KeyIdShape, NetworkShape, OrganizationIdShape, ProjectIdShape, ScopeShape,
+    TagShape, UserIdShape,
 };
 
 /// A key, without its secret.
@@ -89,6 +90,20 @@ pub(crate) struct KeyShape {
     /// Your own fields.
     #[schema(value_type = Object)]
     metadata: (),
+    /// The names of those of your fields that are kept encrypted.
+    #[schema(max_items = 32)]
+    sensitive_fields: Vec<FieldNameShape>,
+}
+
+/// The fields of a key that are kept encrypted, opened.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SensitiveFields)]
+pub(crate) struct SensitiveFieldsShape {
+    /// The key.
+    key_id: KeyIdShape,
+    /// Its sensitive fields, or the one that was asked for.
+    #[schema(value_type = Object, example = json!({"account": "DE02 1203 0000 0000 2020 51"}))]
+    sensitive: (),
 }
 
 /// The status that its keepers give a key.

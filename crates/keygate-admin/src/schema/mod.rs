@@ -17,7 +17,9 @@ pub(crate) use anomaly::FindingPageShape;
 pub(crate) use answers::{
     BulkOutcomeShape, CreatedKeyShape, KeyPageShape, LimitProblemShape, OwnKeyShape, RevocationShape, ShownKeyShape,
 };
-pub(crate) use key::{KeyShape, KeyStateShape, NewRotationShape, SecurityTierShape, SupersededShape};
+pub(crate) use key::{
+    KeyShape, KeyStateShape, NewRotationShape, SecurityTierShape, SensitiveFieldsShape, SupersededShape,
+};
 pub(crate) use limits::{BoundShape, FallbackShape, LevelShape, LimitsShape};
 pub(crate) use notice::{CreatedWebhookShape, GivenUpPageShape, NoticeKindShape, WebhookListShape};
 pub(crate) use organization::ParentStatusShape;
@@ -25,6 +27,6 @@ pub(crate) use owner::{ChangedUserShape, RoleListShape, RoleShape, UserShape, Us
 pub(crate) use rotation::{RotatedKeyShape, RotationStatusShape};
 pub(crate) use usage::{GranularityShape, UsageReportShape};
 pub(crate) use values::{
-    EnvironmentShape, KeyIdShape, NetworkShape, OrganizationIdShape, ProjectIdShape, RoleNameShape, ScopeShape,
-    TagShape, UserIdShape,
+    EnvironmentShape, FieldNameShape, KeyIdShape, NetworkShape, OrganizationIdShape, ProjectIdShape, RoleNameShape,
+    ScopeShape, TagShape, UserIdShape,
 };

@@ -54,6 +54,7 @@ text!(
     "reports:read"
 );
 text!(TagShape, "Tag", "A word that keys are found by.", "^[A-Za-z0-9._:/=-]{1,64}$", 64, "team=payments");
+text!(FieldNameShape, "FieldName", "The name of a sensitive field.", "^[A-Za-z0-9._-]{1,64}$", 64, "account");
 text!(EnvironmentShape, "Environment", "Where a key may be used.", "^[a-z0-9]{1,16}$", 16, "prod");
 text!(
     NetworkShape,

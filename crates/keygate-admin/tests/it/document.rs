@@ -102,6 +102,7 @@ async fn a_key_has_exactly_the_fields_that_are_described() {
     // Answers say all they can say: nothing of them is left out where it is null.
     for name in [
         "Key",
+        "SensitiveFields",
         "LimitLeft",
         "Rotation",
         "Lineage",
@@ -167,7 +168,7 @@ async fn every_call_answers_as_is_described() {
     let full = json!({
         "user_id": "ada", "project_id": "web", "name": "n", "description": "d", "permissions": ["keys:read"],
         "grantable": ["a:**"], "allowed_ips": ["192.0.2.0/24", "2001:db8::1"], "not_before": "2020-01-01T00:00:00Z",
-        "tags": ["a=b"], "metadata": {"a": null}, "rotation": {"interval_days": 30}, "expires_at": null,
+        "tags": ["a=b"], "metadata": {"a": null}, "sensitive": {"card": "4111"}, "rotation": {"interval_days": 30}, "expires_at": null,
         "hand_over": true,
     });
     let made = api.make(&api.operator, "acme", full.clone()).await;
@@ -285,6 +286,10 @@ async fn every_call_answers_as_is_described() {
         ("showKey", format!("GET {one}"), None, 200),
         ("showKey", format!("GET /v1/keys/{ABSENT}"), None, 404),
         ("updateKey", format!("PATCH {one}"), Some(json!({"name": "other"})), 200),
+        ("openSensitiveFields", format!("GET {one}/sensitive"), None, 200),
+        ("openSensitiveFields", format!("GET {one}/sensitive?field=pin"), None, 200),
+        ("openSensitiveFields", format!("GET {one}/sensitive?field=a%20b"), None, 422),
+        ("openSensitiveFields", format!("GET /v1/keys/{ABSENT}/sensitive"), None, 404),
         ("showRotation", format!("GET {one}/rotation"), None, 200),
         ("showRotation", format!("GET /v1/keys/{ABSENT}/rotation"), None, 404),
         ("scheduleRotation", format!("PUT {one}/rotation"), Some(json!({"interval_days": 60})), 200),

@@ -1,7 +1,7 @@
 //! Whether the API takes what its document says that it takes.
 
 use keygate_core::key::KeyId;
-use keygate_core::names::{Environment, OrganizationId, Tag, UserId};
+use keygate_core::names::{Environment, FieldName, OrganizationId, Tag, UserId};
 use keygate_core::network::Cidr;
 use keygate_core::scope::Scope;
 use proptest::prelude::*;
@@ -68,7 +68,11 @@ async fn a_body_goes_where_the_document_says_that_it_does() {
         ),
         ("hand_over", vec![json!(true), json!(false), json!(null)], vec![json!("yes"), json!(1)]),
         ("grantable", vec![json!(null)], vec![json!(["é"])]),
-        ("sensitive", vec![], vec![json!({}), json!(null)]),
+        (
+            "sensitive",
+            vec![json!({"card": [1]}), json!({}), json!(null)],
+            vec![json!([]), json!("a"), json!([["card", 1]])],
+        ),
     ];
     let described = &documented.document["components"]["schemas"]["NewKey"]["properties"];
     for field in described.as_object().unwrap().keys().filter(|field| *field != "user_id") {
@@ -105,10 +109,11 @@ fn nearly() -> impl Strategy<Value = String> {
 #[tokio::test]
 async fn a_text_is_of_the_form_that_is_described() {
     let documented = Documented::of(&Api::new().await).await;
-    let rules: [(&str, Rule); 6] = [
+    let rules: [(&str, Rule); 7] = [
         ("OrganizationId", |text| OrganizationId::new(text).is_ok()),
         ("UserId", |text| UserId::new(text).is_ok()),
         ("Environment", |text| Environment::new(text).is_ok()),
+        ("FieldName", |text| FieldName::new(text).is_ok()),
         ("Tag", |text| Tag::new(text).is_ok()),
         ("Scope", |text| Scope::new(text).is_ok()),
         ("KeyId", |text| text.parse::<KeyId>().is_ok()),

@@ -32,6 +32,7 @@ mod projects;
 mod rate_limits;
 mod refusing;
 mod rotation;
+mod sensitive;
 mod support;
 mod usage;
 mod verify;

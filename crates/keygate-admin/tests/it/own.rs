@@ -35,12 +35,23 @@ async fn any_key_is_shown_what_its_keepers_are_shown_of_it() {
 async fn a_key_is_told_what_it_may_do_in_the_management_of_keys() {
     let api = Api::new().await;
     let all = |shown: &Answer| -> Vec<Value> { shown.body["management"].as_array().unwrap().clone() };
-    assert_eq!(all(&own(&api, &api.operator).await).len(), 8);
+    assert_eq!(all(&own(&api, &api.operator).await).len(), 9);
     for (permissions, expected) in [
         (&["deploy:web"][..], &[][..]),
         (&["keys:read"], &["keys:read"]),
-        (&["keys:*"], &["keys:read", "keys:write", "keys:verify"]),
-        (&["**"], &["keys:read", "keys:write", "keys:verify", "usage:read", "audit:read", "organization:settings"]),
+        (&["keys:*"], &["keys:read", "keys:write", "keys:sensitive", "keys:verify"]),
+        (
+            &["**"],
+            &[
+                "keys:read",
+                "keys:write",
+                "keys:sensitive",
+                "keys:verify",
+                "usage:read",
+                "audit:read",
+                "organization:settings",
+            ],
+        ),
         (&["organizations:write", "keys:import"], &[]),
     ] {
         let tenant = api.tenant("acme", permissions, &[]).await;

@@ -52,7 +52,7 @@ fn wrong_keys() -> Vec<(Value, &'static str)> {
     let long = "x".repeat(4097);
     let many = |text: &str, most: usize| (0..=most).map(|nth| format!("{text}{nth}")).collect::<Vec<_>>();
     vec![
-        (json!({"sensitive": {"a": 1}}), "sensitive"),
+        (json!({"sensitive": [1]}), "sensitive: must be an object"),
         (json!({"organization_id": "globex"}), "organization_id"),
         (json!({"status": "active"}), "status"),
         (json!({"user_id": 7}), "user_id"),
@@ -202,6 +202,7 @@ async fn a_field_that_cannot_be_is_named_at_a_change() {
         "allowed_ips",
         "expires_in_days",
         "metadata",
+        "sensitive",
         "hand_over",
     ] {
         let refused = api.call(&api.operator, &change, Some(json!({field: null}))).await;

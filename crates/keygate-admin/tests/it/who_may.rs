@@ -22,7 +22,7 @@ struct Row {
 const NOTHING: fn(&str) -> Option<Value> = |_| None;
 
 use ManagementPermission::{
-    KeysImport, KeysRead, KeysVerify, KeysWrite, OrganizationSettings, OrganizationsWrite, UsageRead,
+    KeysImport, KeysRead, KeysSensitive, KeysVerify, KeysWrite, OrganizationSettings, OrganizationsWrite, UsageRead,
 };
 
 use crate::support::{Api, boss};
@@ -48,6 +48,7 @@ fn table() -> Vec<Row> {
         Row { call: "GET /v1/organizations/{org}/keys:export", body: NOTHING, needs: Some(KeysRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "GET /v1/keys/{key_id}", body: NOTHING, needs: Some(KeysRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "PATCH /v1/keys/{key_id}", body: |_| Some(json!({"name": "other"})), needs: Some(KeysWrite), operator: 200, tenant: 200, foreigner: 404 },
+        Row { call: "GET /v1/keys/{key_id}/sensitive", body: NOTHING, needs: Some(KeysSensitive), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "POST /v1/keys/{key_id}/deactivate", body: NOTHING, needs: Some(KeysWrite), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "POST /v1/keys/{key_id}/activate", body: NOTHING, needs: Some(KeysWrite), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "POST /v1/keys/{key_id}/revoke", body: NOTHING, needs: Some(KeysWrite), operator: 200, tenant: 200, foreigner: 404 },

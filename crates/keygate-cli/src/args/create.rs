@@ -8,12 +8,13 @@ use keygate::limits::Fallback;
 use keygate::manager::{Expiry, NewKey};
 use keygate::names::{Description, KeyName, OrganizationId, ProjectId, Tag, UserId};
 use keygate::network::{Cidr, CidrSet};
-use keygate::record::{Metadata, SecurityTier};
+use keygate::record::{Metadata, SecurityTier, Sensitive};
 use keygate::scope::{Scope, ScopeSet};
 
 use crate::failure::Failure;
 
 use super::limits::{LimitArg, Said, burst, fallbacks, limit};
+use super::sensitive::{SensitiveParser, sensitive_file};
 use super::values::{expiry, metadata, organization, tiers, time};
 
 const EXAMPLES: &str = "\
@@ -24,6 +25,7 @@ Examples:
   keygate keys create --org acme --user ci --permission 'deploy:**' \\
       --allow-ip 192.0.2.0/24 --limit minute=60 --burst 5
   keygate keys create --org acme --user bob --output bob.key
+  echo '{\"account\":\"DE02 1203\"}' | keygate keys create --org acme --user bob --sensitive-file -
   keygate keys create --org acme --user load --count 1000 --output keys.txt
 
 The key goes to standard output and what it is to standard error, so that
@@ -96,6 +98,13 @@ pub(crate) struct CreateArgs {
     /// Fields of your own, as a JSON object; no place for secrets
     #[arg(long, value_name = "JSON", value_parser = metadata)]
     metadata: Option<Metadata>,
+    /// A field that is kept encrypted, with a text as its value; repeatable. Whoever lists the processes of this machine sees
+    /// it: --sensitive-file does without that
+    #[arg(long, value_name = "NAME=VALUE", value_parser = SensitiveParser)]
+    sensitive: Vec<Sensitive>,
+    /// Fields that are kept encrypted, as a JSON object in this file; - is standard input
+    #[arg(long, value_name = "FILE")]
+    sensitive_file: Option<PathBuf>,
     /// Make one key for each of the users USER-1 to USER-N
     #[arg(long, value_name = "N", requires = "output", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) count: Option<u32>,
@@ -132,6 +141,9 @@ impl CreateArgs {
         new.security_tier = self.tier;
         new.hand_over = self.hand_over;
         new.metadata = self.metadata.clone().unwrap_or_default();
+        let read = self.sensitive_file.as_deref().map(sensitive_file).transpose()?.unwrap_or_default();
+        let fields = self.sensitive.iter().cloned().try_fold(read, Sensitive::and);
+        new.sensitive = fields.map_err(Failure::usage)?;
         Ok(new)
     }
 }

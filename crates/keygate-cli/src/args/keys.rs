@@ -11,6 +11,7 @@ use super::bulk::BulkArgs;
 use super::create::CreateArgs;
 use super::filter::FilterArgs;
 use super::rotation::RotateArgs;
+use super::sensitive::SensitiveArgs;
 use super::values::{KeyIdParser, cursor, organization};
 use super::verify::VerifyArgs;
 
@@ -32,6 +33,10 @@ pub(crate) enum KeysCommand {
         #[command(flatten)]
         key: KeyArg,
     },
+    /// Open the fields of a key that are kept encrypted
+    ///
+    /// Where one of them cannot be opened none is shown: --field opens one that can be.
+    Sensitive(SensitiveArgs),
     /// Stop a key until it is activated again
     #[command(after_help = DEACTIVATE)]
     Deactivate(StatusArgs),

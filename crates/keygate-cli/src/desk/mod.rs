@@ -26,9 +26,9 @@ use keygate::anomaly::FindingCursor;
 use keygate::key::KeyId;
 use keygate::manager::{
     BulkKeys, ChangedUser, CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, NewRole,
-    OrganizationUpdate, ProjectUpdate, Revocation, Rotation, ScheduleRun, UserUpdate,
+    OpenedFields, OrganizationUpdate, ProjectUpdate, Revocation, Rotation, ScheduleRun, UserUpdate,
 };
-use keygate::names::{OrganizationId, ProjectId, Reason, RoleName, UserId};
+use keygate::names::{FieldName, OrganizationId, ProjectId, Reason, RoleName, UserId};
 use keygate::record::{Key, NamedRole, OrganizationRecord, ProjectRecord, RotationSchedule, SecurityTier, UserRecord};
 use keygate::usage::report::{UsageQuery, UsageReport};
 use keygate::usage::subject::Subject;
@@ -156,6 +156,14 @@ impl Desk {
         match self {
             Self::Store(desk) => desk.get(id).await,
             Self::Server(desk) => Ok(desk.show(id).await?.key),
+        }
+    }
+
+    /// Opens the sensitive fields of a key: all of them, or one.
+    pub(crate) async fn sensitive(&self, id: KeyId, field: Option<&FieldName>) -> Result<OpenedFields, NotDone> {
+        match self {
+            Self::Store(desk) => desk.sensitive(id, field).await,
+            Self::Server(desk) => desk.sensitive(id, field).await,
         }
     }
 

@@ -7,9 +7,9 @@ use keygate::denial::Denial;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
     BulkKeys, ChangedUser, CreatedKey, Cursor, Explanation, FindingPage, ImportOutcome, KeyFilter, KeyPage, KeyUpdate,
-    NewKey, NewRole, OrganizationUpdate, ProjectUpdate, Revocation, Rotation, ScheduleRun, UserUpdate,
+    NewKey, NewRole, OpenedFields, OrganizationUpdate, ProjectUpdate, Revocation, Rotation, ScheduleRun, UserUpdate,
 };
-use keygate::names::{OrganizationId, ProjectId, Reason, RoleName, UserId};
+use keygate::names::{FieldName, OrganizationId, ProjectId, Reason, RoleName, UserId};
 use keygate::notice::{NoticeId, NoticeKind, WebhookId, WebhookUrl};
 use keygate::record::{Key, NamedRole, OrganizationRecord, ProjectRecord, RotationSchedule, SecurityTier, UserRecord};
 use keygate::usage::report::{UsageQuery, UsageReport};
@@ -71,6 +71,10 @@ impl StoreDesk {
 
     async fn left_of(&self, key: &Key) -> Result<Vec<LimitLeft>, NotDone> {
         Ok(LimitLeft::all(&self.manager.limits_left_of(key).await?))
+    }
+
+    pub(super) async fn sensitive(&self, id: KeyId, field: Option<&FieldName>) -> Result<OpenedFields, NotDone> {
+        Ok(self.manager.sensitive(&self.actor(), id, field).await?)
     }
 
     pub(super) async fn deactivate(&self, id: KeyId, reason: Option<Reason>) -> Result<Key, NotDone> {

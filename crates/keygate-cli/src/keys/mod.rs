@@ -10,6 +10,7 @@ mod import;
 mod list;
 mod presented;
 mod rotate;
+mod sensitive;
 mod status;
 mod verify;
 
@@ -28,6 +29,7 @@ pub(crate) async fn run(command: &KeysCommand, settings: &SettingArgs) -> Result
         KeysCommand::Create(args) => create::run(args, settings).await,
         KeysCommand::List(args) => list::run(args, settings).await,
         KeysCommand::Show { key } => status::show(key.id, settings).await,
+        KeysCommand::Sensitive(args) => sensitive::run(args, settings).await,
         KeysCommand::Deactivate(args) => status::deactivate(args, settings).await,
         KeysCommand::Activate { key } => status::activate(key.id, settings).await,
         KeysCommand::Revoke(args) => final_acts::revoke(args, settings).await,

@@ -74,6 +74,9 @@ pub(crate) fn key_lines(key: &Key, left: &[LimitLeft], now: DateTime<Utc>, strea
         let metadata = serde_json::to_string(&key.metadata).unwrap_or_default();
         row("metadata", Cell::new(safe(&metadata)));
     }
+    if !key.sensitive_fields.is_empty() {
+        row("sensitive", Cell::new(list(&key.sensitive_fields, "none")));
+    }
     if let Some(column) = table.column_mut(0) {
         column.set_constraint(ColumnConstraint::ContentWidth);
     }

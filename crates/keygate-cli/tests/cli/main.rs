@@ -17,6 +17,7 @@ mod owners;
 mod pasting;
 mod projects;
 mod rotating;
+mod sensitive;
 mod server;
 mod serving;
 mod settings;

@@ -292,6 +292,13 @@ fn every_command_answers_as_on_the_store() {
         "keys bulk rotate --org acme --user ci --dry-run --json",
         "keys bulk revoke --org acme --tag x --expiring-within 60d --json",
         "keys bulk revoke --org nobody --all --json",
+        "keys create --org acme --user eve --sensitive account=DE02 --sensitive pin=4711 --json",
+        "keys sensitive #13 --json",
+        "keys sensitive #13 --field pin --json",
+        "keys sensitive #13 --field pin",
+        "keys sensitive #13 --field none",
+        "keys sensitive #0 --json",
+        "keys show #13",
         "keys create --org acme --user many --count 20 --output keys --json",
         "keys create --org acme --user many --count 1 --output keys --json",
     ];

@@ -221,7 +221,7 @@ impl ApiKeyManager {
             BulkOperation::Activate { reason } => (KeyStatus::Active, reason),
             BulkOperation::Revoke { reason } => (KeyStatus::Revoked, reason),
             BulkOperation::Rotate { overlap } if dry_run => {
-                self.check_rotatable(actor, &found.key, *overlap).await?;
+                self.check_rotatable(actor, &found, *overlap).await?;
                 return Ok(None);
             }
             BulkOperation::Rotate { overlap } => return self.rotate(actor, id, *overlap).await.map(Some),

@@ -17,7 +17,7 @@ use crate::network::CidrSet;
 use crate::notice::Verdict;
 use crate::record::{
     Key, KeyRecord, KeyStatus, Lineage, MAX_TAGS, Metadata, Parents, Revision, RotationSchedule, SecurityTier,
-    StatusChange, Succession,
+    Sensitive, StatusChange, Succession,
 };
 use crate::ring::EntryId;
 use crate::scope::{Scope, ScopeSet};
@@ -114,6 +114,9 @@ pub struct NewKey {
     pub scheme: Option<Scheme>,
     /// The user's own fields.
     pub metadata: Metadata,
+    /// Those of the user's fields that are kept encrypted. What is shown of the key names them and has no values;
+    /// [`sensitive`](ApiKeyManager::sensitive) opens them. An import takes none.
+    pub sensitive: Sensitive,
 }
 
 impl NewKey {
@@ -146,6 +149,7 @@ impl NewKey {
             security_tier: SecurityTier::Standard,
             scheme: None,
             metadata: Metadata::default(),
+            sensitive: Sensitive::default(),
         }
     }
 
@@ -369,12 +373,14 @@ impl ApiKeyManager {
     pub(super) async fn mint(
         &self,
         actor: &Actor,
-        new: NewKey,
+        mut new: NewKey,
         id: Option<KeyId>,
     ) -> Result<(KeyText, KeyRecord), ManageError> {
+        let sensitive = std::mem::take(&mut new.sensitive);
         let (key, scheme) = self.draw_up(actor, new, id)?;
         let (text, verifier, entry) = self.mint_text(key.id, key.environment, scheme).await?;
         let mut record = KeyRecord::new(key, verifier, entry, entry);
+        record.keep_sensitive(self.inner.seal_sensitive(&record.key, &sensitive)?);
         self.inner.plan_look(&mut record);
         Ok((text, record))
     }
@@ -426,6 +432,7 @@ impl ApiKeyManager {
             lineage: Lineage { root: id, generation: 0 },
             succession: Succession { hand_over: new.hand_over, ..Succession::default() },
             metadata: new.metadata,
+            sensitive_fields: Vec::new(),
         };
         check_schedule(&key)?;
         Ok((key, scheme))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::sensitive::DamagedFields;
 use super::setup::SetupError;
 use crate::key::KeyId;
 use crate::names::{NameError, UserId};
@@ -115,6 +116,10 @@ pub enum ManageError {
     /// Something could not be encrypted, or opened again.
     #[error(transparent)]
     Sealed(#[from] SealError),
+    /// Sensitive fields of the key cannot be opened: they were changed, or stand where they were not put, or the secret they
+    /// are sealed under is not configured. It is in the log as well.
+    #[error("{0}")]
+    SensitiveDamaged(Box<DamagedFields>),
     /// Only a revoked or expired key can be deleted.
     #[error("the key is still in use: revoke it before deleting it")]
     InUse,
@@ -177,6 +182,7 @@ impl ManageError {
             Self::Offboarded { .. } => "user_offboarded",
             Self::StillOffboarding => "still_offboarding",
             Self::TooManyNotices => "too_many_notices",
+            Self::SensitiveDamaged(_) => "sensitive_damaged",
             Self::InUse => "key_in_use",
             Self::IdempotencyMismatch => "idempotency_key_reused",
             Self::Busy => "busy",

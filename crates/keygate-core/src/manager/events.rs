@@ -2,7 +2,9 @@
 //! with their `Debug` form, which escapes what a terminal would obey.
 
 use crate::actor::Actor;
-use crate::record::Key;
+use crate::names::FieldName;
+use crate::record::{Key, Sensitive};
+use crate::ring::{EntryId, SealError};
 
 macro_rules! act {
     ($actor:expr, $key:expr, $action:literal $(, $($field:tt)+)?) => {
@@ -58,6 +60,26 @@ pub(super) fn claimed_in_use(old: &Key, new: &Key) {
         organization_id = %new.organization,
         "a successor that is in use was claimed again: two may hold its predecessor, and one of them should not"
     );
+}
+
+pub(super) fn sensitive_read(actor: &Actor, key: &Key, opened: &Sensitive) {
+    act!(actor, key, "sensitive fields read", fields = ?opened);
+}
+
+pub(super) fn sensitive_damaged(key: &Key, field: &FieldName, entry: EntryId, problem: &SealError) {
+    tracing::error!(
+        target: "keygate::admin",
+        key_id = %key.id,
+        organization_id = %key.organization,
+        %field,
+        %entry,
+        %problem,
+        "a sensitive field of a key cannot be opened"
+    );
+}
+
+pub(super) fn sealed_anew(key: &Key) {
+    tracing::info!(target: "keygate::admin", key_id = %key.id, "sensitive fields moved to the current ring entry");
 }
 
 pub(super) fn redigested(key: &Key) {

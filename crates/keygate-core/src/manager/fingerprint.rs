@@ -1,10 +1,11 @@
 //! What a request asks for, in thirty-two bytes: so that the same request is known again, without keeping it.
 //!
 //! It is the digest of a JSON text with the fields in one order, those of metadata sorted by name, and without what is
-//! not there. Instances of several versions compare them: a new field must not change the text of a request that leaves
+//! not there; keyed by a ring entry where the text has sensitive fields in it, which could be guessed from a plain one. Instances of several versions compare them: a new field must not change the text of a request that leaves
 //! it out.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Serialize, Serializer};
@@ -16,7 +17,8 @@ use crate::key::KeyId;
 use crate::limits::Limits;
 use crate::names::{Description, Environment, KeyName, NameError, OrganizationId, ProjectId, Tag, UserId};
 use crate::network::CidrSet;
-use crate::record::{ParentStatus, RotationSchedule, SecurityTier};
+use crate::record::{ParentStatus, RotationSchedule, SecurityTier, Sensitive};
+use crate::ring::RingEntry;
 use crate::scope::ScopeSet;
 use crate::verifier::Scheme;
 
@@ -53,6 +55,8 @@ struct KeyAsked<'a> {
     scheme: Option<Scheme>,
     #[serde(serialize_with = "sorted")]
     metadata: &'a Map<String, Value>,
+    #[serde(serialize_with = "sorted_fields", skip_serializing_if = "Sensitive::is_empty")]
+    sensitive: &'a Sensitive,
 }
 
 /// An end as it was asked for. What it comes to by the time of asking is another one at each.
@@ -100,6 +104,7 @@ impl<'a> KeyAsked<'a> {
             security_tier,
             scheme,
             metadata,
+            sensitive,
         } = new;
         Self {
             organization,
@@ -121,6 +126,7 @@ impl<'a> KeyAsked<'a> {
             security_tier: *security_tier,
             scheme: *scheme,
             metadata: metadata.as_map(),
+            sensitive,
         }
     }
 }
@@ -149,9 +155,10 @@ impl<'a> OrganizationAsked<'a> {
     }
 }
 
-/// Of what a key is to be.
-pub(super) fn of_key(new: &NewKey) -> Result<Fingerprint, NameError> {
-    digest(&KeyAsked::of(new))
+/// Of what a key is to be; where it has sensitive fields, under this ring entry.
+pub(super) fn of_key(new: &NewKey, entry: &RingEntry) -> Result<Fingerprint, NameError> {
+    let plain = digest(&KeyAsked::of(new))?;
+    Ok(if new.sensitive.is_empty() { plain } else { entry.request(&plain) })
 }
 
 #[derive(Serialize)]
@@ -176,8 +183,27 @@ pub(super) fn of_organization(
 }
 
 fn digest(asked: &impl Serialize) -> Result<Fingerprint, NameError> {
-    let text = serde_json::to_vec(asked).map_err(|error| NameError::new("request", error.to_string()))?;
-    Ok(Sha256::digest(text).into())
+    let mut text = Digested(Sha256::new());
+    serde_json::to_writer(&mut text, asked).map_err(|error| NameError::new("request", error.to_string()))?;
+    Ok(text.0.finalize().into())
+}
+
+/// What is written into it is digested, and kept nowhere.
+struct Digested(Sha256);
+
+impl Write for Digested {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn sorted_fields<S: Serializer>(fields: &Sensitive, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(fields.iter().map(|(name, value)| (name, Sorted(value.as_value()))))
 }
 
 /// Writes an object with its fields in the order of their names, however deep.
@@ -206,12 +232,21 @@ mod tests {
     use super::*;
     use crate::network::Cidr;
     use crate::record::Metadata;
+    use crate::ring::{MasterSecret, SecretRing};
     use crate::scope::Scope;
 
     type Change<'a> = dyn Fn(&mut NewKey) + 'a;
 
     fn plain() -> NewKey {
         NewKey::new("acme".parse().unwrap(), "ada".parse().unwrap())
+    }
+
+    fn ring() -> SecretRing {
+        SecretRing::new(&MasterSecret::from_bytes(std::array::from_fn(|place| place as u8)).unwrap())
+    }
+
+    fn sensitive(fields: &[(&str, Value)]) -> Sensitive {
+        Sensitive::new(metadata(fields).as_map().clone()).unwrap()
     }
 
     fn metadata(fields: &[(&str, Value)]) -> Metadata {
@@ -256,6 +291,14 @@ mod tests {
             serde_json::to_string(&OrganizationAsked::of(&acme, &unlimited)).unwrap(),
             r#"{"organization":"acme","max_keys":null}"#
         );
+        // Plain ones are what they were before there were secrets to ask for; those with secrets cannot be guessed.
+        assert_eq!(of_key(&full, ring().current()).unwrap(), digest(&KeyAsked::of(&full)).unwrap());
+        full.sensitive = sensitive(&[("pin", 1234.into())]);
+        let end = r#""metadata":{"a":null,"ticket":7},"sensitive":{"pin":1234}}"#;
+        assert!(text(&KeyAsked::of(&full)).ends_with(end));
+        let keyed = of_key(&full, ring().current()).unwrap();
+        assert_ne!(keyed, digest(&KeyAsked::of(&full)).unwrap());
+        assert_eq!(keyed, of_key(&full.clone(), ring().current()).unwrap());
         assert_eq!(
             of_organization(&acme, &unlimited).unwrap(),
             <Fingerprint>::from(Sha256::digest(r#"{"organization":"acme","max_keys":null}"#))
@@ -302,13 +345,16 @@ mod tests {
             Box::new(|new| new.scheme = Some(SecurityTier::High.scheme())),
             Box::new(|new| new.metadata = metadata(&[("a", 1.into())])),
             Box::new(|new| new.metadata = metadata(&[("a", "1".into())])),
+            Box::new(|new| new.sensitive = sensitive(&[("a", 1.into())])),
+            Box::new(|new| new.sensitive = sensitive(&[("a", "1".into())])),
+            Box::new(|new| new.sensitive = sensitive(&[("b", 1.into())])),
         ];
         let fingerprints: BTreeSet<Fingerprint> = changes
             .iter()
             .map(|change| {
                 let mut new = plain();
                 change(&mut new);
-                of_key(&new).unwrap()
+                of_key(&new, ring().current()).unwrap()
             })
             .collect();
         assert_eq!(fingerprints.len(), changes.len());
@@ -328,7 +374,7 @@ mod tests {
 
     #[test]
     fn the_order_of_a_json_objects_fields_is_no_difference() {
-        let of = |metadata| of_key(&NewKey { metadata, ..plain() }).unwrap();
+        let of = |metadata| of_key(&NewKey { metadata, ..plain() }, ring().current()).unwrap();
         let inner = |fields: &[&str]| Value::Object(fields.iter().map(|name| ((*name).into(), 1.into())).collect());
         let one = metadata(&[("a", vec![inner(&["x", "y"])].into()), ("b", 2.into())]);
         let other = metadata(&[("b", 2.into()), ("a", vec![inner(&["y", "x"])].into())]);

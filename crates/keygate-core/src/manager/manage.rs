@@ -37,7 +37,8 @@ impl ApiKeyManager {
     /// # Errors
     /// When there is no such key within the actor's reach, or the store fails.
     pub async fn get(&self, actor: &Actor, id: KeyId) -> Result<Key, ManageError> {
-        Ok(self.visible(actor, id).await?.key)
+        let record = self.visible(actor, id).await?;
+        Ok(self.sealed_anew(record).await.key)
     }
 
     /// Stops a key until it is activated again. A key that is inactive already stays as it is.

@@ -13,7 +13,9 @@
 //!   whoever erases a key that is young enough to have a claim first leaves a mark under its id, and no request makes a
 //!   key whose id is marked. One that was on its way while the mark was set finds it afterwards, and takes back its key,
 //!   whose text nobody has.
-//! - **Names and fingerprints do not depend on the secret ring**, on which instances differ while it is changed.
+//! - **Names and fingerprints do not depend on the secret ring**, on which instances differ while it is changed. Where a
+//!   request has sensitive fields, which could be guessed from a plain digest, its fingerprint is keyed by a ring entry that
+//!   the claim names, and whoever compares it does so under that one.
 //! - **A claim is over after 24 hours.** After that the same request is another one.
 //! - **A claim is as durable as any write** of the store: what a failover forgets is forgotten.
 
@@ -30,6 +32,7 @@ use crate::coherence::{Change, Watcher};
 use crate::key::KeyId;
 use crate::names::{NameError, OrganizationId};
 use crate::record::{Key, OrganizationRecord, ParentStatus, Revision};
+use crate::ring::{EntryId, RingEntry, SealError};
 use crate::store::{CreateRefusal, MemoName, StoreError, WriteRefusal};
 
 /// The longest idempotency key, in characters.
@@ -41,6 +44,8 @@ const CLAIMED_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 const MARKED_FOR: Duration = Duration::from_secs(25 * 60 * 60);
 /// The version of the form of claims and marks, which they begin with.
 const VERSION: u8 = 1;
+/// That of a claim whose fingerprint is keyed.
+const KEYED: u8 = 2;
 
 /// A caller's name for a request, by which it is known again when it is sent again: 1 to 255 visible ASCII characters
 /// (`Idempotency-Key`, draft-ietf-httpapi-idempotency-key-header). Callers' keys are apart: two may choose the same.
@@ -103,30 +108,44 @@ pub enum OrganizationOnce {
     Before(OrganizationRecord),
 }
 
-/// What is remembered of a request. In bytes: the version, the fingerprint, the chosen bytes.
+/// What is remembered of a request. In bytes: the version, the fingerprint, the chosen bytes, and the ring entry where the
+/// fingerprint is keyed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Claim {
     fingerprint: Fingerprint,
     /// Random, and so in no other claim: of a key, the id it is to have.
     chosen: [u8; 16],
+    /// What the fingerprint is keyed by, if it is.
+    under: Option<EntryId>,
 }
 
 impl Claim {
     fn encode(&self) -> Vec<u8> {
-        [&[VERSION], &self.fingerprint[..], &self.chosen[..]].concat()
+        let version = if self.under.is_some() { KEYED } else { VERSION };
+        let mut bytes = [&[version], &self.fingerprint[..], &self.chosen[..]].concat();
+        bytes.extend(self.under.into_iter().flat_map(EntryId::as_bytes));
+        bytes
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (version, rest) = bytes.split_first()?;
         let (fingerprint, rest) = rest.split_first_chunk()?;
-        let chosen = rest.try_into().ok()?;
-        (*version == VERSION).then_some(Self { fingerprint: *fingerprint, chosen })
+        let (chosen, rest) = rest.split_first_chunk()?;
+        let under = match (*version, rest) {
+            (VERSION, []) => None,
+            (KEYED, under) => Some(EntryId::from_bytes(under.try_into().ok()?)),
+            _ => return None,
+        };
+        Some(Self { fingerprint: *fingerprint, chosen: *chosen, under })
+    }
+
+    fn read(held: &[u8]) -> Result<Self, StoreError> {
+        Self::decode(held).ok_or_else(|| StoreError::damaged("a memo", "it is no claim of a known version"))
     }
 
     /// What an earlier claim of the same request chose: `None` if the one that is held is this very claim.
     fn before(&self, held: &[u8]) -> Result<Option<[u8; 16]>, ManageError> {
-        let held =
-            Self::decode(held).ok_or_else(|| StoreError::damaged("a memo", "it is no claim of a known version"))?;
+        let held = Self::read(held)?;
         if held.fingerprint != self.fingerprint {
             return Err(ManageError::IdempotencyMismatch);
         }
@@ -176,9 +195,8 @@ impl ApiKeyManager {
             self.check_room(&new.organization, &new.user).await?;
         }
         let fresh = KeyId::fresh(to_millis(self.inner.clock.now()), None)?;
-        let claim = Claim { fingerprint: fingerprint::of_key(&new)?, chosen: *fresh.as_bytes() };
-        let claimed = self.claim(&name, &claim).await?;
-        let id = KeyId::from_bytes(claimed.unwrap_or(claim.chosen));
+        let claimed = self.claim_key(&name, &new, fresh).await?;
+        let id = claimed.unwrap_or(fresh);
         if claimed.is_some() {
             if let Some(key) = self.made(actor, id).await? {
                 return Ok(CreatedOnce::Before(key));
@@ -219,6 +237,7 @@ impl ApiKeyManager {
         let claim = Claim {
             fingerprint: fingerprint::of_rotation(id, overlap)?,
             chosen: *self.successor_id(&found, now)?.as_bytes(),
+            under: None,
         };
         let chosen = self.claim(&name, &claim).await?.unwrap_or(claim.chosen);
         let successor = KeyId::from_bytes(chosen);
@@ -253,7 +272,7 @@ impl ApiKeyManager {
         self.confirm_current().await?;
         let mut chosen = [0; 16];
         getrandom::fill(&mut chosen)?;
-        let claim = Claim { fingerprint: fingerprint::of_organization(organization, settings)?, chosen };
+        let claim = Claim { fingerprint: fingerprint::of_organization(organization, settings)?, chosen, under: None };
         let actor = Actor::from(operator.clone());
         let name = claim_name("organization", &actor, organization, key);
         if let Some(found) = self.inner.store.parents(organization, None).await?.organization {
@@ -281,6 +300,26 @@ impl ApiKeyManager {
             Some(held) => claim.before(&held),
             None => Ok(None),
         }
+    }
+
+    /// Claims the making of a key under this id: `None` if it is claimed now, or else the id that was chosen for it when it
+    /// was.
+    async fn claim_key(&self, name: &MemoName, new: &NewKey, id: KeyId) -> Result<Option<KeyId>, ManageError> {
+        let claim_under = |entry: &RingEntry| -> Result<Claim, NameError> {
+            let under = (!new.sensitive.is_empty()).then_some(entry.id());
+            Ok(Claim { fingerprint: fingerprint::of_key(new, entry)?, chosen: *id.as_bytes(), under })
+        };
+        let ring = &self.inner.ring;
+        let claim = claim_under(ring.current())?;
+        let Some(held) = self.inner.store.remember(name, &claim.encode(), CLAIMED_FOR).await? else { return Ok(None) };
+        // It may have been claimed under an entry that was current then, or is on another instance.
+        let claim = match (claim.under, Claim::read(&held)?.under) {
+            (Some(own), Some(other)) if own != other => {
+                claim_under(ring.entry(other).ok_or(SealError::UnknownEntry(other))?)?
+            }
+            _ => claim,
+        };
+        Ok(claim.before(&held)?.map(KeyId::from_bytes))
     }
 
     /// The key, if it is there.
@@ -357,12 +396,15 @@ mod tests {
 
     #[test]
     fn a_claim_is_read_back_and_nothing_else_is_one() {
-        let claim = Claim { fingerprint: [7; 32], chosen: [9; 16] };
+        let claim = Claim { fingerprint: [7; 32], chosen: [9; 16], under: None };
         let bytes = claim.encode();
         assert_eq!(bytes.len(), 49);
         assert_eq!(Claim::decode(&bytes), Some(claim));
-        let newer = [&[2], &bytes[1..]].concat();
-        for other in [&[][..], &bytes[..48], &[&bytes[..], &[0]].concat(), &newer] {
+        let keyed = Claim { under: Some(EntryId::from_bytes([1, 2, 3, 4])), ..claim };
+        assert_eq!(keyed.encode(), [&[2], &bytes[1..], &[1, 2, 3, 4]].concat());
+        assert_eq!(Claim::decode(&keyed.encode()), Some(keyed));
+        let (unkeyed, newer) = ([&[2], &bytes[1..]].concat(), [&[3], &bytes[1..]].concat());
+        for other in [&[][..], &bytes[..48], &[&bytes[..], &[0]].concat(), &unkeyed, &newer] {
             assert_eq!(Claim::decode(other), None);
             assert!(matches!(claim.before(other), Err(ManageError::Store(_))));
         }
@@ -371,7 +413,7 @@ mod tests {
     /// A call that the way to the store repeats finds its own claim.
     #[test]
     fn ones_own_claim_is_none_before_it() {
-        let claim = Claim { fingerprint: [7; 32], chosen: [9; 16] };
+        let claim = Claim { fingerprint: [7; 32], chosen: [9; 16], under: None };
         assert!(matches!(claim.before(&claim.encode()), Ok(None)));
         let same = Claim { chosen: [8; 16], ..claim };
         assert!(matches!(claim.before(&same.encode()), Ok(Some([8, ..]))));

@@ -91,6 +91,7 @@ impl ApiKeyManager {
     /// # Errors
     /// [`Superseded`](ManageError::Superseded) when it was rotated already; [`NotActive`](ManageError::NotActive) when it is
     /// deactivated or has ended, [`Revoked`](ManageError::Revoked) when it is revoked,
+    /// [`SensitiveDamaged`](ManageError::SensitiveDamaged) when a sensitive field of it cannot be opened, to be handed on;
     /// [`StillOverlapping`](ManageError::StillOverlapping) when two earlier keys of its line are good still,
     /// [`Offboarded`](ManageError::Offboarded) when its user has left; when there is no
     /// such key within the actor's reach, it can do what the actor may not grant, the overlap is out of range, or the store fails.
@@ -112,7 +113,7 @@ impl ApiKeyManager {
         for _ in 0..ATTEMPTS {
             let found = self.visible(actor, id).await?;
             let now = to_millis(self.inner.clock.now());
-            self.check_rotatable(actor, &found.key, overlap).await?;
+            self.check_rotatable(actor, &found, overlap).await?;
             if !self.offboarded(&found.key.organization, true, [&found.key.user]).await?.is_empty() {
                 return Err(ManageError::Offboarded { user: found.key.user });
             }
@@ -127,6 +128,7 @@ impl ApiKeyManager {
                 None
             };
             let mut new = KeyRecord::new(new, verifier, entry, entry);
+            self.inner.hand_sensitive_on(&found, &mut new)?;
             new.unclaimed = offer.is_some();
             // That it is rotated tells when it ends.
             let mut old = KeyRecord { key: old, offer, looked_at: Some(now), ..found.clone() };
@@ -272,12 +274,14 @@ impl ApiKeyManager {
     pub(super) async fn check_rotatable(
         &self,
         actor: &Actor,
-        key: &Key,
+        record: &KeyRecord,
         overlap: Option<TimeDelta>,
     ) -> Result<(), ManageError> {
         let now = to_millis(self.inner.clock.now());
-        Self::check_rotation(actor, key, overlap, now)?;
-        self.check_overlapping(key, now).await
+        Self::check_rotation(actor, &record.key, overlap, now)?;
+        self.check_overlapping(&record.key, now).await?;
+        // What cannot be opened cannot be handed on, and would be lost with the key.
+        self.inner.open_sensitive(record, None).map(drop)
     }
 
     /// Refuses a rotation that the key, its actor or the overlap does not allow.

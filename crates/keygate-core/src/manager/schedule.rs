@@ -420,6 +420,7 @@ impl ApiKeyManager {
             Ok(_) => Ok(Step::Rotated),
             Err(ManageError::NotTaken) => Ok(Step::Waiting("no notifier took its new text")),
             Err(ManageError::StillOverlapping) => Ok(Step::Waiting("two earlier keys of its line are good still")),
+            Err(ManageError::SensitiveDamaged(_)) => Ok(Step::Waiting("a sensitive field of it cannot be opened")),
             Err(error) => Err(error),
         }
     }

@@ -11,7 +11,7 @@ use crate::lifecycle::check_schedule;
 use crate::limits::Limits;
 use crate::names::{Description, KeyName, NameError, Tag};
 use crate::network::CidrSet;
-use crate::record::{Key, KeyRecord, Metadata, Revision, RotationSchedule};
+use crate::record::{Key, KeyRecord, Metadata, Revision, RotationSchedule, Sensitive};
 use crate::scope::ScopeSet;
 
 /// How often an update is tried again after another came in between.
@@ -43,6 +43,9 @@ pub struct KeyUpdate {
     pub hand_over: Option<bool>,
     /// The user's own fields, all of them.
     pub metadata: Option<Metadata>,
+    /// Those of the user's fields that are kept encrypted, all of them. They are written whether or not they are what was
+    /// there, which nobody is told.
+    pub sensitive: Option<Sensitive>,
 }
 
 impl KeyUpdate {
@@ -185,7 +188,15 @@ impl ApiKeyManager {
     ) -> Result<(KeyRecord, Vec<&'static str>), ManageError> {
         let (now, counted_until) = (to_millis(self.inner.clock.now()), record.key.counts_until());
         let widens = update.widens(&record.key);
-        let changed = update.apply(&mut record.key, now)?;
+        let mut changed = update.apply(&mut record.key, now)?;
+        match &update.sensitive {
+            Some(asked) if !asked.is_empty() || !record.sensitive.is_empty() => {
+                record.keep_sensitive(self.inner.seal_sensitive(&record.key, asked)?);
+                changed.push("sensitive");
+            }
+            _ if !changed.is_empty() => self.inner.renew_sensitive(&mut record).await?,
+            _ => {}
+        }
         if widens && !changed.is_empty() {
             check_strength(actor, &record.key)?;
         }

@@ -617,6 +617,7 @@ impl Inner {
                 (used.lookup, used.minted_under) = (Some(lookup), entry.id());
             }
         }
+        self.renew_sensitive_by(&mut used, &marker)?;
         if used == *record {
             return Ok(None);
         }

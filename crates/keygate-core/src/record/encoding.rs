@@ -14,21 +14,27 @@
 //!
 //! A schema version, once released, is pinned by a golden file and never changes; a new field is a new version. Version 2
 //! is version 1 with a byte behind the body: what becomes of requests while the store is not reached. Version 3 is version 2
-//! with the key's place in its rotation behind that, and behind that what an imported key is found by. A record is written in the oldest version that can hold it, so that
+//! with the key's place in its rotation behind that, and behind that what an imported key is found by. Version 4 is version 3
+//! with the fields behind that are kept encrypted. A record is written in the oldest version that can hold it, so that
 //! instances of the version before read whatever does not need the new one.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::key::{Key, KeyRecord, Lineage, Revision, RotationSchedule};
 use super::metadata::Metadata;
+use super::sensitive::MAX_SENSITIVE_FIELDS;
 use super::status::{KeyStatus, StatusChange};
 use super::succession::{Succession, Superseded};
 use super::tier::SecurityTier;
 use crate::import::ImportedScheme;
 use crate::key::KeyId;
 use crate::limits::{Fallback, Limits};
-use crate::names::{Description, Environment, KeyName, OrganizationId, PrincipalId, ProjectId, Reason, Tag, UserId};
+use crate::names::{
+    Description, Environment, FieldName, KeyName, OrganizationId, PrincipalId, ProjectId, Reason, Tag, UserId,
+};
 use crate::network::{Cidr, CidrSet};
 use crate::ring::{EntryId, Sealed};
 use crate::scope::ScopeSet;
@@ -36,12 +42,13 @@ use crate::store::LookupToken;
 use crate::verifier::{MAX_PBKDF2_ITERATIONS, MIN_PBKDF2_ITERATIONS, Verifier};
 
 /// The newest version that is written.
-pub const SCHEMA_VERSION: u8 = 3;
+pub const SCHEMA_VERSION: u8 = 4;
 const WITHOUT_FALLBACK: u8 = 1;
 const WITH_FALLBACK: u8 = 2;
 const WITH_TAIL: u8 = 3;
+const WITH_SENSITIVE: u8 = 4;
 /// The longest record that is read: several times what the limits of the fields allow to be written.
-pub const MAX_RECORD_BYTES: usize = 128 * 1024;
+pub const MAX_RECORD_BYTES: usize = 192 * 1024;
 
 /// Why stored bytes are not a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -295,6 +302,38 @@ impl ImportedV3 {
     }
 }
 
+/// A field that is kept encrypted. They stand last in schema version 4, in the order of their names. Its field order is its
+/// format.
+#[derive(Serialize, Deserialize)]
+struct SensitiveV4 {
+    name: String,
+    entry: [u8; 4],
+    bytes: Vec<u8>,
+}
+
+fn sensitive_of(record: &KeyRecord) -> Vec<SensitiveV4> {
+    let written = |(name, sealed): (&FieldName, &Sealed)| SensitiveV4 {
+        name: name.as_str().into(),
+        entry: sealed.entry().as_bytes(),
+        bytes: sealed.as_bytes().to_vec(),
+    };
+    record.sensitive.iter().map(written).collect()
+}
+
+fn read_sensitive(stored: Vec<SensitiveV4>) -> Result<BTreeMap<FieldName, Sealed>, DecodeError> {
+    if stored.is_empty() || stored.len() > MAX_SENSITIVE_FIELDS {
+        return Err(DecodeError::Damaged("none or too many sensitive fields"));
+    }
+    if !stored.is_sorted_by(|a, b| a.name < b.name) {
+        return Err(DecodeError::Damaged("the sensitive fields are not in order"));
+    }
+    let sealed = |SensitiveV4 { name, entry, bytes }| {
+        let name = field("sensitive field name", FieldName::new(name))?;
+        Ok((name, Sealed::from_parts(EntryId::from_bytes(entry), bytes)))
+    };
+    stored.into_iter().map(sealed).collect()
+}
+
 impl KeyRecord {
     /// Writes the record in the oldest schema version that can hold it.
     ///
@@ -304,11 +343,13 @@ impl KeyRecord {
         let key = &self.key;
         let mut bytes = Vec::with_capacity(320);
         let (fallback, rotation, imported) = (key.limits.fallback, RotationV3::from(self), ImportedV3::of(self)?);
-        let has_tail = !rotation.is_none() || imported.is_some();
-        bytes.push(match (fallback, !has_tail) {
-            (Fallback::Deny, true) => WITHOUT_FALLBACK,
-            (_, true) => WITH_FALLBACK,
-            (_, false) => WITH_TAIL,
+        let has_sensitive = !self.sensitive.is_empty();
+        let has_tail = !rotation.is_none() || imported.is_some() || has_sensitive;
+        bytes.push(match (fallback, has_tail, has_sensitive) {
+            (_, _, true) => WITH_SENSITIVE,
+            (_, true, false) => WITH_TAIL,
+            (Fallback::Deny, false, false) => WITHOUT_FALLBACK,
+            (_, false, false) => WITH_FALLBACK,
         });
         bytes.extend(key.revision.0.to_be_bytes());
         bytes.push(status_byte(key.status.status));
@@ -329,7 +370,11 @@ impl KeyRecord {
             return Ok(bytes);
         }
         let bytes = postcard::to_extend(&rotation, bytes).map_err(unencodable)?;
-        postcard::to_extend(&imported, bytes).map_err(unencodable)
+        let bytes = postcard::to_extend(&imported, bytes).map_err(unencodable)?;
+        if !has_sensitive {
+            return Ok(bytes);
+        }
+        postcard::to_extend(&sensitive_of(self), bytes).map_err(unencodable)
     }
 
     /// Reads a record of any schema version written so far.
@@ -359,11 +404,19 @@ impl KeyRecord {
                 .map_err(|_| DecodeError::Damaged("the rotation does not decode"))?;
             let (imported, rest) = postcard::take_from_bytes::<Option<ImportedV3>>(rest)
                 .map_err(|_| DecodeError::Damaged("what it is found by does not decode"))?;
-            if rotation.is_none() && imported.is_none() {
+            if header.version < WITH_SENSITIVE && rotation.is_none() && imported.is_none() {
                 return Err(DecodeError::Damaged("there is nothing behind its fallback"));
             }
             rotation.write_into(&mut record)?;
             imported.map_or(Ok(()), |imported| imported.write_into(&mut record))?;
+            rest
+        };
+        let rest = if header.version < WITH_SENSITIVE {
+            rest
+        } else {
+            let (sensitive, rest) = postcard::take_from_bytes(rest)
+                .map_err(|_| DecodeError::Damaged("the sensitive fields do not decode"))?;
+            record.keep_sensitive(read_sensitive(sensitive)?);
             rest
         };
         if rest.is_empty() { Ok(record) } else { Err(DecodeError::Damaged("trailing bytes")) }
@@ -481,6 +534,7 @@ impl BodyV1 {
             },
             succession: Succession::default(),
             metadata: field("metadata", Metadata::from_json(&self.metadata))?,
+            sensitive_fields: Vec::new(),
         };
         let verifier = match self.verifier {
             VerifierV1::HmacSha256(digest) => Verifier::HmacSha256 { digest },

@@ -1,6 +1,6 @@
 //! A key's fields.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use chrono::{DateTime, Utc};
@@ -13,7 +13,9 @@ use super::succession::Succession;
 use super::tier::SecurityTier;
 use crate::key::KeyId;
 use crate::limits::Limits;
-use crate::names::{Description, Environment, KeyName, NameError, OrganizationId, PrincipalId, ProjectId, Tag, UserId};
+use crate::names::{
+    Description, Environment, FieldName, KeyName, NameError, OrganizationId, PrincipalId, ProjectId, Tag, UserId,
+};
 use crate::network::CidrSet;
 use crate::ring::{EntryId, Sealed};
 use crate::scope::ScopeSet;
@@ -183,6 +185,9 @@ pub struct Key {
     pub succession: Succession,
     /// The user's own fields.
     pub metadata: Metadata,
+    /// The names of those of the user's fields that are kept encrypted.
+    #[serde(default)]
+    pub sensitive_fields: Vec<FieldName>,
 }
 
 impl Key {
@@ -242,6 +247,8 @@ pub struct KeyRecord {
     pub look_at: Option<DateTime<Utc>>,
     /// Under what an [imported](crate::import) key is found, and no other key.
     pub lookup: Option<LookupToken>,
+    /// The user's fields that are kept encrypted, by the names that the key shows of them.
+    pub sensitive: BTreeMap<FieldName, Sealed>,
 }
 
 impl KeyRecord {
@@ -249,12 +256,20 @@ impl KeyRecord {
     #[must_use]
     pub fn new(key: Key, verifier: Verifier, minted_under: EntryId, digested_under: EntryId) -> Self {
         let (offer, unclaimed, looked_at, look_at) = (None, false, None, None);
-        Self { key, verifier, minted_under, digested_under, offer, unclaimed, looked_at, look_at, lookup: None }
+        let (lookup, sensitive) = (None, BTreeMap::new());
+        Self { key, verifier, minted_under, digested_under, offer, unclaimed, looked_at, look_at, lookup, sensitive }
     }
 
-    /// The ring entries it needs: to be checked, and to hand its successor over.
+    /// Puts these fields in the place of those that are kept encrypted.
+    pub fn keep_sensitive(&mut self, fields: BTreeMap<FieldName, Sealed>) {
+        self.key.sensitive_fields = fields.keys().cloned().collect();
+        self.sensitive = fields;
+    }
+
+    /// The ring entries it needs: to be checked, to hand its successor over, and to show its sensitive fields.
     #[must_use]
     pub fn ring_entries(&self) -> BTreeSet<EntryId> {
-        [self.minted_under, self.digested_under].into_iter().chain(self.offer.as_ref().map(Sealed::entry)).collect()
+        let sealed = self.offer.iter().chain(self.sensitive.values()).map(Sealed::entry);
+        [self.minted_under, self.digested_under].into_iter().chain(sealed).collect()
     }
 }

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
+use super::sensitive::SensitiveValue;
 use crate::names::NameError;
 
 /// The most bytes of a key's metadata, as compact JSON.
@@ -27,10 +29,7 @@ impl Metadata {
         if text.len() > MAX_METADATA_BYTES {
             return Err(NameError::new("metadata", format!("must be at most {MAX_METADATA_BYTES} bytes of JSON")));
         }
-        // Readers of JSON stop at a depth. What could not be read back would take its whole record with it, or the whole
-        // list that it is shown in.
-        let (begin, end) = ("[".repeat(AROUND), "]".repeat(AROUND));
-        if serde_json::from_str::<Value>(&format!("{begin}{text}{end}")).is_err() {
+        if !is_readable(&text) {
             return Err(NameError::new("metadata", "is nested too deeply"));
         }
         Ok(metadata)
@@ -61,6 +60,16 @@ impl Metadata {
     pub(crate) fn from_json(text: &str) -> Result<Self, serde_json::Error> {
         if text.is_empty() { Ok(Self::default()) } else { serde_json::from_str(text).map(Self) }
     }
+}
+
+/// Whether JSON can be read back. Readers of JSON stop at a depth: what could not be read would take its whole record with
+/// it, or the whole list that it is shown in.
+pub(super) fn is_readable(text: &str) -> bool {
+    let mut shown = Zeroizing::new(String::with_capacity(text.len() + 2 * AROUND));
+    shown.extend(std::iter::repeat_n('[', AROUND));
+    shown.push_str(text);
+    shown.extend(std::iter::repeat_n(']', AROUND));
+    SensitiveValue::from_json(shown.as_bytes()).is_some()
 }
 
 impl TryFrom<Map<String, Value>> for Metadata {

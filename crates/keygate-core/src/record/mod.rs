@@ -8,6 +8,7 @@ mod key;
 mod metadata;
 mod owner;
 mod parent;
+mod sensitive;
 mod shown;
 mod status;
 mod succession;
@@ -21,6 +22,7 @@ pub use owner::{
     UserStatus,
 };
 pub use parent::{OrganizationRecord, ParentStatus, Parents, ProjectRecord, Quota};
+pub use sensitive::{MAX_SENSITIVE_BYTES, MAX_SENSITIVE_FIELDS, Sensitive, SensitiveValue};
 pub use status::{KeyState, KeyStatus, StatusChange};
 pub use succession::{Succession, Superseded};
 pub use tier::SecurityTier;

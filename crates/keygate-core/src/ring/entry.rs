@@ -82,6 +82,7 @@ pub(crate) struct RingEntry {
     digest: HmacSha256,
     imported: HmacSha256,
     lookup: HmacSha256,
+    request: HmacSha256,
     encryption: Zeroizing<[u8; 32]>,
 }
 
@@ -99,6 +100,7 @@ impl RingEntry {
             digest: keyed(&hkdf, b"digest"),
             imported: keyed(&hkdf, b"imported digest"),
             lookup: keyed(&hkdf, b"import lookup"),
+            request: keyed(&hkdf, b"request fingerprint"),
             encryption,
         }
     }
@@ -131,6 +133,11 @@ impl RingEntry {
     /// Under what the key is found of which this is known, of the kind of this label.
     pub(crate) fn lookup(&self, label: u8, known: &[u8]) -> [u8; 32] {
         mac(&self.lookup, &[&[label], known])
+    }
+
+    /// By what a request is known again that has secrets in it.
+    pub(crate) fn request(&self, digest: &[u8; 32]) -> [u8; 32] {
+        mac(&self.request, &[digest])
     }
 }
 

@@ -32,6 +32,7 @@ mod schedules;
 mod scopes;
 mod secret_ring;
 mod secrets_stay_secret;
+mod sensitive;
 mod shown;
 mod single_flight;
 mod store_state;

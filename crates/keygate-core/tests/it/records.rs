@@ -1,12 +1,14 @@
 //! The stored form of a record: it comes back as it was, no bytes break the reader, and version 1 never changes.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use keygate_core::import::ImportedScheme;
 use keygate_core::key::KeyId;
 use keygate_core::limits::{Fallback, Limits};
 use keygate_core::manager::KeyPage;
 use keygate_core::names::{
-    Description, Environment, KeyName, OrganizationId, PrincipalId, ProjectId, Reason, Tag, UserId,
+    Description, Environment, FieldName, KeyName, OrganizationId, PrincipalId, ProjectId, Reason, Tag, UserId,
 };
 use keygate_core::network::{Cidr, CidrSet};
 use keygate_core::record::{
@@ -25,9 +27,15 @@ use crate::support::{self, new_key, scopes};
 
 /// The bytes of version 1, each record's by its name.
 const GOLDEN_V1: &str = include_str!("../golden/record_v1.hex");
+/// The same of version 4.
+const GOLDEN_V4: &str = include_str!("../golden/record_v4.hex");
 
 fn golden(name: &str) -> Vec<u8> {
-    let line = GOLDEN_V1.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).expect("a golden record");
+    let line = GOLDEN_V1
+        .lines()
+        .chain(GOLDEN_V4.lines())
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        .expect("a golden record");
     (0..line.len() / 2).map(|byte| u8::from_str_radix(&line[byte * 2..byte * 2 + 2], 16).unwrap()).collect()
 }
 
@@ -66,6 +74,7 @@ fn plain() -> KeyRecord {
         lineage: Lineage { root: id(1), generation: 0 },
         succession: Succession::default(),
         metadata: Metadata::default(),
+        sensitive_fields: Vec::new(),
     };
     let verifier = Verifier::HmacSha256 { digest: std::array::from_fn(|i| i as u8) };
     let entry = EntryId::from_bytes([0xde, 0xad, 0xbe, 0xef]);
@@ -252,6 +261,47 @@ fn records_of_imported_keys_say_last_what_they_are_found_by() {
     assert!(KeyRecord::decode(&[&bytes[..], &[1, 0]].concat()).is_err());
 }
 
+/// What is kept encrypted stands last, behind whatever version 3 has.
+#[test]
+fn records_of_version_4_are_those_of_version_3_with_the_sensitive_fields_behind() {
+    let sealed = |entry, bytes: &[u8]| Sealed::from_parts(EntryId::from_bytes(entry), bytes.to_vec());
+    let fields = |fields: &[(&str, Sealed)]| -> BTreeMap<FieldName, Sealed> {
+        fields.iter().map(|(name, sealed)| (FieldName::new(name).unwrap(), sealed.clone())).collect()
+    };
+    let mut record = plain();
+    record.keep_sensitive(fields(&[("pin", sealed([5; 4], b"xyz")), ("card", sealed([1, 2, 3, 4], b"ab"))]));
+    assert_eq!(record.key.sensitive_fields, ["card", "pin"].map(|name| FieldName::new(name).unwrap()));
+    let bytes = golden("plain_sensitive");
+    assert_eq!(hex(&bytes[1..]), hex(&golden("plain")[1..]) + "00" + "0000000000000000" + "00" + SENSITIVE);
+    assert_eq!((bytes[0], hex(&record.encode().unwrap())), (4, hex(&bytes)));
+    assert_eq!(KeyRecord::decode(&bytes).unwrap(), record);
+    let entries: Vec<String> = record.ring_entries().iter().map(ToString::to_string).collect();
+    assert_eq!(entries, ["01020304", "05050505", "deadbeef"]);
+    // Behind a rotation, and in no other order than that of the names, each once, and at most as many as a key may have.
+    let (mut old, _) = succession();
+    let without = old.encode().unwrap();
+    old.keep_sensitive(record.sensitive.clone());
+    assert_eq!(hex(&old.encode().unwrap()[1..]), hex(&without[1..]) + SENSITIVE);
+    assert_eq!(KeyRecord::decode(&old.encode().unwrap()).unwrap(), old);
+    let head = &bytes[..bytes.len() - SENSITIVE.len() / 2];
+    let with = |tail: &[u8]| KeyRecord::decode(&[head, tail].concat());
+    let (a, b) = (b"\x01a\x01\x02\x03\x04\0", b"\x01b\x01\x02\x03\x04\0");
+    assert!(with(&[b"\x02", &a[..], b].concat()).is_ok());
+    for bad in [b"\0".to_vec(), [b"\x02", &b[..], a].concat(), [b"\x02", &a[..], a].concat()] {
+        assert!(with(&bad).is_err(), "{bad:?}");
+    }
+    assert!(with(b"\x01\x01 \x01\x02\x03\x04\0").unwrap_err().to_string().contains("sensitive field name"));
+    let many = |count: u8| {
+        let fields = (0..count).flat_map(|n| [3, b'a', b'0' + n / 10, b'0' + n % 10, 1, 2, 3, 4, 0]);
+        with(&std::iter::once(count).chain(fields).collect::<Vec<u8>>())
+    };
+    assert_eq!(many(32).unwrap().sensitive.len(), 32);
+    assert!(many(33).is_err());
+}
+
+/// Two fields: a name, a ring entry and what is sealed under it, of each.
+const SENSITIVE: &str = "020463617264010203040261620370696e050505050378797a";
+
 fn id_hex(number: u8) -> String {
     hex(id(number).as_bytes())
 }
@@ -313,16 +363,19 @@ fn a_record_may_not_ask_for_few_iterations_or_for_too_many() {
 #[test]
 fn a_newer_version_is_named_and_not_guessed_at() {
     let mut bytes = plain().encode().unwrap();
-    bytes[0] = 4;
+    bytes[0] = 5;
     let error = KeyRecord::decode(&bytes).unwrap_err();
-    assert_eq!(error, DecodeError::Version(4));
+    assert_eq!(error, DecodeError::Version(5));
     assert!(error.to_string().contains("upgrade"));
 }
 
 #[test]
 fn a_cut_or_lengthened_record_is_refused() {
     let (old, new) = succession();
-    for record in [plain(), full(), revoked(), old, new] {
+    let mut sensitive = new.clone();
+    let name = FieldName::new("card").unwrap();
+    sensitive.keep_sensitive(BTreeMap::from([(name, Sealed::from_parts(EntryId::from_bytes([1; 4]), vec![7; 60]))]));
+    for record in [plain(), full(), revoked(), old, new, sensitive] {
         let bytes = record.encode().unwrap();
         for length in 0..bytes.len() {
             assert!(KeyRecord::decode(&bytes[..length]).is_err(), "cut to {length}");
@@ -487,6 +540,14 @@ fn offers() -> impl Strategy<Value = Option<Sealed>> {
     prop::option::of(sealed.prop_map(|(entry, bytes)| Sealed::from_parts(EntryId::from_bytes(entry), bytes)))
 }
 
+fn sensitive() -> impl Strategy<Value = BTreeMap<FieldName, Sealed>> {
+    let sealed = (any::<[u8; 4]>(), prop::collection::vec(any::<u8>(), 0..80));
+    let field = ("[A-Za-z0-9._-]{1,20}", sealed).prop_map(|(name, (entry, bytes))| {
+        (FieldName::new(name).unwrap(), Sealed::from_parts(EntryId::from_bytes(entry), bytes))
+    });
+    prop_oneof![2 => Just(BTreeMap::new()), 1 => prop::collection::vec(field, 1..5).prop_map(BTreeMap::from_iter)]
+}
+
 fn imported_schemes() -> impl Strategy<Value = ImportedScheme> {
     let salted = (prop::collection::vec(any::<u8>(), 0..=128), 1_000..=2_000_000_u32, 16..=64_u8);
     prop_oneof![
@@ -551,6 +612,7 @@ prop_compose! {
             lineage: bytes.1.map_or(Lineage { root: id, generation: 0 }, |(root, generation)| Lineage { root: KeyId::from_bytes(root), generation }),
             succession,
             metadata: more.2,
+            sensitive_fields: Vec::new(),
         }
     }
 }
@@ -558,11 +620,13 @@ prop_compose! {
 prop_compose! {
     fn records()(
         key in keys(), verifier in verifiers(), entries: ([u8; 4], [u8; 4]), offer in offers(), unclaimed: bool,
-        lookup in prop::option::of(any::<[u8; 32]>()),
+        lookup in prop::option::of(any::<[u8; 32]>()), sensitive in sensitive(),
     ) -> KeyRecord {
         let (minted, digested) = (EntryId::from_bytes(entries.0), EntryId::from_bytes(entries.1));
         let lookup = lookup.or_else(|| verifier.is_imported().then_some([7; 32])).map(LookupToken::from_bytes);
-        KeyRecord { offer, unclaimed, lookup, ..KeyRecord::new(key, verifier, minted, digested) }
+        let mut record = KeyRecord { offer, unclaimed, lookup, ..KeyRecord::new(key, verifier, minted, digested) };
+        record.keep_sensitive(sensitive);
+        record
     }
 }
 
@@ -625,6 +689,9 @@ fn a_record_with_everything_at_its_longest_is_within_the_bound() {
     key.tags = (0..32).map(|n| Tag::new(format!("{n:02}{}", "t".repeat(62))).unwrap()).collect();
     key.allowed_ips = CidrSet::new((0..64).map(|n| Cidr::new(format!("2001:db8::{n:x}")).unwrap())).unwrap();
     key.metadata = Metadata::new(Map::from_iter([("m".to_owned(), Value::from("x".repeat(4_000)))])).unwrap();
+    let sealed = || Sealed::from_parts(EntryId::from_bytes([1; 4]), vec![7; 40 + 4_096 / 32]);
+    let field = |n: usize| (FieldName::new(format!("{n:02}{}", "f".repeat(62))).unwrap(), sealed());
+    record.keep_sensitive((0..32).map(field).collect());
     let bytes = record.encode().unwrap();
     assert!(bytes.len() < MAX_RECORD_BYTES / 2, "{} bytes", bytes.len());
     assert_eq!(KeyRecord::decode(&bytes).unwrap(), record);

@@ -6,7 +6,7 @@
 
 local REVOKED = 2
 -- The schema versions that have this header.
-local OLDEST, NEWEST = 1, 3
+local OLDEST, NEWEST = 1, 4
 
 -- The header's fields, or nil for what this version of the scripts cannot read.
 local function read_header(blob)

@@ -361,15 +361,23 @@ async fn findings_are_kept_as_the_memory_store_keeps_them() {
 #[tokio::test]
 async fn a_record_of_every_schema_version_is_changed_revoked_and_deleted() {
     let store = store_at(&server().await.url(), namespace());
-    for (fallback, rotates, version) in
-        [(Fallback::Deny, false, 1), (Fallback::Open, false, 2), (Fallback::Deny, true, 3), (Fallback::Open, true, 3)]
-    {
+    for (fallback, rotates, sensitive, version) in [
+        (Fallback::Deny, false, false, 1),
+        (Fallback::Open, false, false, 2),
+        (Fallback::Deny, true, false, 3),
+        (Fallback::Open, true, false, 3),
+        (Fallback::Deny, false, true, 4),
+        (Fallback::Open, true, true, 4),
+    ] {
         let organization = sample::organization();
         let mut record = sample::full_record(&organization, &sample::user("bob"));
         record.key.limits.fallback = fallback;
         if !rotates {
             (record.key.succession, record.offer, record.unclaimed) = (Succession::default(), None, false);
             record.lookup = None;
+        }
+        if !sensitive {
+            record.keep_sensitive(std::collections::BTreeMap::new());
         }
         assert_eq!(record.encode().unwrap()[0], version);
         let id = record.key.id;

@@ -8,7 +8,7 @@ use keygate_core::key::KeyId;
 use keygate_core::manager::KeyUpdate;
 use keygate_core::names::{Description, KeyName, Tag};
 use keygate_core::network::CidrSet;
-use keygate_core::record::{Key, Metadata, RotationSchedule};
+use keygate_core::record::{Key, Metadata, RotationSchedule, Sensitive};
 use keygate_core::scope::ScopeSet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -79,6 +79,11 @@ struct Asked {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Object, required = false)]
     metadata: Option<Metadata>,
+    /// Those of your fields that are kept encrypted, all of them, at most 32 and 4,096 bytes as compact JSON. They are written
+    /// whatever was there, and the key has another `ETag` then.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Object, required = false)]
+    sensitive: Option<Sensitive>,
     /// When it is to be rotated; null takes the schedule away.
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<NewRotationShape>)]
@@ -102,6 +107,7 @@ impl Asked {
         update.allowed_ips = self.allowed_ips;
         update.expiry = expiry(self.expires_in_days, self.expires_at)?;
         update.metadata = self.metadata;
+        update.sensitive = self.sensitive;
         update.rotation_schedule = self.rotation.map(|named| named.map(|Object(schedule)| schedule));
         update.hand_over = self.hand_over;
         Ok(update)

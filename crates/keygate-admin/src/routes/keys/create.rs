@@ -7,7 +7,7 @@ use keygate_core::actor::ManagementPermission;
 use keygate_core::manager::{CreatedOnce, NewKey};
 use keygate_core::names::{Description, Environment, KeyName, OrganizationId, ProjectId, Tag, UserId};
 use keygate_core::network::CidrSet;
-use keygate_core::record::{Key, Metadata, RotationSchedule, SecurityTier};
+use keygate_core::record::{Key, Metadata, RotationSchedule, SecurityTier, Sensitive};
 use keygate_core::scope::ScopeSet;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -86,6 +86,10 @@ struct Asked {
     /// Your own fields, at most 4,096 bytes as compact JSON. Shown with the key: no place for secrets.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Metadata>,
+    /// Fields of your own that are kept encrypted, at most 32 and 4,096 bytes as compact JSON. They are not shown with the
+    /// key, but for their names: `GET /v1/keys/{key_id}/sensitive` opens them.
+    #[schema(value_type = Option<Object>)]
+    sensitive: Option<Sensitive>,
     /// How carefully it is kept. `standard` by default.
     #[schema(value_type = Option<SecurityTierShape>)]
     security_tier: Option<Word<SecurityTier>>,
@@ -116,6 +120,7 @@ impl Asked {
         new.not_before = self.not_before.map(|Time(time)| time);
         new.tags = self.tags.unwrap_or_default();
         new.metadata = self.metadata.unwrap_or_default();
+        new.sensitive = self.sensitive.unwrap_or_default();
         new.security_tier = self.security_tier.map(|Word(tier)| tier).unwrap_or_default();
         new.rotation_schedule = self.rotation.map(|Object(schedule)| schedule);
         new.hand_over = self.hand_over.unwrap_or_default();

@@ -9,6 +9,7 @@ mod import;
 mod list;
 mod ndjson;
 mod rotation;
+mod sensitive;
 mod status;
 mod which;
 
@@ -24,6 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         .merge(import::routes())
         .merge(export::routes())
         .merge(change::routes())
+        .merge(sensitive::routes())
         .merge(status::routes())
         .merge(rotation::routes())
 }

@@ -115,7 +115,8 @@ impl Answer {
         };
         let not_done = NotDone::new(sentence);
         // A store that failed may have done it.
-        let not_done = if self.status.is_server_error() && reason != "busy" { not_done.in_doubt() } else { not_done };
+        let is_in_doubt = self.status.is_server_error() && !["busy", "sensitive_damaged"].contains(&&*reason);
+        let not_done = if is_in_doubt { not_done.in_doubt() } else { not_done };
         not_done.because(reason)
     }
 

@@ -10,7 +10,9 @@ use keygate::manager::{
 };
 use keygate::names::{Description, Environment, KeyName, OrganizationId, ProjectId, Reason, RoleName, Tag, UserId};
 use keygate::network::CidrSet;
-use keygate::record::{KeyState, Metadata, ParentStatus, ProjectRecord, RotationSchedule, SecurityTier, UserStatus};
+use keygate::record::{
+    KeyState, Metadata, ParentStatus, ProjectRecord, RotationSchedule, SecurityTier, Sensitive, UserStatus,
+};
 use keygate::scope::{Scope, ScopeSet};
 use serde::Serialize;
 
@@ -44,6 +46,9 @@ pub(super) struct NewKeyBody<'a> {
     not_before: Option<DateTime<Utc>>,
     tags: &'a [Tag],
     metadata: &'a Metadata,
+    /// Left out where there are none, as an older server does not know of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sensitive: Option<&'a Sensitive>,
     security_tier: SecurityTier,
     #[serde(skip_serializing_if = "Option::is_none")]
     rotation: Option<&'a RotationSchedule>,
@@ -79,6 +84,7 @@ impl<'a> NewKeyBody<'a> {
             not_before: new.not_before,
             tags: &new.tags,
             metadata: &new.metadata,
+            sensitive: Some(&new.sensitive).filter(|sensitive| !sensitive.is_empty()),
             security_tier: new.security_tier,
             rotation: new.rotation_schedule.as_ref(),
             hand_over: new.hand_over.then_some(true),

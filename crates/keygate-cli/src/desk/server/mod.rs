@@ -24,9 +24,9 @@ use keygate::anomaly::FindingCursor;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
     BulkKeys, ChangedUser, CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, NewRole,
-    OrganizationUpdate, ProjectUpdate, Revocation, Rotation, UserUpdate,
+    OpenedFields, OrganizationUpdate, ProjectUpdate, Revocation, Rotation, UserUpdate,
 };
-use keygate::names::{Environment, OrganizationId, ProjectId, Reason, RoleName, UserId};
+use keygate::names::{Environment, FieldName, OrganizationId, ProjectId, Reason, RoleName, UserId};
 use keygate::notice::{NoticeId, NoticeKind, WebhookId, WebhookUrl};
 use keygate::record::{Key, NamedRole, OrganizationRecord, ProjectRecord, RotationSchedule, UserRecord};
 use keygate::usage::report::{UsageQuery, UsageReport};
@@ -131,6 +131,11 @@ impl ServerDesk {
 
     pub(super) async fn show(&self, id: KeyId) -> Result<ShownKey, NotDone> {
         self.link.send(&Call::new(Method::GET, &["keys", &id.to_string()])).await?.read()
+    }
+
+    pub(super) async fn sensitive(&self, id: KeyId, field: Option<&FieldName>) -> Result<OpenedFields, NotDone> {
+        let call = Call::new(Method::GET, &["keys", &id.to_string(), "sensitive"]).asking("field", field);
+        self.link.send(&call).await?.read()
     }
 
     pub(super) async fn deactivate(&self, id: KeyId, reason: Option<Reason>) -> Result<Key, NotDone> {

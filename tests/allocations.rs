@@ -83,7 +83,7 @@ fn new_key(limits: Limits) -> NewKey {
     new.project = Some("rockets".parse().unwrap());
     new.scopes = Some(ScopeSet::parse(["files:read", "files:write", "tools:*"]).unwrap());
     new.permissions = ScopeSet::parse(["admin:*"]).unwrap();
-    new.allowed_ips = CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap();
+    new.allowed_ips = Some(CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap());
     new.limits = Some(limits);
     new
 }

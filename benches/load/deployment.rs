@@ -31,7 +31,7 @@ pub fn operator() -> Actor {
 pub fn new_key(nth: usize) -> NewKey {
     let mut new = NewKey::new("acme".parse().unwrap(), format!("user-{nth}").parse().unwrap());
     new.scopes = Some(ScopeSet::parse(["files:read", "files:write", "tools:*"]).unwrap());
-    new.allowed_ips = CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap();
+    new.allowed_ips = Some(CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap());
     new.limits = Some(Limits::UNLIMITED);
     new
 }

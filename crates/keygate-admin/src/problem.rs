@@ -27,6 +27,16 @@ pub struct Problem {
     /// The stable word for it.
     #[schema(example = "not_found")]
     reason: &'static str,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    #[schema(ignore)]
+    violated: Option<Violated>,
+}
+
+/// Which rule a key would not be within.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+struct Violated {
+    policy: &'static str,
+    level: &'static str,
 }
 
 impl Problem {
@@ -43,6 +53,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             reason,
+            violated: None,
         }
     }
 
@@ -77,6 +88,7 @@ impl From<ManageError> for Problem {
             | ManageError::NoSuchRole => (StatusCode::NOT_FOUND, "Not found"),
             ManageError::Invalid(_) | ManageError::UsageQuery(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid field"),
             ManageError::NotGrantable { .. } => (StatusCode::FORBIDDEN, "Not yours to grant"),
+            ManageError::PolicyViolated(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Not within the policy"),
             ManageError::Refused(_) => (StatusCode::CONFLICT, "Refused"),
             ManageError::AlreadyExists | ManageError::ImportedElsewhere | ManageError::LookupPartTaken => {
                 (StatusCode::CONFLICT, "Exists already")
@@ -109,7 +121,11 @@ impl From<ManageError> for Problem {
             ManageError::Invalid(error) => named_as_sent(error),
             error => error.detail(),
         };
-        Self::new(status, error.reason(), title, detail)
+        let mut problem = Self::new(status, error.reason(), title, detail);
+        if let ManageError::PolicyViolated(violation) = &error {
+            problem.violated = Some(Violated { policy: violation.policy.as_str(), level: violation.level.as_str() });
+        }
+        problem
     }
 }
 
@@ -117,7 +133,7 @@ impl From<ManageError> for Problem {
 fn named_as_sent(error: &NameError) -> String {
     match error.field().split_once(' ') {
         Some(("limit", limit)) => format!("limits.{limit}: {error}"),
-        Some(("rotation", part)) => format!("rotation.{part}: {error}"),
+        Some((object @ ("rotation" | "policy" | "defaults"), part)) => format!("{object}.{part}: {error}"),
         _ if error.field() == "expiry" => format!("expires_at: {error}"),
         _ if error.field() == "overlap" => format!("overlap_days: {error}"),
         _ => error.to_string(),

@@ -67,7 +67,7 @@ fn check_tag(field: &'static str, text: &str) -> Result<(), NameError> {
 }
 
 /// Text that reorders what is printed around it, or is not seen at all.
-fn is_deceptive(c: char) -> bool {
+pub(crate) fn is_deceptive(c: char) -> bool {
     c.is_control()
         || matches!(
             c,

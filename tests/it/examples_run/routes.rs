@@ -134,7 +134,7 @@ async fn keys_bound_to_networks_know_the_peer_and_trusted_proxies() {
     let operator = Operator::named("test".parse().unwrap()).into();
     let bound_to = async |network: &str| {
         let mut new = NewKey::new("demo".parse().unwrap(), "ada".parse().unwrap());
-        new.allowed_ips = CidrSet::new([Cidr::new(network).unwrap()]).unwrap();
+        new.allowed_ips = Some(CidrSet::new([Cidr::new(network).unwrap()]).unwrap());
         manager.create(&operator, new).await.unwrap().text
     };
     let (here, there) = (bound_to("127.0.0.1").await, bound_to("203.0.113.0/24").await);

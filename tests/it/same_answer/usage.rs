@@ -90,7 +90,7 @@ impl World {
         };
         let key = create(|_| {}).await;
         let elsewhere: fn(&mut NewKey) =
-            |new| new.allowed_ips = CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap();
+            |new| new.allowed_ips = Some(CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap());
         let (bound, inactive) = (create(elsewhere).await, create(|_| {}).await);
         manager.deactivate(&operator(), inactive.key.id, None).await.unwrap();
 

@@ -224,7 +224,7 @@ async fn scopes_and_permissions_asked_of_all_add_up() {
 async fn the_peer_decides_unless_it_is_a_trusted_proxy() {
     let fixture = Fixture::new().await;
     let networks = |text| CidrSet::new([Cidr::new(text).unwrap()]).unwrap();
-    let key = fixture.create(|new| new.allowed_ips = networks("203.0.113.0/24")).await.text;
+    let key = fixture.create(|new| new.allowed_ips = Some(networks("203.0.113.0/24"))).await.text;
     let direct = ApiKeyTransform::new(fixture.manager);
     let behind = direct.clone().trusted_proxies(networks("10.0.0.0/8"));
 

@@ -80,7 +80,8 @@ async fn an_error_of_the_service_within_is_counted_by_the_status_it_is_answered_
 async fn a_denial_is_counted_by_its_reason_and_one_within_by_its_answer_alone() {
     let fixture = Fixture::new().await;
     let bound = CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap();
-    let (created, elsewhere) = (fixture.create(|_| {}).await, fixture.create(|new| new.allowed_ips = bound).await);
+    let (created, elsewhere) =
+        (fixture.create(|_| {}).await, fixture.create(|new| new.allowed_ips = Some(bound)).await);
     let app = App::new()
         .wrap(RequireScope::new(scope("invoices:read")))
         .wrap(ApiKeyTransform::new(fixture.manager.clone()))

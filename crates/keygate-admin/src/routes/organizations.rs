@@ -7,7 +7,7 @@ use keygate_core::actor::ManagementPermission;
 use keygate_core::limits::Limits;
 use keygate_core::manager::{OrganizationOnce, OrganizationUpdate};
 use keygate_core::names::OrganizationId;
-use keygate_core::record::{OrganizationRecord, ParentStatus, Revision};
+use keygate_core::record::{KeyDefaults, KeyPolicy, OrganizationRecord, ParentStatus, Revision};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -23,7 +23,10 @@ use crate::idempotency::{Idempotency, IdempotencyHeader, replayed};
 use crate::limits::{NewLimits, limits_of};
 use crate::location::Mount;
 use crate::problem::Problem;
-use crate::schema::{LimitsShape, OrganizationIdShape, ParentStatusShape};
+use crate::schema::{
+    KeyDefaultsShape, KeyPolicyShape, LimitsShape, NewKeyDefaultsShape, NewKeyPolicyShape, OrganizationIdShape,
+    ParentStatusShape,
+};
 
 pub(super) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new()
@@ -54,6 +57,12 @@ struct NewOrganization {
     /// The limits of new keys for which none are said. Those of their security tier by default; `{}` is without limit.
     #[schema(value_type = Option<NewLimits>)]
     key_limits: Option<Object<NewLimits>>,
+    /// What its keys have to be. Nothing by default.
+    #[schema(value_type = Option<NewKeyPolicyShape>)]
+    policy: Option<Object<KeyPolicy>>,
+    /// What new keys are where nobody says.
+    #[schema(value_type = Option<NewKeyDefaultsShape>)]
+    defaults: Option<Object<KeyDefaults>>,
 }
 
 /// What is to change of an organization. What is not named stays as it is.
@@ -85,6 +94,14 @@ struct OrganizationChange {
     #[serde(default, deserialize_with = "named")]
     #[schema(value_type = Option<NewLimits>)]
     key_limits: Option<Option<Object<NewLimits>>>,
+    /// What its keys have to be, all of it; null takes the policy away. Keys that are there go on as they are.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<NewKeyPolicyShape>)]
+    policy: Option<Option<Object<KeyPolicy>>>,
+    /// What new keys are where nobody says, all of it; null takes the defaults away.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<NewKeyDefaultsShape>)]
+    defaults: Option<Option<Object<KeyDefaults>>>,
 }
 
 impl NewOrganization {
@@ -95,6 +112,8 @@ impl NewOrganization {
         settings.limits = Some(asked("limits", self.limits)?);
         settings.user_limits = Some(asked("user_limits", self.user_limits)?);
         settings.key_limits = Some(asked("key_limits", self.key_limits)?);
+        settings.policy = Some(self.policy.as_ref().map(|Object(policy)| policy.clone()));
+        settings.defaults = Some(self.defaults.as_ref().map(|Object(defaults)| defaults.clone()));
         Ok(settings)
     }
 }
@@ -109,8 +128,15 @@ impl OrganizationChange {
         update.limits = named("limits", self.limits)?;
         update.user_limits = named("user_limits", self.user_limits)?;
         update.key_limits = named("key_limits", self.key_limits)?;
+        update.policy = self.policy.map(object);
+        update.defaults = self.defaults.map(object);
         Ok(update)
     }
+}
+
+/// What an object says that may be null.
+pub(super) fn object<T>(asked: Option<Object<T>>) -> Option<T> {
+    asked.map(|Object(asked)| asked)
 }
 
 fn asked(field: &str, limits: Option<Object<NewLimits>>) -> Result<Option<Limits>, Problem> {
@@ -144,12 +170,28 @@ struct Organization {
     /// The limits of new keys for which none are said; null is those of their security tier.
     #[schema(value_type = Option<LimitsShape>, required)]
     key_limits: Option<Limits>,
+    /// What its keys have to be; null is nothing.
+    #[schema(value_type = Option<KeyPolicyShape>, required)]
+    policy: Option<KeyPolicy>,
+    /// What new keys are where nobody says; null says nothing.
+    #[schema(value_type = Option<KeyDefaultsShape>, required)]
+    defaults: Option<KeyDefaults>,
 }
 
 impl From<OrganizationRecord> for Tagged<Organization> {
     fn from(record: OrganizationRecord) -> Self {
-        let OrganizationRecord { id, revision, status, max_keys, max_keys_per_user, limits, user_limits, key_limits } =
-            record;
+        let OrganizationRecord {
+            id,
+            revision,
+            status,
+            max_keys,
+            max_keys_per_user,
+            limits,
+            user_limits,
+            key_limits,
+            policy,
+            defaults,
+        } = record;
         let organization_id = id;
         let body = Organization {
             organization_id,
@@ -160,6 +202,8 @@ impl From<OrganizationRecord> for Tagged<Organization> {
             limits,
             user_limits,
             key_limits,
+            policy,
+            defaults,
         };
         Self { revision, body }
     }

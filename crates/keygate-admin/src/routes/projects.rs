@@ -6,21 +6,25 @@ use keygate_core::actor::ManagementPermission;
 use keygate_core::limits::Limits;
 use keygate_core::manager::ProjectUpdate;
 use keygate_core::names::{OrganizationId, ProjectId};
-use keygate_core::record::{ParentStatus, ProjectRecord, Revision};
+use keygate_core::record::{KeyDefaults, KeyPolicy, ParentStatus, ProjectRecord, Revision};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::guarded;
+use super::organizations::object;
 use crate::admin::State;
 use crate::body::{Json, Path};
 use crate::caller::Caller;
 use crate::etag::{IfMatch, IfMatchHeader, Tagged};
-use crate::fields::{Object, Word};
+use crate::fields::{Object, Word, named};
 use crate::limits::{NewLimits, limits_of};
 use crate::problem::Problem;
-use crate::schema::{LimitsShape, OrganizationIdShape, ParentStatusShape, ProjectIdShape};
+use crate::schema::{
+    KeyDefaultsShape, KeyPolicyShape, LimitsShape, NewKeyDefaultsShape, NewKeyPolicyShape, OrganizationIdShape,
+    ParentStatusShape, ProjectIdShape,
+};
 
 pub(super) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new()
@@ -39,6 +43,21 @@ struct NewProject {
     #[serde(deserialize_with = "said")]
     #[schema(value_type = Option<NewLimits>, required)]
     limits: Option<Object<NewLimits>>,
+    /// The limits of its new keys for which none are said; null goes back to those of its organization, and they stay as they
+    /// are where they are left out.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<NewLimits>)]
+    key_limits: Option<Option<Object<NewLimits>>>,
+    /// What its keys have to be, beside what its organization's policy says; null is nothing, and it stays as it is where it is
+    /// left out. Keys that are there go on as they are.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<NewKeyPolicyShape>)]
+    policy: Option<Option<Object<KeyPolicy>>>,
+    /// What its new keys are where nobody says, before what its organization says; null says nothing, and they stay as they are
+    /// where they are left out.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<NewKeyDefaultsShape>)]
+    defaults: Option<Option<Object<KeyDefaults>>>,
 }
 
 /// A field that may be null and must be there: whoever leaves the limits out is not taken to want none.
@@ -47,11 +66,15 @@ fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Resu
 }
 
 impl NewProject {
-    fn update(&self) -> Result<ProjectUpdate, Problem> {
+    fn update(self) -> Result<ProjectUpdate, Problem> {
         let limits: Option<Limits> = self.limits.map(|limits| limits_of("limits", limits)).transpose()?;
+        let key_limits = |asked: Option<_>| asked.map(|limits| limits_of("key_limits", limits)).transpose();
         let mut update = ProjectUpdate::default();
         update.status = Some(self.status.0);
         update.limits = Some(limits);
+        update.key_limits = self.key_limits.map(key_limits).transpose()?;
+        update.policy = self.policy.map(object);
+        update.defaults = self.defaults.map(object);
         Ok(update)
     }
 }
@@ -74,12 +97,23 @@ struct Project {
     /// How much may be asked of all its keys together; null is without limit.
     #[schema(value_type = Option<LimitsShape>, required)]
     limits: Option<Limits>,
+    /// The limits of its new keys for which none are said; null is those of its organization.
+    #[schema(value_type = Option<LimitsShape>, required)]
+    key_limits: Option<Limits>,
+    /// What its keys have to be, beside what its organization's policy says; null is nothing.
+    #[schema(value_type = Option<KeyPolicyShape>, required)]
+    policy: Option<KeyPolicy>,
+    /// What new keys are where nobody says; null says nothing.
+    #[schema(value_type = Option<KeyDefaultsShape>, required)]
+    defaults: Option<KeyDefaults>,
 }
 
 impl From<ProjectRecord> for Tagged<Project> {
     fn from(record: ProjectRecord) -> Self {
-        let ProjectRecord { organization, id, revision, status, limits } = record;
-        Self { revision, body: Project { organization_id: organization, project_id: id, revision, status, limits } }
+        let ProjectRecord { organization, id, revision, status, limits, key_limits, policy, defaults } = record;
+        let (organization_id, project_id) = (organization, id);
+        let body = Project { organization_id, project_id, revision, status, limits, key_limits, policy, defaults };
+        Self { revision, body }
     }
 }
 
@@ -107,7 +141,7 @@ async fn show(
 
 /// Configure a project
 ///
-/// In the place of what was configured. Suspending it refuses all its keys until it is active again. Limits are those of the
+/// In the place of what was configured, but for `key_limits`, `policy` and `defaults` where they are left out. Suspending it refuses all its keys until it is active again. Limits are those of the
 /// next request with any of its keys: what was used in the present windows counts.
 #[utoipa::path(
     put, path = "/v1/organizations/{org}/projects/{project}", tag = "projects", operation_id = "putProject",

@@ -142,6 +142,31 @@ pub(crate) enum ManagementPermissionShape {
     KeysImport,
 }
 
+/// A problem of what is asked for; of a key that would not be within a policy, with the rule and whose it is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PolicyProblem)]
+pub(crate) struct PolicyProblemShape {
+    #[serde(flatten)]
+    problem: Problem,
+    /// The rule, by the name of its field.
+    #[schema(required = false, example = "longest_life_days")]
+    policy: String,
+    /// Whose policy it is.
+    #[schema(required = false)]
+    level: PolicyLevelShape,
+}
+
+/// Whose policy it is.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = PolicyLevel)]
+pub(crate) enum PolicyLevelShape {
+    /// The organization's.
+    Organization,
+    /// The project's.
+    Project,
+}
+
 /// A problem of limits that have no room.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LimitProblem)]

@@ -9,13 +9,15 @@ mod limits;
 mod notice;
 mod organization;
 mod owner;
+mod policy;
 mod rotation;
 mod usage;
 mod values;
 
 pub(crate) use anomaly::FindingPageShape;
 pub(crate) use answers::{
-    BulkOutcomeShape, CreatedKeyShape, KeyPageShape, LimitProblemShape, OwnKeyShape, RevocationShape, ShownKeyShape,
+    BulkOutcomeShape, CreatedKeyShape, KeyPageShape, LimitProblemShape, OwnKeyShape, PolicyProblemShape,
+    RevocationShape, ShownKeyShape,
 };
 pub(crate) use key::{
     KeyShape, KeyStateShape, NewRotationShape, SecurityTierShape, SensitiveFieldsShape, SupersededShape,
@@ -24,6 +26,7 @@ pub(crate) use limits::{BoundShape, FallbackShape, LevelShape, LimitsShape};
 pub(crate) use notice::{CreatedWebhookShape, GivenUpPageShape, NoticeKindShape, WebhookListShape};
 pub(crate) use organization::ParentStatusShape;
 pub(crate) use owner::{ChangedUserShape, RoleListShape, RoleShape, UserShape, UserStatusShape};
+pub(crate) use policy::{KeyDefaultsShape, KeyPolicyShape, NewKeyDefaultsShape, NewKeyPolicyShape};
 pub(crate) use rotation::{RotatedKeyShape, RotationStatusShape};
 pub(crate) use usage::{GranularityShape, UsageReportShape};
 pub(crate) use values::{

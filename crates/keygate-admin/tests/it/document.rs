@@ -115,6 +115,8 @@ async fn a_key_has_exactly_the_fields_that_are_described() {
         "BulkFailure",
         "Organization",
         "Project",
+        "KeyPolicy",
+        "KeyDefaults",
         "Problem",
         "UsageStep",
         "UsageBreakdown",
@@ -155,6 +157,8 @@ async fn a_key_has_exactly_the_fields_that_are_described() {
         "BulkConfig",
         "NewOrganization",
         "OrganizationChange",
+        "NewKeyPolicy",
+        "NewKeyDefaults",
     ] {
         assert_eq!(schemas[name]["additionalProperties"], false, "{name}");
     }
@@ -192,9 +196,9 @@ async fn every_call_answers_as_is_described() {
         (
             "createOrganization",
             "POST /v1/organizations".into(),
-            Some(
-                json!({"organization_id": "new", "limits": {"per_day": 5}, "key_limits": {"fallback": "local_share"}}),
-            ),
+            Some(json!({"organization_id": "new", "limits": {"per_day": 5}, "key_limits": {"fallback": "local_share"},
+                    "policy": {"longest_life_days": 5, "required_scopes": ["a"], "allowed_environments": ["prod"],
+                    "name_pattern": "a"}, "defaults": {"security_tier": "high", "allowed_ips": ["::1"]}})),
             201,
         ),
         ("createOrganization", "POST /v1/organizations".into(), Some(json!({"organization_id": "new"})), 409),
@@ -206,6 +210,17 @@ async fn every_call_answers_as_is_described() {
             200,
         ),
         ("updateOrganization", "PATCH /v1/organizations/system".into(), Some(json!({"max_keys": 5})), 409),
+        (
+            "putProject",
+            "PUT /v1/organizations/acme/projects/ruled".into(),
+            Some(
+                json!({"status": "active", "limits": null, "key_limits": {"per_day": 5}, "policy": {"forbid_wildcards":
+                true, "require_allowed_ips": true, "name_pattern": "a"}, "defaults": {"expires_in_days": 5}}),
+            ),
+            200,
+        ),
+        ("showProject", "GET /v1/organizations/acme/projects/ruled".into(), None, 200),
+        ("createKey", format!("POST {keys}"), Some(json!({"user_id": "bob", "project_id": "ruled"})), 422),
         ("showProject", "GET /v1/organizations/acme/projects/web".into(), None, 200),
         (
             "putProject",

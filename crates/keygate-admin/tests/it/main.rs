@@ -28,6 +28,7 @@ mod owasp;
 mod own;
 mod owners;
 mod pages;
+mod policies;
 mod projects;
 mod rate_limits;
 mod refusing;

@@ -31,6 +31,7 @@ async fn one_that_nobody_configured_exists_with_the_defaults() {
     let shown = api.call(&api.operator, SHOW, None).await;
     let expected = json!({
         "organization_id": "acme", "project_id": "web", "revision": 0, "status": "active", "limits": null,
+        "key_limits": null, "policy": null, "defaults": null,
     });
     assert_eq!((shown.status.as_u16(), &shown.body, shown.header("etag")), (200, &expected, "\"0\""));
 }

@@ -62,7 +62,8 @@ pub(crate) struct CreateArgs {
     /// What its holder may hand on to keys of their own making; repeatable
     #[arg(long, value_name = "SCOPE")]
     grantable: Vec<Scope>,
-    /// A network or address it may be used from; repeatable [default: anywhere]
+    /// A network or address it may be used from; repeatable [default: what the project or the organization says of new keys, or
+    /// else anywhere]
     #[arg(long, value_name = "NETWORK")]
     allow_ip: Vec<Cidr>,
     /// Requests in a window: minute=N, hour=N, day=N or month=N; repeatable. These take the place of all of the tier's
@@ -80,7 +81,8 @@ pub(crate) struct CreateArgs {
     /// A word it is found by; repeatable
     #[arg(long)]
     tag: Vec<Tag>,
-    /// How long it lives, such as 90d, 12h or never [default: 90d]
+    /// How long it lives, such as 90d, 12h or never [default: what the project or the organization says of new keys, or else
+    /// 90d, within the longest life that their policies allow]
     #[arg(long, value_name = "TIME", value_parser = expiry, conflicts_with = "expires_at")]
     expires_in: Option<Expiry>,
     /// When it ends, such as 2027-01-31T00:00:00Z
@@ -89,9 +91,10 @@ pub(crate) struct CreateArgs {
     /// Before when it is refused, such as 2027-01-01T00:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time)]
     not_before: Option<DateTime<Utc>>,
-    /// How carefully it is kept: high stores it under a slow hash
-    #[arg(long, default_value = "standard", value_parser = tiers())]
-    tier: SecurityTier,
+    /// How carefully it is kept: high stores it under a slow hash [default: what the project or the organization says of new
+    /// keys, or else standard]
+    #[arg(long, value_parser = tiers())]
+    tier: Option<SecurityTier>,
     /// Let whoever holds it claim its successor with it, once it was rotated
     #[arg(long)]
     hand_over: bool,
@@ -129,7 +132,7 @@ impl CreateArgs {
             new.scopes = Some(ScopeSet::new(self.scope.iter().cloned()).map_err(Failure::usage)?);
         }
         let said = Said { flags: "", windows: &self.limit, burst: self.burst, fallback: self.fallback };
-        new.limits = said.limits(Some(self.tier.limits()))?;
+        new.limits = said.limits(Some(self.tier.unwrap_or_default().limits()))?;
         new.expiry = match (self.expires_in, self.expires_at) {
             (Some(expiry), _) => expiry,
             (None, Some(end)) => Expiry::At(end),
@@ -137,7 +140,9 @@ impl CreateArgs {
         };
         new.not_before = self.not_before;
         new.tags.clone_from(&self.tag);
-        new.allowed_ips = CidrSet::new(self.allow_ip.iter().copied()).map_err(Failure::usage)?;
+        if !self.allow_ip.is_empty() {
+            new.allowed_ips = Some(CidrSet::new(self.allow_ip.iter().copied()).map_err(Failure::usage)?);
+        }
         new.security_tier = self.tier;
         new.hand_over = self.hand_over;
         new.metadata = self.metadata.clone().unwrap_or_default();

@@ -143,12 +143,28 @@ pub(crate) struct ProjectLimitArgs {
     /// What becomes of them while the store is not reached; needs --limit [default: deny]
     #[arg(long, value_name = "WORD", value_parser = fallbacks())]
     fallback: Option<Fallback>,
+    /// The limits of its new keys for which none are said; as --limit, but none gives new keys no limit, and default those
+    /// of the organization. Keys that are there keep theirs
+    #[arg(long, value_name = "WINDOW=N", value_parser = limit_or_default)]
+    key_limit: Vec<LimitArg>,
+    /// As --burst, for its new keys
+    #[arg(long, value_name = "N", value_parser = burst())]
+    key_burst: Option<u64>,
+    /// As --fallback, for its new keys
+    #[arg(long, value_name = "WORD", value_parser = fallbacks())]
+    key_fallback: Option<Fallback>,
 }
 
 impl ProjectLimitArgs {
     /// What is to become of the limits; `Some(None)` takes them away.
     pub(crate) fn change(&self) -> Result<Option<Option<Limits>>, Failure> {
         Said { flags: "", windows: &self.limit, burst: self.burst, fallback: self.fallback }.change(None)
+    }
+
+    /// The same of those of new keys.
+    pub(crate) fn key_change(&self) -> Result<Option<Option<Limits>>, Failure> {
+        let (burst, fallback) = (self.key_burst, self.key_fallback);
+        Said { flags: "key-", windows: &self.key_limit, burst, fallback }.change(Some(Limits::UNLIMITED))
     }
 }
 

@@ -12,6 +12,7 @@ mod organizations;
 mod projects;
 mod roles;
 mod rotation;
+mod rules;
 mod sensitive;
 mod serve;
 mod settings;

@@ -6,6 +6,7 @@ use keygate::manager::OrganizationUpdate;
 use keygate::names::OrganizationId;
 
 use super::limits::OrganizationLimitArgs;
+use super::rules::RuleArgs;
 use super::values::organization;
 use crate::failure::Failure;
 
@@ -23,7 +24,7 @@ pub(crate) enum OrganizationsCommand {
         #[command(flatten)]
         asked: CreateOrganizationArgs,
     },
-    /// Change how many keys an organization may have, and how much may be asked of them
+    /// Change how many keys an organization may have, how much may be asked of them, and what they have to be
     ///
     /// What is not named stays as it is. Limits are those of the next request, and what was used in the present windows
     /// counts; keys beyond a quota that is lowered stay.
@@ -66,7 +67,9 @@ const UPDATE: &str = "\
 Examples:
   keygate organizations update acme --limit minute=20000 --burst 1000
   keygate organizations update acme --user-limit none --key-limit default
-  keygate organizations update acme --max-keys default --json";
+  keygate organizations update acme --max-keys default --json
+  keygate organizations update acme --policy '{\"longest_life_days\":365,\"forbid_wildcards\":true}'
+  keygate organizations update acme --defaults '{\"expires_in_days\":30}' --policy none";
 const SHOW: &str = "\
 Examples:
   keygate organizations show acme
@@ -97,6 +100,8 @@ pub(crate) struct CreateOrganizationArgs {
     max_keys_per_user: Option<u64>,
     #[command(flatten)]
     limits: OrganizationLimitArgs,
+    #[command(flatten)]
+    rules: RuleArgs,
 }
 
 impl CreateOrganizationArgs {
@@ -106,6 +111,8 @@ impl CreateOrganizationArgs {
         settings.max_keys = Some(self.max_keys);
         settings.max_keys_per_user = Some(self.max_keys_per_user);
         self.limits.put_into(&mut settings)?;
+        settings.policy = self.rules.policy();
+        settings.defaults = self.rules.defaults();
         Ok(settings)
     }
 }
@@ -121,6 +128,8 @@ pub(crate) struct UpdateOrganizationArgs {
     max_keys_per_user: Option<QuotaArg>,
     #[command(flatten)]
     limits: OrganizationLimitArgs,
+    #[command(flatten)]
+    rules: RuleArgs,
 }
 
 impl UpdateOrganizationArgs {
@@ -130,6 +139,8 @@ impl UpdateOrganizationArgs {
         update.max_keys = self.max_keys.map(|QuotaArg(quota)| quota);
         update.max_keys_per_user = self.max_keys_per_user.map(|QuotaArg(quota)| quota);
         self.limits.put_into(&mut update)?;
+        update.policy = self.rules.policy();
+        update.defaults = self.rules.defaults();
         if update == OrganizationUpdate::default() {
             return Err(Failure::usage("nothing is to change: name it, with --limit or --max-keys, for example"));
         }

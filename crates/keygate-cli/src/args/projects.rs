@@ -5,6 +5,7 @@ use keygate::manager::ProjectUpdate;
 use keygate::names::{OrganizationId, ProjectId};
 
 use super::limits::ProjectLimitArgs;
+use super::rules::RuleArgs;
 use super::values::{organization, project};
 use crate::failure::Failure;
 
@@ -19,7 +20,7 @@ pub(crate) enum ProjectsCommand {
         #[command(flatten)]
         project: ProjectArgs,
     },
-    /// Change how much may be asked of a project's keys together
+    /// Change how much may be asked of a project's keys together, and what they have to be
     ///
     /// Limits are those of the next request, and what was used in the present windows counts.
     #[command(after_help = UPDATE)]
@@ -27,7 +28,7 @@ pub(crate) enum ProjectsCommand {
         #[command(flatten)]
         project: ProjectArgs,
         #[command(flatten)]
-        asked: UpdateProjectArgs,
+        asked: Box<UpdateProjectArgs>,
     },
     /// Refuse all keys of a project until it is resumed
     ///
@@ -52,7 +53,8 @@ Examples:
 const UPDATE: &str = "\
 Examples:
   keygate projects update web --org acme --limit minute=1000 --burst 50
-  keygate projects update web --org acme --limit none --json";
+  keygate projects update web --org acme --limit none --json
+  keygate projects update web --org acme --policy '{\"allowed_environments\":[\"prod\"]}' --key-limit minute=100";
 const SUSPEND: &str = "\
 Examples:
   keygate projects suspend web --org acme";
@@ -76,6 +78,8 @@ pub(crate) struct ProjectArgs {
 pub(crate) struct UpdateProjectArgs {
     #[command(flatten)]
     limits: ProjectLimitArgs,
+    #[command(flatten)]
+    rules: RuleArgs,
 }
 
 impl UpdateProjectArgs {
@@ -83,8 +87,11 @@ impl UpdateProjectArgs {
     pub(crate) fn update(&self) -> Result<ProjectUpdate, Failure> {
         let mut update = ProjectUpdate::default();
         update.limits = self.limits.change()?;
+        update.key_limits = self.limits.key_change()?;
+        update.policy = self.rules.policy();
+        update.defaults = self.rules.defaults();
         if update == ProjectUpdate::default() {
-            return Err(Failure::usage("nothing is to change: say what, with --limit"));
+            return Err(Failure::usage("nothing is to change: say what, with --limit or --policy, for example"));
         }
         Ok(update)
     }

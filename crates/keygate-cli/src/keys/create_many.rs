@@ -48,7 +48,7 @@ fn numbered(user: &UserId, number: u32) -> Result<UserId, NameError> {
 
 /// The chunks in order, each made on a thread of its own, until told to stop.
 fn chunks(desk: &Desk, template: NewKey, count: u32, stop: Arc<AtomicBool>) -> impl Stream<Item = Outcomes> {
-    let Pace { at_once, in_flight } = desk.pace(template.security_tier);
+    let Pace { at_once, in_flight } = desk.pace(template.security_tier.unwrap_or_default());
     let (desk, template) = (desk.clone(), Arc::new(template));
     stream::iter((0..count).step_by(at_once as usize))
         .take_while(move |_| future::ready(!stop.load(Ordering::Relaxed)))

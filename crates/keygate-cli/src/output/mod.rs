@@ -9,6 +9,7 @@ pub(crate) mod organization;
 pub(crate) mod project;
 pub(crate) mod role;
 pub(crate) mod rotation_lines;
+pub(crate) mod rule_lines;
 pub(crate) mod sensitive_lines;
 pub(crate) mod table;
 pub(crate) mod time;

@@ -3,9 +3,10 @@
 use comfy_table::{Cell, Color, ColumnConstraint};
 use keygate::limits::Limits;
 use keygate::names::OrganizationId;
-use keygate::record::{OrganizationRecord, ParentStatus, Quota, Revision};
+use keygate::record::{KeyDefaults, KeyPolicy, OrganizationRecord, ParentStatus, Quota, Revision};
 use serde::Serialize;
 
+use super::rule_lines::add_rules;
 use super::table::{Stream, bare, render};
 use super::words;
 
@@ -20,6 +21,8 @@ pub(crate) struct OrganizationDocument<'a> {
     limits: Option<Limits>,
     user_limits: Option<Limits>,
     key_limits: Option<Limits>,
+    policy: Option<&'a KeyPolicy>,
+    defaults: Option<&'a KeyDefaults>,
 }
 
 impl<'a> OrganizationDocument<'a> {
@@ -34,6 +37,8 @@ impl<'a> OrganizationDocument<'a> {
             limits: record.limits,
             user_limits: record.user_limits,
             key_limits: record.key_limits,
+            policy: record.policy.as_ref(),
+            defaults: record.defaults.as_ref(),
         }
     }
 }
@@ -59,6 +64,7 @@ pub(crate) fn organization_lines(record: &OrganizationRecord) -> String {
     table.add_row([Cell::new("limits"), limits(record.limits, "none")]);
     table.add_row([Cell::new("limits of a user"), limits(record.user_limits, "none")]);
     table.add_row([Cell::new("limits of a new key"), limits(record.key_limits, "those of its tier, the default")]);
+    add_rules(&mut table, record.policy.as_ref(), record.defaults.as_ref());
     if let Some(column) = table.column_mut(0) {
         column.set_constraint(ColumnConstraint::ContentWidth);
     }

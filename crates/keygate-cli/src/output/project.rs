@@ -3,9 +3,10 @@
 use comfy_table::{Cell, Color, ColumnConstraint};
 use keygate::limits::Limits;
 use keygate::names::{OrganizationId, ProjectId};
-use keygate::record::{ParentStatus, ProjectRecord, Revision};
+use keygate::record::{KeyDefaults, KeyPolicy, ParentStatus, ProjectRecord, Revision};
 use serde::Serialize;
 
+use super::rule_lines::add_rules;
 use super::table::{Stream, bare, render};
 use super::words;
 
@@ -17,6 +18,9 @@ pub(crate) struct ProjectDocument<'a> {
     revision: Revision,
     status: ParentStatus,
     limits: Option<Limits>,
+    key_limits: Option<Limits>,
+    policy: Option<&'a KeyPolicy>,
+    defaults: Option<&'a KeyDefaults>,
 }
 
 impl<'a> ProjectDocument<'a> {
@@ -28,6 +32,9 @@ impl<'a> ProjectDocument<'a> {
             revision: record.revision,
             status: record.status,
             limits: record.limits,
+            key_limits: record.key_limits,
+            policy: record.policy.as_ref(),
+            defaults: record.defaults.as_ref(),
         }
     }
 }
@@ -44,6 +51,10 @@ pub(crate) fn project_lines(record: &ProjectRecord) -> String {
     table.add_row([Cell::new("project"), Cell::new(&record.id)]);
     table.add_row([Cell::new("status"), status]);
     table.add_row([Cell::new("limits"), Cell::new(limits)]);
+    if let Some(own) = &record.key_limits {
+        table.add_row([Cell::new("limits of a new key"), Cell::new(words::limits(own))]);
+    }
+    add_rules(&mut table, record.policy.as_ref(), record.defaults.as_ref());
     if let Some(column) = table.column_mut(0) {
         column.set_constraint(ColumnConstraint::ContentWidth);
     }

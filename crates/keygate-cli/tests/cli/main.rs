@@ -15,6 +15,7 @@ mod on_redis;
 mod organizations;
 mod owners;
 mod pasting;
+mod policies;
 mod projects;
 mod rotating;
 mod sensitive;

@@ -48,7 +48,8 @@ fn the_document_is_the_organizations_record() {
     let record = |revision, max_keys| {
         json!({
             "organization_id": "acme", "revision": revision, "status": "active", "max_keys": max_keys,
-            "max_keys_per_user": null, "limits": null, "user_limits": null, "key_limits": null,
+            "max_keys_per_user": null, "limits": null, "user_limits": null, "key_limits": null, "policy": null,
+            "defaults": null,
         })
     };
     let made = home.run(&["organizations", "create", "acme", "--max-keys", "5", "--json"]).done();

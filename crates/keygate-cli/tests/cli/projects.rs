@@ -49,6 +49,7 @@ fn limits_are_set_changed_and_taken_away() {
         let document = run(&["--limit", "none", "--json"]).done().json();
         let expected = json!({
             "organization_id": "acme", "project_id": "web", "revision": 4, "status": "suspended", "limits": null,
+            "key_limits": null, "policy": null, "defaults": null,
         });
         assert_eq!(document, expected);
         assert_eq!(home.run(&["projects", "show", "web", "--org", "acme", "--json"]).done().json(), expected);

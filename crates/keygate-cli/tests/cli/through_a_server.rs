@@ -298,7 +298,22 @@ fn every_command_answers_as_on_the_store() {
         "keys sensitive #13 --field pin",
         "keys sensitive #13 --field none",
         "keys sensitive #0 --json",
-        "keys show #13",
+        "keys show #13 --json",
+        "organizations create ruled --policy {\"longest_life_days\":30,\"name_pattern\":\"web-.*\"} --defaults \
+         {\"allowed_ips\":[\"192.0.2.0/24\"],\"security_tier\":\"high\"} --json",
+        "organizations show ruled",
+        "keys create --org ruled --user bob --json",
+        "keys create --org ruled --user bob --name web-1 --expires-in 31d --json",
+        "keys create --org ruled --user bob --name web-1 --json",
+        "projects update site --org ruled --policy {\"require_allowed_ips\":true} --key-limit minute=3 --defaults \
+         {\"allowed_ips\":[]} --json",
+        "projects show site --org ruled",
+        "projects update site --org ruled --limit minute=9 --json",
+        "keys create --org ruled --user bob --project site --name web-2 --json",
+        "keys create --org ruled --user bob --project site --name web-2 --allow-ip 192.0.2.1 --json",
+        "projects update site --org ruled --policy none --key-limit default --json",
+        "organizations update ruled --policy none --defaults none --json",
+        "organizations update system --policy none --json",
         "keys create --org acme --user many --count 20 --output keys --json",
         "keys create --org acme --user many --count 1 --output keys --json",
     ];

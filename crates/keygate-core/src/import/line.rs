@@ -184,7 +184,7 @@ impl Line {
         new.scopes = self.scopes;
         new.grantable = self.grantable.unwrap_or_default();
         new.limits = self.limits;
-        new.allowed_ips = self.allowed_ips.unwrap_or_default();
+        new.allowed_ips = self.allowed_ips;
         new.environment = self.environment;
         new.expiry = match (self.expires_in_days, self.expires_at) {
             (None, None) => Expiry::Default,
@@ -199,7 +199,7 @@ impl Line {
         new.not_before = self.not_before;
         new.tags = self.tags.unwrap_or_default();
         new.metadata = self.metadata.unwrap_or_default();
-        new.security_tier = self.security_tier.unwrap_or_default();
+        new.security_tier = self.security_tier;
         new.rotation_schedule = self.rotation;
         new.hand_over = self.hand_over.unwrap_or_default();
         Ok(new)
@@ -282,7 +282,7 @@ mod tests {
         assert!(matches!(secret, ImportedSecret::Digest { scheme: ImportedScheme::Sha256, .. }));
         assert_eq!((new.expiry, new.hand_over, new.tags.len()), (Expiry::Never, true, 1));
         assert_eq!(new.limits.unwrap().per_minute, Some(5));
-        assert_eq!(new.security_tier, SecurityTier::High);
+        assert_eq!(new.security_tier, Some(SecurityTier::High));
         assert_eq!(new.scopes.unwrap(), ScopeSet::empty());
         assert_eq!(read(&with(json!({}))).unwrap().new.expiry, Expiry::Default);
     }

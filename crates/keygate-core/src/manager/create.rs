@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::policy::{self, Above};
 use super::{ApiKeyManager, Inner, ManageError, SetupError, events};
 use crate::actor::{Actor, ManagementPermission};
 use crate::clock::to_millis;
@@ -91,25 +92,28 @@ pub struct NewKey {
     pub scopes: Option<ScopeSet>,
     /// What its holder may hand on. Nothing by default; everything for a key of the organization `system`.
     pub grantable: ScopeSet,
-    /// How much may be asked of it. By default what its organization says of new keys, or else its tier's limits; no limit
-    /// for a key that may verify others (`keys:verify`), since it asks for all of them.
+    /// How much may be asked of it. By default what its project or else its organization says of new keys, or else its
+    /// tier's limits; no limit for a key that may verify others (`keys:verify`), since it asks for all of them.
     pub limits: Option<Limits>,
-    /// When it ends. In 90 days by default; never for a key of the organization `system`.
+    /// When it ends. By default as its project or else its organization says of new keys, or else in 90 days, and within the
+    /// longest life that their policies allow; never for a key of the organization `system`.
     pub expiry: Expiry,
     /// Before when it is refused.
     pub not_before: Option<DateTime<Utc>>,
     /// Words it is found by, at most [`MAX_TAGS`].
     pub tags: Vec<Tag>,
-    /// Networks it may be used from. Anywhere by default.
-    pub allowed_ips: CidrSet,
+    /// Networks it may be used from; an empty set is anywhere. By default as its project or else its organization says of
+    /// new keys, or else anywhere.
+    pub allowed_ips: Option<CidrSet>,
     /// Where it may be used. The manager's environment by default.
     pub environment: Option<Environment>,
     /// When it is to be rotated.
     pub rotation_schedule: Option<RotationSchedule>,
     /// Whether whoever holds it may [claim its successor](ApiKeyManager::claim_successor) with it. Not by default.
     pub hand_over: bool,
-    /// How carefully it is kept.
-    pub security_tier: SecurityTier,
+    /// How carefully it is kept. By default as its project or else its organization says of new keys, or else
+    /// [`Standard`](SecurityTier::Standard).
+    pub security_tier: Option<SecurityTier>,
     /// The scheme of its stored verifier. Its tier's by default.
     pub scheme: Option<Scheme>,
     /// The user's own fields.
@@ -142,11 +146,11 @@ impl NewKey {
             expiry,
             not_before: None,
             tags: Vec::new(),
-            allowed_ips: CidrSet::default(),
+            allowed_ips: None,
             environment: None,
             rotation_schedule: None,
             hand_over: false,
-            security_tier: SecurityTier::Standard,
+            security_tier: None,
             scheme: None,
             metadata: Metadata::default(),
             sensitive: Sensitive::default(),
@@ -229,8 +233,6 @@ struct Minted {
     place: usize,
     text: KeyText,
     record: KeyRecord,
-    /// No limits were said, so that its organization's are its.
-    takes_default: bool,
 }
 
 /// Why one of a group was not stored.
@@ -300,17 +302,17 @@ impl ApiKeyManager {
     ) -> Vec<Result<CreatedKey, ManageError>> {
         let mut outcomes: Vec<Option<Result<CreatedKey, ManageError>>> = Vec::with_capacity(new.len());
         let mut minted: Vec<Minted> = Vec::new();
+        let mut above = Above::new(&*self.inner.store);
         for (place, (new, id)) in new.into_iter().enumerate() {
             outcomes.push(None);
-            let takes_default = new.limits.is_none() && !new.verifies();
-            match self.mint(actor, new, id).await {
-                Ok((text, record)) => minted.push(Minted { place, text, record, takes_default }),
+            match self.mint(actor, new, id, &mut above).await {
+                Ok((text, record)) => minted.push(Minted { place, text, record }),
                 Err(refusal) => outcomes[place] = Some(Err(refusal)),
             }
         }
         // One call of the store for each organization; a stable sort keeps the order within one.
         minted.sort_by(|a, b| a.record.key.organization.cmp(&b.record.key.organization));
-        for group in minted.chunk_by_mut(|a, b| a.record.key.organization == b.record.key.organization) {
+        for group in minted.chunk_by(|a, b| a.record.key.organization == b.record.key.organization) {
             let stored = self.store_new(group).await;
             for (nth, Minted { place, text, record, .. }) in group.iter().enumerate() {
                 outcomes[*place] = Some(match &stored {
@@ -330,18 +332,13 @@ impl ApiKeyManager {
         outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(ManageError::NotFound))).collect()
     }
 
-    /// Stores new records of one organization within its quotas, with its limits where none were said.
-    async fn store_new(&self, minted: &mut [Minted]) -> Result<Vec<Result<(), Refusal>>, NotStored> {
+    /// Stores new records of one organization within its quotas.
+    async fn store_new(&self, minted: &[Minted]) -> Result<Vec<Result<(), Refusal>>, NotStored> {
         let Some(organization) = minted.first().map(|minted| minted.record.key.organization.clone()) else {
             return Ok(Vec::new());
         };
         self.confirm_current().await?;
         let Parents { organization: configured, roles, .. } = self.inner.store.parents(&organization, None).await?;
-        if let Some(limits) = configured.as_ref().and_then(|configured| configured.key_limits) {
-            for minted in minted.iter_mut().filter(|minted| minted.takes_default) {
-                minted.record.key.limits = limits;
-            }
-        }
         let quota = self.quota_as_configured(configured.as_ref());
         let users = minted.iter().map(|minted| &minted.record.key.user);
         let gone = self.offboarded(&organization, roles.is_some(), users).await?;
@@ -375,9 +372,11 @@ impl ApiKeyManager {
         actor: &Actor,
         mut new: NewKey,
         id: Option<KeyId>,
+        above: &mut Above<'_>,
     ) -> Result<(KeyText, KeyRecord), ManageError> {
+        let above = self.above(actor, &new, above).await?;
         let sensitive = std::mem::take(&mut new.sensitive);
-        let (key, scheme) = self.draw_up(actor, new, id)?;
+        let (key, scheme) = self.draw_up(actor, new, id, &above)?;
         let (text, verifier, entry) = self.mint_text(key.id, key.environment, scheme).await?;
         let mut record = KeyRecord::new(key, verifier, entry, entry);
         record.keep_sensitive(self.inner.seal_sensitive(&record.key, &sensitive)?);
@@ -385,8 +384,32 @@ impl ApiKeyManager {
         Ok((text, record))
     }
 
-    /// All that is shown of a new key, as the actor may ask for it, and how it is to be verified.
-    pub(super) fn draw_up(&self, actor: &Actor, new: NewKey, id: Option<KeyId>) -> Result<(Key, Scheme), ManageError> {
+    /// What stands above a new key that its actor may ask for. What nobody may ask for is refused without it.
+    async fn above(&self, actor: &Actor, new: &NewKey, above: &mut Above<'_>) -> Result<Arc<Parents>, ManageError> {
+        if !actor.reaches(&new.organization) {
+            return Err(ManageError::ParentNotFound);
+        }
+        new.check()?;
+        new.check_grants(actor)?;
+        new.expiry.resolve(to_millis(self.inner.clock.now()))?;
+        above.of(&new.organization, new.project.as_ref()).await
+    }
+
+    /// Refuses a new key that could not be made, whatever the quotas say.
+    pub(super) async fn check_new(&self, actor: &Actor, new: &NewKey) -> Result<(), ManageError> {
+        let above = self.above(actor, new, &mut Above::new(&*self.inner.store)).await?;
+        let plain = NewKey { sensitive: Sensitive::default(), ..new.clone() };
+        self.draw_up(actor, plain, None, &above).map(drop)
+    }
+
+    /// All that is shown of a new key, as the actor may ask for it below these, and how it is to be verified.
+    pub(super) fn draw_up(
+        &self,
+        actor: &Actor,
+        new: NewKey,
+        id: Option<KeyId>,
+        above: &Parents,
+    ) -> Result<(Key, Scheme), ManageError> {
         if !actor.reaches(&new.organization) {
             return Err(ManageError::ParentNotFound);
         }
@@ -394,7 +417,7 @@ impl ApiKeyManager {
         new.check_grants(actor)?;
         let scopes = new.scopes();
         let now = to_millis(self.inner.clock.now());
-        let expires_at = new.expiry.resolve(now)?;
+        let expires_at = policy::expiry(above, new.expiry).resolve(now)?;
         let not_before = new.not_before.map(to_millis);
         if let (Some(begin), Some(end)) = (not_before, expires_at)
             && begin >= end
@@ -402,11 +425,16 @@ impl ApiKeyManager {
             return Err(NameError::new("not_before", "must be before the key's expiry").into());
         }
 
-        let default_limits = if new.verifies() { Limits::UNLIMITED } else { new.security_tier.limits() };
+        let security_tier = policy::tier(above, new.security_tier);
+        let default_limits = if new.verifies() {
+            Limits::UNLIMITED
+        } else {
+            policy::limits(above).unwrap_or_else(|| security_tier.limits())
+        };
 
         let id = id.map_or_else(|| KeyId::fresh(now, None), Ok)?;
         let environment = new.environment.unwrap_or(self.inner.environment);
-        let scheme = new.scheme.unwrap_or(new.security_tier.scheme());
+        let scheme = new.scheme.unwrap_or(security_tier.scheme());
         let key = Key {
             id,
             revision: Revision::FIRST,
@@ -425,16 +453,17 @@ impl ApiKeyManager {
             not_before,
             status: StatusChange::new(KeyStatus::Active, now, None),
             tags: new.tags,
-            allowed_ips: new.allowed_ips,
+            allowed_ips: policy::allowed_ips(above, new.allowed_ips),
             environment,
             rotation_schedule: new.rotation_schedule,
-            security_tier: new.security_tier,
+            security_tier,
             lineage: Lineage { root: id, generation: 0 },
             succession: Succession { hand_over: new.hand_over, ..Succession::default() },
             metadata: new.metadata,
             sensitive_fields: Vec::new(),
         };
         check_schedule(&key)?;
+        policy::check(above, &key)?;
         Ok((key, scheme))
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::policy::PolicyViolation;
 use super::sensitive::DamagedFields;
 use super::setup::SetupError;
 use crate::key::KeyId;
@@ -34,6 +35,9 @@ pub enum ManageError {
         /// What was asked for.
         scope: Scope,
     },
+    /// The key would not be within the policy of its organization or its project.
+    #[error("{0}")]
+    PolicyViolated(Box<PolicyViolation>),
     /// A quota is reached.
     #[error(transparent)]
     Refused(CreateRefusal),
@@ -164,6 +168,7 @@ impl ManageError {
             Self::NotFound | Self::ParentNotFound => "not_found",
             Self::Invalid(_) | Self::UsageQuery(_) => "invalid_field",
             Self::NotGrantable { .. } => "not_grantable",
+            Self::PolicyViolated(_) => "policy_violated",
             Self::Refused(CreateRefusal::Exists) | Self::AlreadyExists | Self::ImportedElsewhere => "already_exists",
             Self::LookupPartTaken => "lookup_part_taken",
             Self::Refused(_) => "quota_reached",

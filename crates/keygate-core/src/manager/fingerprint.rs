@@ -4,6 +4,7 @@
 //! not there; keyed by a ring entry where the text has sensitive fields in it, which could be guessed from a plain one. Instances of several versions compare them: a new field must not change the text of a request that leaves
 //! it out.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -17,7 +18,7 @@ use crate::key::KeyId;
 use crate::limits::Limits;
 use crate::names::{Description, Environment, KeyName, NameError, OrganizationId, ProjectId, Tag, UserId};
 use crate::network::CidrSet;
-use crate::record::{ParentStatus, RotationSchedule, SecurityTier, Sensitive};
+use crate::record::{KeyDefaults, KeyPolicy, ParentStatus, RotationSchedule, SecurityTier, Sensitive};
 use crate::ring::RingEntry;
 use crate::scope::ScopeSet;
 use crate::verifier::Scheme;
@@ -43,7 +44,7 @@ struct KeyAsked<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     not_before: Option<DateTime<Utc>>,
     tags: &'a [Tag],
-    allowed_ips: &'a CidrSet,
+    allowed_ips: Cow<'a, CidrSet>,
     #[serde(skip_serializing_if = "Option::is_none")]
     environment: Option<Environment>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,11 +120,12 @@ impl<'a> KeyAsked<'a> {
             expiry: (*expiry).into(),
             not_before: *not_before,
             tags,
-            allowed_ips,
+            // Those that are not said are as they were when nothing could stand for them.
+            allowed_ips: allowed_ips.as_ref().map_or_else(Cow::default, Cow::Borrowed),
             environment: *environment,
             rotation_schedule: rotation_schedule.as_ref(),
             hand_over: *hand_over,
-            security_tier: *security_tier,
+            security_tier: security_tier.unwrap_or_default(),
             scheme: *scheme,
             metadata: metadata.as_map(),
             sensitive,
@@ -146,12 +148,26 @@ struct OrganizationAsked<'a> {
     user_limits: Option<Option<Limits>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_limits: Option<Option<Limits>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'a Option<KeyPolicy>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    defaults: Option<&'a Option<KeyDefaults>>,
 }
 
 impl<'a> OrganizationAsked<'a> {
-    fn of(organization: &'a OrganizationId, settings: &OrganizationUpdate) -> Self {
-        let OrganizationUpdate { status, max_keys, max_keys_per_user, limits, user_limits, key_limits } = *settings;
-        Self { organization, status, max_keys, max_keys_per_user, limits, user_limits, key_limits }
+    fn of(organization: &'a OrganizationId, settings: &'a OrganizationUpdate) -> Self {
+        let OrganizationUpdate {
+            status,
+            max_keys,
+            max_keys_per_user,
+            limits,
+            user_limits,
+            key_limits,
+            ref policy,
+            ref defaults,
+        } = *settings;
+        let (policy, defaults) = (policy.as_ref(), defaults.as_ref());
+        Self { organization, status, max_keys, max_keys_per_user, limits, user_limits, key_limits, policy, defaults }
     }
 }
 
@@ -328,7 +344,7 @@ mod tests {
             Box::new(|new| new.not_before = Some(DateTime::UNIX_EPOCH)),
             Box::new(|new| new.tags = vec!["a".parse().unwrap(), "b".parse().unwrap()]),
             Box::new(|new| new.tags = vec!["a:b".parse().unwrap()]),
-            Box::new(|new| new.allowed_ips = CidrSet::new([Cidr::new("192.0.2.1").unwrap()]).unwrap()),
+            Box::new(|new| new.allowed_ips = Some(CidrSet::new([Cidr::new("192.0.2.1").unwrap()]).unwrap())),
             Box::new(|new| new.environment = Some(Environment::dev())),
             Box::new(|new| {
                 let (interval_days, warning_days, overlap_days) = (90, 7, 7);
@@ -341,7 +357,7 @@ mod tests {
                 });
             }),
             Box::new(|new| new.hand_over = true),
-            Box::new(|new| new.security_tier = SecurityTier::High),
+            Box::new(|new| new.security_tier = Some(SecurityTier::High)),
             Box::new(|new| new.scheme = Some(SecurityTier::High.scheme())),
             Box::new(|new| new.metadata = metadata(&[("a", 1.into())])),
             Box::new(|new| new.metadata = metadata(&[("a", "1".into())])),
@@ -368,6 +384,9 @@ mod tests {
             of_organization(&acme, &OrganizationUpdate { max_keys: Some(None), ..unset.clone() }),
             of_organization(&acme, &OrganizationUpdate { max_keys: Some(Some(1)), ..unset.clone() }),
             of_organization(&acme, &OrganizationUpdate { max_keys_per_user: Some(Some(1)), ..unset.clone() }),
+            of_organization(&acme, &OrganizationUpdate { policy: Some(None), ..unset.clone() }),
+            of_organization(&acme, &OrganizationUpdate { policy: Some(Some(KeyPolicy::default())), ..unset.clone() }),
+            of_organization(&acme, &OrganizationUpdate { defaults: Some(None), ..unset.clone() }),
         ];
         assert_eq!(asked.iter().map(|asked| asked.clone().unwrap()).collect::<BTreeSet<_>>().len(), asked.len());
     }

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
+use super::policy::Above;
 use super::{ApiKeyManager, ManageError, events};
 use crate::actor::{Actor, Operator};
 use crate::import::{
@@ -89,7 +90,6 @@ enum Came {
 struct Prepared {
     line: u64,
     record: KeyRecord,
-    takes_default: bool,
     /// What it may be found by, under each ring entry; the current one first.
     tokens: Vec<LookupToken>,
     /// Where it is found by a part of its text, which may be another key's as well.
@@ -202,11 +202,17 @@ impl ApiKeyManager {
         }
         let mut outcomes = Vec::with_capacity(lines.len());
         let mut in_trouble = false;
+        let mut above = Above::new(&*self.inner.store);
         for chunk in lines.chunks(AT_ONCE) {
             let mut prepared = Vec::with_capacity(chunk.len());
             for (line, text) in chunk {
-                match self.prepare(&actor, organization, *line, text) {
+                match self.prepare(&actor, organization, (*line, text), &mut above).await {
                     Ok(one) => prepared.push(one),
+                    Err(error) if error.is_trouble() && !in_trouble => {
+                        tracing::error!(organization_id = %organization, %error, "an import met trouble");
+                        outcomes.push(ImportOutcome::of(*line, Err(error)));
+                        in_trouble = true;
+                    }
                     Err(error) => outcomes.push(ImportOutcome::of(*line, Err(error))),
                 }
             }
@@ -231,23 +237,23 @@ impl ApiKeyManager {
     }
 
     /// Reads a line, and draws up its key.
-    fn prepare(
+    async fn prepare(
         &self,
         actor: &Actor,
         organization: &OrganizationId,
-        line: u64,
-        text: &[u8],
+        (line, text): (u64, &[u8]),
+        above: &mut Above<'_>,
     ) -> Result<Prepared, ManageError> {
         let ImportedKey { secret, new } = ImportedKey::read(text, organization)?;
         new.check()?;
-        let takes_default = new.limits.is_none() && !new.verifies();
-        let (key, scheme) = self.draw_up(actor, new, None)?;
+        let above = above.of(organization, new.project.as_ref()).await?;
+        let (key, scheme) = self.draw_up(actor, new, None, &above)?;
         let entry = self.inner.ring.current();
         let (verifier, tokens, salted) = self.keep_of(&secret, scheme, entry)?;
         let mut record = KeyRecord::new(key, verifier, entry.id(), entry.id());
         self.inner.plan_look(&mut record);
         record.lookup = tokens.first().copied();
-        Ok(Prepared { line, record, takes_default, tokens, salted })
+        Ok(Prepared { line, record, tokens, salted })
     }
 
     /// What is kept of a secret, and what it is found by under each ring entry; where that is a part of the text, what it is
@@ -448,13 +454,9 @@ impl ApiKeyManager {
                 prepared[*place].under(held);
             }
         }
-        if let Some(limits) = configured.as_ref().and_then(|configured| configured.key_limits) {
-            for one in prepared.iter_mut().filter(|one| one.takes_default) {
-                one.record.key.limits = limits;
-            }
-        }
+        let quota = self.quota_as_configured(configured.as_ref());
         let records = absent.iter().map(|place| prepared[*place].record.clone()).collect();
-        let outcomes = store.create(organization, self.quota_as_configured(configured.as_ref()), records).await?;
+        let outcomes = store.create(organization, quota, records).await?;
         let mut outcomes = outcomes.into_iter();
         for place in absent {
             let key = &prepared[place].record.key;

@@ -190,8 +190,7 @@ impl ApiKeyManager {
         let name = claim_name("key", actor, &new.organization, key);
         if self.inner.store.recall(&name).await?.is_none() {
             // Whoever may make none may not fill the store with claims either.
-            new.expiry.resolve(self.inner.clock.now())?;
-            new.check_grants(actor)?;
+            self.check_new(actor, &new).await?;
             self.check_room(&new.organization, &new.user).await?;
         }
         let fresh = KeyId::fresh(to_millis(self.inner.clock.now()), None)?;
@@ -368,7 +367,8 @@ impl ApiKeyManager {
 
 /// Whether an organization is just what these settings make of a new one.
 fn is_as_asked(record: &OrganizationRecord, settings: &OrganizationUpdate) -> bool {
-    let OrganizationUpdate { status, max_keys, max_keys_per_user, limits, user_limits, key_limits } = settings;
+    let OrganizationUpdate { status, max_keys, max_keys_per_user, limits, user_limits, key_limits, policy, defaults } =
+        settings;
     record.revision == Revision::FIRST
         && record.status == status.unwrap_or(ParentStatus::Active)
         && record.max_keys == max_keys.flatten()
@@ -376,6 +376,8 @@ fn is_as_asked(record: &OrganizationRecord, settings: &OrganizationUpdate) -> bo
         && record.limits == limits.flatten()
         && record.user_limits == user_limits.flatten()
         && record.key_limits == key_limits.flatten()
+        && record.policy == policy.clone().flatten()
+        && record.defaults == defaults.clone().flatten()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The operator's first key.
 
+use super::policy::Above;
 use super::{ApiKeyManager, CreatedKey, ManageError, NewKey, events};
 use crate::actor::{Actor, Operator};
 use crate::names::{KeyName, OrganizationId, UserId};
@@ -26,7 +27,7 @@ impl ApiKeyManager {
         let actor = Actor::from(operator.clone());
         let mut new = NewKey::new(system.clone(), UserId::new(OWNER)?);
         new.name = Some(KeyName::new("Operator")?);
-        let (text, record) = self.mint(&actor, new, None).await?;
+        let (text, record) = self.mint(&actor, new, None, &mut Above::new(&*self.inner.store)).await?;
         let key = record.key.clone();
         // Room for one: the store lets one in, whoever else asks at the same moment.
         let room_for_one = Quota { per_organization: 1, per_user: 1 };

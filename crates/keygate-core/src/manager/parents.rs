@@ -6,7 +6,7 @@ use crate::coherence::{Change, Watcher};
 use crate::limits::{Limits, MAX_LIMIT};
 use crate::names::{NameError, OrganizationId, ProjectId, UserId};
 use crate::notice::Announced;
-use crate::record::{OrganizationRecord, ParentStatus, ProjectRecord, Quota, Revision};
+use crate::record::{KeyDefaults, KeyPolicy, OrganizationRecord, ParentStatus, ProjectRecord, Quota, Revision};
 use crate::store::{CreateRefusal, StoreError, WriteRefusal};
 
 /// How often a change is tried again after another came in between.
@@ -28,6 +28,10 @@ pub struct OrganizationUpdate {
     pub user_limits: Option<Option<Limits>>,
     /// The limits of new keys for which none are said; `Some(None)` goes back to those of their tier.
     pub key_limits: Option<Option<Limits>>,
+    /// What its keys have to be; `Some(None)` takes the policy away. Keys that are there go on as they are.
+    pub policy: Option<Option<KeyPolicy>>,
+    /// What new keys are where nobody says; `Some(None)` takes the defaults away.
+    pub defaults: Option<Option<KeyDefaults>>,
 }
 
 impl OrganizationUpdate {
@@ -41,7 +45,8 @@ impl OrganizationUpdate {
             .into_iter()
             .flatten()
             .flatten()
-            .try_for_each(|limits| limits.check())
+            .try_for_each(|limits| limits.check())?;
+        check_rules(&self.policy, &self.defaults)
     }
 
     fn apply(&self, record: &mut OrganizationRecord) {
@@ -51,7 +56,15 @@ impl OrganizationUpdate {
         record.limits = self.limits.unwrap_or(record.limits);
         record.user_limits = self.user_limits.unwrap_or(record.user_limits);
         record.key_limits = self.key_limits.unwrap_or(record.key_limits);
+        self.policy.iter().for_each(|policy| record.policy.clone_from(policy));
+        self.defaults.iter().for_each(|defaults| record.defaults.clone_from(defaults));
     }
+}
+
+/// Says which of these cannot be.
+fn check_rules(policy: &Option<Option<KeyPolicy>>, defaults: &Option<Option<KeyDefaults>>) -> Result<(), NameError> {
+    policy.iter().flatten().try_for_each(KeyPolicy::check)?;
+    defaults.iter().flatten().try_for_each(KeyDefaults::check)
 }
 
 /// What is to change of a project; `None` leaves a field as it is.
@@ -62,12 +75,26 @@ pub struct ProjectUpdate {
     pub status: Option<ParentStatus>,
     /// What may be asked of all its keys together; `Some(None)` takes the limits away.
     pub limits: Option<Option<Limits>>,
+    /// The limits of its new keys for which none are said; `Some(None)` goes back to those of its organization.
+    pub key_limits: Option<Option<Limits>>,
+    /// What its keys have to be; `Some(None)` takes the policy away. Keys that are there go on as they are.
+    pub policy: Option<Option<KeyPolicy>>,
+    /// What new keys are where nobody says; `Some(None)` takes the defaults away.
+    pub defaults: Option<Option<KeyDefaults>>,
 }
 
 impl ProjectUpdate {
+    fn check(&self) -> Result<(), NameError> {
+        [self.limits, self.key_limits].into_iter().flatten().flatten().try_for_each(|limits| limits.check())?;
+        check_rules(&self.policy, &self.defaults)
+    }
+
     fn apply(&self, record: &mut ProjectRecord) {
         record.status = self.status.unwrap_or(record.status);
         record.limits = self.limits.unwrap_or(record.limits);
+        record.key_limits = self.key_limits.unwrap_or(record.key_limits);
+        self.policy.iter().for_each(|policy| record.policy.clone_from(policy));
+        self.defaults.iter().for_each(|defaults| record.defaults.clone_from(defaults));
     }
 }
 
@@ -185,6 +212,8 @@ impl ApiKeyManager {
             limits = ?record.limits,
             user_limits = ?record.user_limits,
             key_limits = ?record.key_limits,
+            policy = ?record.policy,
+            defaults = ?record.defaults,
             "organization {action}"
         );
         Ok(())
@@ -258,7 +287,7 @@ impl ApiKeyManager {
         if organization.is_system() {
             return Err(ManageError::Reserved);
         }
-        update.limits.flatten().map_or(Ok(()), |limits| limits.check())?;
+        update.check()?;
         let mut last = None;
         for _ in 0..ATTEMPTS {
             self.confirm_current().await?;
@@ -307,6 +336,9 @@ impl ApiKeyManager {
             project_id = %record.id,
             status = ?record.status,
             limits = ?record.limits,
+            key_limits = ?record.key_limits,
+            policy = ?record.policy,
+            defaults = ?record.defaults,
             "project updated"
         );
         Ok(())

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::create::{check_strength, expose};
-use super::{ApiKeyManager, ManageError, events};
+use super::{ApiKeyManager, ManageError, events, policy};
 use crate::actor::Actor;
 use crate::clock::to_millis;
 use crate::coherence::{Change, Watcher};
@@ -81,7 +81,7 @@ pub struct Overlapping {
 
 impl ApiKeyManager {
     /// Makes a key's successor: the same in all but its text, its generation and its times. It lives as long as the key was to
-    /// live. The key itself is good for another `overlap`, at most 365 days, but no longer than it was; by default for that
+    /// live, or as long as the policies above it allow. The key itself is good for another `overlap`, at most 365 days, but no longer than it was; by default for that
     /// of its schedule, or seven days. Without any, which is for a key that leaked, it is revoked at once.
     ///
     /// Each generation is rotated once, whoever asks. Dropping the future leaves it open whether this one was; so does a store
@@ -119,7 +119,9 @@ impl ApiKeyManager {
             }
             let successor = successor.map_or_else(|| self.successor_id(&found.key, now), Ok)?;
             let overlap = overlap.unwrap_or_else(|| overlap_of(&found.key));
-            let (old, new) = succeed(&found.key, successor, actor.principal(), now, overlap);
+            let (old, mut new) = succeed(&found.key, successor, actor.principal(), now, overlap);
+            let above = self.inner.store.parents(&new.organization, new.project.as_ref()).await?;
+            new.expires_at = policy::end_of_successor(&above, now, new.expires_at);
             let scheme = found.verifier.scheme().unwrap_or(new.security_tier.scheme());
             let (text, verifier, entry) = self.mint_text(successor, new.environment, scheme).await?;
             let offer = if new.succession.hand_over && overlap > TimeDelta::zero() {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::create::{check_grants, check_strength, check_tags};
-use super::{ApiKeyManager, Expiry, ManageError, events};
+use super::{ApiKeyManager, Expiry, ManageError, events, policy};
 use crate::actor::Actor;
 use crate::clock::to_millis;
 use crate::key::KeyId;
@@ -187,7 +187,7 @@ impl ApiKeyManager {
         update: &KeyUpdate,
     ) -> Result<(KeyRecord, Vec<&'static str>), ManageError> {
         let (now, counted_until) = (to_millis(self.inner.clock.now()), record.key.counts_until());
-        let widens = update.widens(&record.key);
+        let (widens, before) = (update.widens(&record.key), record.key.clone());
         let mut changed = update.apply(&mut record.key, now)?;
         match &update.sensitive {
             Some(asked) if !asked.is_empty() || !record.sensitive.is_empty() => {
@@ -199,6 +199,10 @@ impl ApiKeyManager {
         }
         if widens && !changed.is_empty() {
             check_strength(actor, &record.key)?;
+        }
+        if policy::may_concern(&changed) {
+            let above = self.inner.store.parents(&before.organization, before.project.as_ref()).await?;
+            policy::check_change(&above, &before, &record.key, &changed)?;
         }
         let counts = |until: Option<DateTime<Utc>>| until.is_none_or(|end| end > now);
         if !counts(counted_until) && counts(record.key.counts_until()) {

@@ -8,6 +8,7 @@ mod key;
 mod metadata;
 mod owner;
 mod parent;
+mod policy;
 mod sensitive;
 mod shown;
 mod status;
@@ -22,6 +23,7 @@ pub use owner::{
     UserStatus,
 };
 pub use parent::{OrganizationRecord, ParentStatus, Parents, ProjectRecord, Quota};
+pub use policy::{KeyDefaults, KeyPolicy, NamePattern, PolicyRule};
 pub use sensitive::{MAX_SENSITIVE_BYTES, MAX_SENSITIVE_FIELDS, Sensitive, SensitiveValue};
 pub use status::{KeyState, KeyStatus, StatusChange};
 pub use succession::{Succession, Superseded};

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key::Revision;
 use super::owner::RolesRecord;
+use super::policy::{KeyDefaults, KeyPolicy};
 use super::shown;
 use crate::limits::Limits;
 use crate::names::{OrganizationId, ProjectId};
@@ -58,6 +59,12 @@ pub struct OrganizationRecord {
     /// The limits of new keys for which none are said, in the place of their tier's.
     #[serde(default, deserialize_with = "shown::some_limits", skip_serializing_if = "Option::is_none")]
     pub key_limits: Option<Limits>,
+    /// What its keys have to be. Nothing by default.
+    #[serde(default, deserialize_with = "shown::policy", skip_serializing_if = "Option::is_none")]
+    pub policy: Option<KeyPolicy>,
+    /// What new keys are where nobody says.
+    #[serde(default, deserialize_with = "shown::defaults", skip_serializing_if = "Option::is_none")]
+    pub defaults: Option<KeyDefaults>,
 }
 
 impl OrganizationRecord {
@@ -73,6 +80,8 @@ impl OrganizationRecord {
             limits: None,
             user_limits: None,
             key_limits: None,
+            policy: None,
+            defaults: None,
         }
     }
 }
@@ -93,13 +102,23 @@ pub struct ProjectRecord {
     /// What may be asked of all its keys together. No limit by default.
     #[serde(default, deserialize_with = "shown::some_limits", skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// The limits of its new keys for which none are said, in the place of its organization's.
+    #[serde(default, deserialize_with = "shown::some_limits", skip_serializing_if = "Option::is_none")]
+    pub key_limits: Option<Limits>,
+    /// What its keys have to be, beside what its organization's policy says. Nothing by default.
+    #[serde(default, deserialize_with = "shown::policy", skip_serializing_if = "Option::is_none")]
+    pub policy: Option<KeyPolicy>,
+    /// What new keys are where nobody says. What it does not say is its organization's.
+    #[serde(default, deserialize_with = "shown::defaults", skip_serializing_if = "Option::is_none")]
+    pub defaults: Option<KeyDefaults>,
 }
 
 impl ProjectRecord {
     /// The record of a project that has just been configured, with the defaults.
     #[must_use]
     pub fn new(organization: OrganizationId, id: ProjectId) -> Self {
-        Self { organization, id, revision: Revision::FIRST, status: ParentStatus::Active, limits: None }
+        let (status, revision) = (ParentStatus::Active, Revision::FIRST);
+        Self { organization, id, revision, status, limits: None, key_limits: None, policy: None, defaults: None }
     }
 }
 

@@ -68,7 +68,7 @@ async fn oathkeeper_cve_2021_32701_and_duende_ghsa_84rm_every_request_is_decided
     let created = instance
         .create(new_key_with(|new| {
             new.scopes = Some(scopes(&["files:read"]));
-            new.allowed_ips = CidrSet::new([Cidr::new("192.0.2.1").unwrap()]).unwrap();
+            new.allowed_ips = Some(CidrSet::new([Cidr::new("192.0.2.1").unwrap()]).unwrap());
             new.expiry = Expiry::In(TimeDelta::hours(1));
         }))
         .await;
@@ -155,7 +155,7 @@ async fn proxy_addr_cve_2026_90711_and_express_rate_limit_cve_2026_30827_mapped_
     let instance = Instance::new();
     for network in ["10.0.0.0/8", "::ffff:10.0.0.0/104"] {
         let created = instance
-            .create(new_key_with(|new| new.allowed_ips = CidrSet::new([Cidr::new(network).unwrap()]).unwrap()))
+            .create(new_key_with(|new| new.allowed_ips = Some(CidrSet::new([Cidr::new(network).unwrap()]).unwrap())))
             .await;
         for (address, allowed) in [
             ("10.1.2.3", true),

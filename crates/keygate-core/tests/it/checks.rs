@@ -242,7 +242,7 @@ async fn a_key_begins_at_the_exact_instant() {
 async fn a_key_for_some_networks_is_refused_where_the_client_is_not_known() {
     let instance = Instance::new();
     let created =
-        instance.create(new_key_with(|new| new.allowed_ips = networks(&["192.0.2.0/24", "2001:db8::/32"]))).await;
+        instance.create(new_key_with(|new| new.allowed_ips = Some(networks(&["192.0.2.0/24", "2001:db8::/32"])))).await;
     let from = async |address: &str| {
         let context = RequestContext::new().from_address(address.parse::<IpAddr>().unwrap());
         instance.manager.validate(created.text.expose(), &context).await.map(drop).map_err(|denial| denial.reason())

@@ -43,7 +43,7 @@ async fn wholly_refused(instance: &Instance) -> (CreatedKey, RequestContext) {
             (new.not_before, new.expiry) = (Some(begin), Expiry::At(begin + TimeDelta::hours(1)));
             new.environment = Some(Environment::new("prod").unwrap());
             let networks = ["192.0.2.0/24", "2001:db8::1"].map(|text| Cidr::new(text).unwrap());
-            new.allowed_ips = CidrSet::new(networks).unwrap();
+            new.allowed_ips = Some(CidrSet::new(networks).unwrap());
             new.scopes = Some(scopes(&["files:read", "reports:*"]));
             new.permissions = scopes(&["keys:read"]);
         }))

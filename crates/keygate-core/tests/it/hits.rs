@@ -23,7 +23,7 @@ fn guarded() -> NewKey {
         new.project = Some(ProjectId::new("website").unwrap());
         new.scopes = Some(scopes(&["files:*"]));
         new.permissions = scopes(&["keys:read"]);
-        new.allowed_ips = CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap();
+        new.allowed_ips = Some(CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap());
         new.expiry = Expiry::In(TimeDelta::days(1));
     })
 }
@@ -88,7 +88,7 @@ async fn another_text_with_the_id_of_a_kept_key_is_a_stranger() {
 #[tokio::test]
 async fn a_key_with_a_slow_verifier_is_stretched_once_and_kept_like_any_other() {
     let instance = Instance::new();
-    let text = instance.create(unlimited_key_with(|new| new.security_tier = SecurityTier::High)).await.text;
+    let text = instance.create(unlimited_key_with(|new| new.security_tier = Some(SecurityTier::High))).await.text;
     instance.validate(text.expose()).await.unwrap();
     assert_eq!(at_once(&instance, text.expose(), &RequestContext::new()), Ok(()));
 }

@@ -25,6 +25,7 @@ mod operators;
 mod organizations;
 mod outbox;
 mod owners;
+mod policies;
 mod projects;
 mod records;
 mod rotation;

@@ -288,7 +288,7 @@ async fn a_key_that_may_verify_others_has_no_limits_by_default_and_others_have_t
     let instance = Instance::new();
     let limits = async |permissions: &[&str], tier, own: Option<Limits>| {
         let new = new_key_with(|new| {
-            (new.permissions, new.security_tier, new.limits) = (scopes(permissions), tier, own);
+            (new.permissions, new.security_tier, new.limits) = (scopes(permissions), Some(tier), own);
             new.scheme = Some(Scheme::HmacSha256);
         });
         instance.create(new).await.key.limits

@@ -70,11 +70,11 @@ async fn a_successor_is_all_that_its_predecessor_is() {
             new.limits = Some(Limits { per_month: Some(7), ..Limits::STANDARD });
             new.expiry = Expiry::In(days(90));
             new.tags = vec![Tag::new("team:web").unwrap()];
-            new.allowed_ips = CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap();
+            new.allowed_ips = Some(CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap());
             new.environment = Some(Environment::new("prod").unwrap());
             new.rotation_schedule = Some(schedule(30, 5));
             new.hand_over = true;
-            new.security_tier = SecurityTier::High;
+            new.security_tier = Some(SecurityTier::High);
             new.metadata = Metadata::new(json!({"a": 1}).as_object().cloned().unwrap()).unwrap();
         }))
         .await

@@ -424,7 +424,7 @@ async fn what_is_kept_is_read_again_when_its_time_is_over_though_nobody_said_tha
 #[tokio::test]
 async fn a_slow_verifier_runs_at_the_first_use_and_not_at_the_second() {
     let instance = Instance::new();
-    let created = instance.create(unlimited_key_with(|new| new.security_tier = SecurityTier::High)).await;
+    let created = instance.create(unlimited_key_with(|new| new.security_tier = Some(SecurityTier::High))).await;
     let other = instance.beside(ring(&[1]));
     for nth in 1..=3 {
         other.validate(created.text.expose()).await.unwrap();

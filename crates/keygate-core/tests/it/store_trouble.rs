@@ -96,6 +96,7 @@ async fn every_management_call_says_that_the_store_failed() {
     instance.store.fail();
     for (call, outcome) in [
         ("create", manager.create(&operator(), new_key()).await.map(drop)),
+        ("sensitive", manager.sensitive(&operator(), id, None).await.map(drop)),
         ("get", manager.get(&operator(), id).await.map(drop)),
         ("list", manager.list(&operator(), &org("acme"), &KeyFilter::default(), 10, None).await.map(drop)),
         ("update", manager.update(&operator(), id, &update, None).await.map(drop)),
@@ -110,6 +111,10 @@ async fn every_management_call_says_that_the_store_failed() {
     // Each of many asked for is answered.
     let outcomes = manager.create_many(&operator(), vec![new_key(), new_key()]).await;
     assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(|error| word(error) == "store")));
+    // And the store is not asked for each of them.
+    instance.store.reset_calls();
+    manager.create_many(&operator(), vec![new_key(); 50]).await;
+    assert_eq!(instance.store.calls().total(), 1);
     instance.store.heal();
     assert_eq!(manager.get(&operator(), id).await.unwrap(), created.key);
 }

@@ -23,6 +23,7 @@ async fn calls(manager: &ApiKeyManager, actor: &Actor, id: KeyId) -> Vec<(&'stat
     let reason = Some(Reason::new("a stranger says so").unwrap());
     vec![
         ("get", manager.get(actor, id).await.map(drop)),
+        ("sensitive", manager.sensitive(actor, id, None).await.map(drop)),
         ("update", manager.update(actor, id, &update, None).await.map(drop)),
         ("deactivate", manager.deactivate(actor, id, reason.clone()).await.map(drop)),
         ("activate", manager.activate(actor, id, None).await.map(drop)),

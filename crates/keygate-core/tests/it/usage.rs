@@ -36,7 +36,7 @@ async fn every_request_of_a_known_key_is_counted_under_what_it_came_to() {
     let mut new = new_key();
     new.project = Some("web".parse().unwrap());
     new.limits = Some(Limits { per_minute: Some(3), ..Limits::default() });
-    new.allowed_ips = CidrSet::new([Cidr::new("10.0.0.0/8").unwrap()]).unwrap();
+    new.allowed_ips = Some(CidrSet::new([Cidr::new("10.0.0.0/8").unwrap()]).unwrap());
     let key = instance.create(new).await;
     let text = key.text.expose();
     let from = |address: &str| RequestContext::new().from_address(address.parse().unwrap()).for_endpoint("/reports");

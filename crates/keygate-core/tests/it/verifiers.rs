@@ -14,7 +14,7 @@ const SLOW: Scheme = Scheme::Pbkdf2Sha256 { iterations: MIN_PBKDF2_ITERATIONS };
 #[tokio::test]
 async fn keys_of_the_high_tier_are_kept_by_pbkdf2_and_validate() {
     let instance = Instance::new();
-    let created = instance.create(new_key_with(|new| new.security_tier = SecurityTier::High)).await;
+    let created = instance.create(new_key_with(|new| new.security_tier = Some(SecurityTier::High))).await;
     let record = instance.record(created.key.id).await;
     assert_eq!(record.verifier.scheme(), Some(Scheme::PBKDF2));
     assert!(instance.validate(created.text.expose()).await.is_ok());
@@ -34,7 +34,7 @@ async fn the_scheme_is_the_tiers_unless_the_key_has_its_own() {
         (SecurityTier::High, Some(SLOW), SLOW),
         (SecurityTier::High, Some(Scheme::HmacSha256), Scheme::HmacSha256),
     ] {
-        let created = instance.create(new_key_with(|new| (new.security_tier, new.scheme) = (tier, scheme))).await;
+        let created = instance.create(new_key_with(|new| (new.security_tier, new.scheme) = (Some(tier), scheme))).await;
         let record = instance.record(created.key.id).await;
         assert_eq!(record.verifier.scheme(), Some(expected));
         assert_eq!((record.key.security_tier, record.key.limits), (tier, Limits::STANDARD));

@@ -123,7 +123,7 @@ impl Kept {
             new.not_before = self.begin.map(at);
             new.expiry = self.life.map_or(Expiry::Never, |life| Expiry::At(at(self.begin.unwrap_or(0) + life)));
             new.environment = Some(Environment::new(self.environment).unwrap());
-            new.allowed_ips = CidrSet::new(self.networks.iter().map(|text| Cidr::new(text).unwrap())).unwrap();
+            new.allowed_ips = Some(CidrSet::new(self.networks.iter().map(|text| Cidr::new(text).unwrap())).unwrap());
             (new.scopes, new.permissions) = (Some(texts(&self.scopes)), texts(&self.permissions));
             new.scheme = self.slow.then_some(Scheme::Pbkdf2Sha256 { iterations: MIN_PBKDF2_ITERATIONS });
         });

@@ -106,7 +106,7 @@ async fn a_request_without_a_key_passes_only_where_the_gate_was_told_so() {
 #[tokio::test]
 async fn the_key_is_looked_for_where_the_gate_was_told_and_the_address_is_the_clients() {
     let manager = manager().await;
-    let key = key(&manager, |new| new.allowed_ips = networks("203.0.113.0/24")).await;
+    let key = key(&manager, |new| new.allowed_ips = Some(networks("203.0.113.0/24"))).await;
     let sources = CredentialSources::empty().header("X-Acme-Key").unwrap().query_parameter_danger("key").unwrap();
     let gate = Gate::new(manager).credentials(sources).trusted_proxies(networks("10.0.0.0/8"));
     assert_eq!(gate.credential_headers().collect::<Vec<_>>(), ["x-acme-key"]);
@@ -162,7 +162,7 @@ async fn what_one_request_needs_stands_in_the_place_of_what_all_do() {
     let manager = manager().await;
     let reader = key(&manager, |new| {
         new.scopes = Some(ScopeSet::parse(["reports:read"]).unwrap());
-        new.allowed_ips = CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap();
+        new.allowed_ips = Some(CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap());
     })
     .await;
     let gate = Gate::new(manager).require_scope(Scope::new("reports:write").unwrap());

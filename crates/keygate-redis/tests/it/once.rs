@@ -21,7 +21,7 @@ fn operator() -> Actor {
 
 fn new_key(tier: SecurityTier) -> NewKey {
     let mut new = NewKey::new("acme".parse().unwrap(), "ada".parse().unwrap());
-    new.security_tier = tier;
+    new.security_tier = Some(tier);
     new
 }
 

@@ -181,7 +181,7 @@ async fn the_layers_environment_counts_and_not_the_managers() {
 async fn keys_bound_to_networks_are_judged_by_the_clients_address() {
     let deployment = Deployment::start().await;
     let networks = |text: &str| CidrSet::new([Cidr::new(text).unwrap()]).unwrap();
-    let key = deployment.key_with(|new| new.allowed_ips = networks("203.0.113.0/24")).await;
+    let key = deployment.key_with(|new| new.allowed_ips = Some(networks("203.0.113.0/24"))).await;
     let layer = ApiKeyLayer::new(deployment.manager.clone());
     let behind = layer.clone().trusted_proxies(TrustedProxies::new(networks("10.0.0.0/8")));
     let request = |peer: Option<[u8; 4]>, forwarded: &str| {

@@ -78,7 +78,7 @@ async fn a_handler_without_a_layer_says_which_one_is_missing() {
 async fn addresses_come_from_connect_info() {
     let deployment = Deployment::start().await;
     let loopback = CidrSet::new([Cidr::new("127.0.0.0/8").unwrap()]).unwrap();
-    let key = deployment.key_with(|new| new.allowed_ips = loopback).await;
+    let key = deployment.key_with(|new| new.allowed_ips = Some(loopback)).await;
     let app = Router::new().route("/", get(hello)).layer(ApiKeyLayer::new(deployment.manager.clone()));
 
     assert_eq!(ask(&app, "/", Some(&key)).await.0, 403, "nothing is known of the peer");

@@ -14,7 +14,7 @@ async fn refusals_are_logged_by_reason_and_key_id_and_never_with_what_was_sent()
     let deployment = Deployment::start().await;
     let (key, forgery) = (deployment.key().await, Deployment::forgery().await);
     let elsewhere = CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap();
-    let bound = deployment.key_with(|new| new.allowed_ips = elsewhere).await;
+    let bound = deployment.key_with(|new| new.allowed_ips = Some(elsewhere)).await;
     let service = ServiceBuilder::new()
         .layer(ApiKeyLayer::new(deployment.manager.clone()))
         .layer(RequireScope::new(scope("invoices:read")))

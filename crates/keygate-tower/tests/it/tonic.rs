@@ -50,7 +50,7 @@ async fn refusals_arrive_as_grpc_statuses_with_their_reason() {
     let deployment = Deployment::start().await;
     let key = deployment.key().await;
     let elsewhere = CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap();
-    let bound_elsewhere = deployment.key_with(|new| new.allowed_ips = elsewhere).await;
+    let bound_elsewhere = deployment.key_with(|new| new.allowed_ips = Some(elsewhere)).await;
     let unscoped = deployment.key_with(|new| new.scopes = None).await;
     let mut client = serve(&deployment).await;
 
@@ -78,7 +78,7 @@ async fn refusals_arrive_as_grpc_statuses_with_their_reason() {
 async fn addresses_come_from_tonics_connection_information() {
     let deployment = Deployment::start().await;
     let loopback = CidrSet::new([Cidr::new("127.0.0.1").unwrap()]).unwrap();
-    let key = deployment.key_with(|new| new.allowed_ips = loopback).await;
+    let key = deployment.key_with(|new| new.allowed_ips = Some(loopback)).await;
     check(&mut serve(&deployment).await, &[&key]).await.unwrap();
 }
 

@@ -92,7 +92,7 @@ async fn a_denial_is_counted_by_its_reason_and_one_within_by_its_answer_alone() 
     let deployment = Deployment::start().await;
     let key = deployment.key().await;
     let bound = CidrSet::new([Cidr::new("192.0.2.0/24").unwrap()]).unwrap();
-    let elsewhere = deployment.key_with(|new| new.allowed_ips = bound).await;
+    let elsewhere = deployment.key_with(|new| new.allowed_ips = Some(bound)).await;
     let service = ServiceBuilder::new()
         .layer(ApiKeyLayer::new(deployment.manager.clone()))
         .layer(RequireScope::new(scope("invoices:read")))

@@ -25,7 +25,9 @@ use crate::left::{Left, left_of};
 use crate::limits::NewLimits;
 use crate::problem::Problem;
 use crate::routes::guarded;
-use crate::schema::{KeyIdShape, KeyShape, NetworkShape, NewRotationShape, ScopeShape, ShownKeyShape, TagShape};
+use crate::schema::{
+    KeyIdShape, KeyShape, NetworkShape, NewRotationShape, PolicyProblemShape, ScopeShape, ShownKeyShape, TagShape,
+};
 
 pub(super) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new()
@@ -153,6 +155,9 @@ async fn show(StateOf(state): StateOf<State>, caller: Caller, Path(id): Path<Key
         (status = 409, description = "It is revoked (`key_revoked`), it keeps changing (`revision_conflict`), or an end to \
             come finds no room in a quota (`quota_reached`)."),
         (status = 412, description = "It has changed since: `revision_conflict`."),
+        (status = 422, description = "A field is unknown, or holds what it must not (`invalid_field`); or what is changed would \
+            not be within a policy of its organization or its project (`policy_violated`, with `policy` and `level`).",
+            body = PolicyProblemShape, content_type = "application/problem+json"),
     ),
 )]
 async fn update(

@@ -26,8 +26,8 @@ use crate::location::Mount;
 use crate::problem::Problem;
 use crate::routes::guarded;
 use crate::schema::{
-    CreatedKeyShape, EnvironmentShape, NetworkShape, NewRotationShape, OrganizationIdShape, ProjectIdShape, ScopeShape,
-    SecurityTierShape, TagShape, UserIdShape,
+    CreatedKeyShape, EnvironmentShape, NetworkShape, NewRotationShape, OrganizationIdShape, PolicyProblemShape,
+    ProjectIdShape, ScopeShape, SecurityTierShape, TagShape, UserIdShape,
 };
 
 pub(super) fn routes() -> OpenApiRouter<State> {
@@ -60,17 +60,20 @@ struct Asked {
     /// What its holder may hand on to keys of their own making. Nothing by default; everything for an operator's key.
     #[schema(value_type = Option<Vec<ScopeShape>>, max_items = 64)]
     grantable: Option<ScopeSet>,
-    /// How much may be asked of it. By default what its organization says of new keys (`key_limits`), or else the limits of
-    /// its security tier, and none for a key that may verify others; `{}` is without limit.
+    /// How much may be asked of it. By default what its project or else its organization says of new keys (`key_limits`), or
+    /// else the limits of its security tier, and none for a key that may verify others; `{}` is without limit.
     #[schema(value_type = Option<NewLimits>)]
     limits: Option<Object<NewLimits>>,
-    /// Networks it may be used from. Anywhere by default, and for an empty list.
+    /// Networks it may be used from; an empty list is anywhere. By default what its project or else its organization says of new
+    /// keys (`defaults`), or else anywhere.
     #[schema(value_type = Option<Vec<NetworkShape>>, max_items = 64)]
     allowed_ips: Option<CidrSet>,
     /// Where it may be used. The server's environment by default.
     #[schema(value_type = Option<EnvironmentShape>)]
     environment: Option<Environment>,
-    /// In how many days it ends. In 90 by default; an operator's key never ends by default. Goes without `expires_at`.
+    /// In how many days it ends. By default as its project or else its organization says of new keys (`defaults`), or else in 90,
+    /// and within the longest life that their policies allow; an operator's key never ends by default. Goes without
+    /// `expires_at`.
     #[schema(minimum = 1, maximum = 36_500)]
     expires_in_days: Option<u32>,
     /// When it ends: a time to come, at most 36,500 days away. An explicit null is never.
@@ -90,7 +93,8 @@ struct Asked {
     /// key, but for their names: `GET /v1/keys/{key_id}/sensitive` opens them.
     #[schema(value_type = Option<Object>)]
     sensitive: Option<Sensitive>,
-    /// How carefully it is kept. `standard` by default.
+    /// How carefully it is kept. By default what its project or else its organization says of new keys (`defaults`), or else
+    /// `standard`.
     #[schema(value_type = Option<SecurityTierShape>)]
     security_tier: Option<Word<SecurityTier>>,
     /// When it is to be rotated. Without a schedule by default.
@@ -114,14 +118,14 @@ impl Asked {
         }
         new.scopes = self.scopes;
         new.limits = self.limits.map(|Object(limits)| limits.into());
-        new.allowed_ips = self.allowed_ips.unwrap_or_default();
+        new.allowed_ips = self.allowed_ips;
         new.environment = self.environment;
         new.expiry = expiry(self.expires_in_days, self.expires_at)?.unwrap_or(new.expiry);
         new.not_before = self.not_before.map(|Time(time)| time);
         new.tags = self.tags.unwrap_or_default();
         new.metadata = self.metadata.unwrap_or_default();
         new.sensitive = self.sensitive.unwrap_or_default();
-        new.security_tier = self.security_tier.map(|Word(tier)| tier).unwrap_or_default();
+        new.security_tier = self.security_tier.map(|Word(tier)| tier);
         new.rotation_schedule = self.rotation.map(|Object(schedule)| schedule);
         new.hand_over = self.hand_over.unwrap_or_default();
         Ok(new)
@@ -157,8 +161,10 @@ struct CreatedBefore {
             ("Idempotent-Replayed" = String, description = "`true` where an earlier request had made it."),
         )),
         (status = 409, description = "A quota is reached: `quota_reached`."),
-        (status = 422, description = "A field is unknown, missing, or holds what it must not (`invalid_field`); or the \
-            `Idempotency-Key` was used for another request (`idempotency_key_reused`)."),
+        (status = 422, description = "A field is unknown, missing, or holds what it must not (`invalid_field`); the key would \
+            not be within a policy of its organization or its project (`policy_violated`, with `policy` and `level`); or the \
+            `Idempotency-Key` was used for another request (`idempotency_key_reused`).", body = PolicyProblemShape,
+            content_type = "application/problem+json"),
     ),
 )]
 async fn create(

@@ -159,9 +159,9 @@ pub async fn the_clients_query_is_not_keygates(site: &Site) {
 /// Keys that are bound to networks are, to that of the client.
 pub async fn a_key_is_bound_to_its_clients_address(site: &Site) {
     let manager = &site.world.api.manager;
-    let here = make(manager, |new| new.allowed_ips = networks(&CLIENT.to_string())).await;
-    let elsewhere = make(manager, |new| new.allowed_ips = networks("192.0.2.0/24")).await;
-    let proxys = make(manager, |new| new.allowed_ips = networks("127.0.0.1")).await;
+    let here = make(manager, |new| new.allowed_ips = Some(networks(&CLIENT.to_string()))).await;
+    let elsewhere = make(manager, |new| new.allowed_ips = Some(networks("192.0.2.0/24"))).await;
+    let proxys = make(manager, |new| new.allowed_ips = Some(networks("127.0.0.1"))).await;
     assert_eq!(site.ask("GET /", &with(here.text.expose())).await.status, 200);
     for spoofed in [
         "",

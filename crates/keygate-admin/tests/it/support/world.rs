@@ -130,7 +130,7 @@ impl World {
             expired,
             not_yet_valid,
             staging: text(&manager, |new| new.environment = Some(Environment::new("staging").unwrap())).await,
-            bound: text(&manager, |new| new.allowed_ips = networks("203.0.113.0/24")).await,
+            bound: text(&manager, |new| new.allowed_ips = Some(networks("203.0.113.0/24"))).await,
             of_suspended_organization,
             of_suspended_project,
             of_suspended_user,

@@ -11,7 +11,8 @@ use keygate::manager::{
 use keygate::names::{Description, Environment, KeyName, OrganizationId, ProjectId, Reason, RoleName, Tag, UserId};
 use keygate::network::CidrSet;
 use keygate::record::{
-    KeyState, Metadata, ParentStatus, ProjectRecord, RotationSchedule, SecurityTier, Sensitive, UserStatus,
+    KeyDefaults, KeyPolicy, KeyState, Metadata, ParentStatus, ProjectRecord, RotationSchedule, SecurityTier, Sensitive,
+    UserStatus,
 };
 use keygate::scope::{Scope, ScopeSet};
 use serde::Serialize;
@@ -34,7 +35,8 @@ pub(super) struct NewKeyBody<'a> {
     grantable: &'a ScopeSet,
     #[serde(skip_serializing_if = "Option::is_none")]
     limits: Option<&'a Limits>,
-    allowed_ips: &'a CidrSet,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed_ips: Option<&'a CidrSet>,
     #[serde(skip_serializing_if = "Option::is_none")]
     environment: Option<Environment>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,7 +51,8 @@ pub(super) struct NewKeyBody<'a> {
     /// Left out where there are none, as an older server does not know of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     sensitive: Option<&'a Sensitive>,
-    security_tier: SecurityTier,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    security_tier: Option<SecurityTier>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rotation: Option<&'a RotationSchedule>,
     /// Left out where it is not, as an older server does not know of it.
@@ -77,7 +80,7 @@ impl<'a> NewKeyBody<'a> {
             scopes: new.scopes.as_ref(),
             grantable: &new.grantable,
             limits: new.limits.as_ref(),
-            allowed_ips: &new.allowed_ips,
+            allowed_ips: new.allowed_ips.as_ref(),
             environment: new.environment.or(environment),
             expires_in_days,
             expires_at,
@@ -263,11 +266,15 @@ pub(super) struct NewOrganization<'a> {
     user_limits: Option<Limits>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_limits: Option<Limits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'a KeyPolicy>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    defaults: Option<&'a KeyDefaults>,
 }
 
 impl<'a> NewOrganization<'a> {
-    /// With these quotas and limits.
-    pub(super) fn of(organization_id: &'a OrganizationId, settings: &OrganizationUpdate) -> Self {
+    /// With these quotas, limits and rules.
+    pub(super) fn of(organization_id: &'a OrganizationId, settings: &'a OrganizationUpdate) -> Self {
         Self {
             organization_id,
             max_keys: settings.max_keys.flatten(),
@@ -275,13 +282,15 @@ impl<'a> NewOrganization<'a> {
             limits: settings.limits.flatten(),
             user_limits: settings.user_limits.flatten(),
             key_limits: settings.key_limits.flatten(),
+            policy: settings.policy.as_ref().and_then(Option::as_ref),
+            defaults: settings.defaults.as_ref().and_then(Option::as_ref),
         }
     }
 }
 
 /// What is to change of an organization. Null goes back to the default.
 #[derive(Debug, Serialize)]
-pub(super) struct OrganizationChange {
+pub(super) struct OrganizationChange<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<ParentStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -294,27 +303,41 @@ pub(super) struct OrganizationChange {
     user_limits: Option<Option<Limits>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_limits: Option<Option<Limits>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'a Option<KeyPolicy>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    defaults: Option<&'a Option<KeyDefaults>>,
 }
 
-impl OrganizationChange {
+impl<'a> OrganizationChange<'a> {
     /// Of this update.
-    pub(super) fn of(update: &OrganizationUpdate) -> Self {
+    pub(super) fn of(update: &'a OrganizationUpdate) -> Self {
         let OrganizationUpdate { status, max_keys, max_keys_per_user, limits, user_limits, key_limits, .. } = *update;
-        Self { status, max_keys, max_keys_per_user, limits, user_limits, key_limits }
+        let (policy, defaults) = (update.policy.as_ref(), update.defaults.as_ref());
+        Self { status, max_keys, max_keys_per_user, limits, user_limits, key_limits, policy, defaults }
     }
 }
 
 /// All that is to be configured for a project.
 #[derive(Debug, Serialize)]
-pub(super) struct Project {
+pub(super) struct Project<'a> {
     status: ParentStatus,
     limits: Option<Limits>,
+    /// What is left out stays as it is; an older server does not know of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_limits: Option<Option<Limits>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'a Option<KeyPolicy>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    defaults: Option<&'a Option<KeyDefaults>>,
 }
 
-impl Project {
+impl<'a> Project<'a> {
     /// This one, with what is to change of it.
-    pub(super) fn of(found: &ProjectRecord, update: &ProjectUpdate) -> Self {
-        Self { status: update.status.unwrap_or(found.status), limits: update.limits.unwrap_or(found.limits) }
+    pub(super) fn of(found: &ProjectRecord, update: &'a ProjectUpdate) -> Self {
+        let (status, limits) = (update.status.unwrap_or(found.status), update.limits.unwrap_or(found.limits));
+        let (policy, defaults) = (update.policy.as_ref(), update.defaults.as_ref());
+        Self { status, limits, key_limits: update.key_limits, policy, defaults }
     }
 }
 

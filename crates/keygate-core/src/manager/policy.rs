@@ -1,0 +1,198 @@
+//! What stands above a key says what it is where nobody does, and what it has to be.
+//!
+//! A project's defaults stand before its organization's; the policies of both hold. A key is held to them when it is made or
+//! taken in, and to what an update changes of it. One that was made before goes on as it is.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::create::DEFAULT_EXPIRY_DAYS;
+use super::{Expiry, ManageError};
+use crate::limits::Limits;
+use crate::names::{OrganizationId, ProjectId};
+use crate::network::CidrSet;
+use crate::record::{Key, KeyDefaults, KeyPolicy, Parents, PolicyRule, SecurityTier};
+use crate::store::{Store, StoreError};
+
+/// Whose policy it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PolicyLevel {
+    /// The organization's.
+    Organization,
+    /// The project's.
+    Project,
+}
+
+impl PolicyLevel {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Organization => "organization",
+            Self::Project => "project",
+        }
+    }
+}
+
+impl fmt::Display for PolicyLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A rule that a key is not within.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PolicyViolation {
+    /// The rule.
+    pub policy: PolicyRule,
+    /// Whose it is.
+    pub level: PolicyLevel,
+    /// What would be allowed, in a sentence.
+    pub allowed: String,
+}
+
+impl fmt::Display for PolicyViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { policy, level, allowed } = self;
+        write!(f, "the policy {policy} of the {level} does not allow it: {allowed}")
+    }
+}
+
+/// What stands above the keys of one call: read once for each organization and project. Once the store has failed it is not
+/// asked again, as whoever waits would wait for it for each key.
+pub(super) struct Above<'a> {
+    store: &'a dyn Store,
+    read: HashMap<(OrganizationId, Option<ProjectId>), Arc<Parents>>,
+    failed: Option<Arc<StoreError>>,
+}
+
+impl<'a> Above<'a> {
+    pub(super) fn new(store: &'a dyn Store) -> Self {
+        Self { store, read: HashMap::new(), failed: None }
+    }
+
+    /// What stands above keys of this project, or of none.
+    pub(super) async fn of(
+        &mut self,
+        organization: &OrganizationId,
+        project: Option<&ProjectId>,
+    ) -> Result<Arc<Parents>, ManageError> {
+        let vacant = match self.read.entry((organization.clone(), project.cloned())) {
+            Entry::Occupied(read) => return Ok(Arc::clone(read.get())),
+            Entry::Vacant(vacant) => vacant,
+        };
+        if let Some(error) = &self.failed {
+            return Err(ManageError::Store(Arc::clone(error)));
+        }
+        match self.store.parents(organization, project).await {
+            Ok(parents) => Ok(Arc::clone(vacant.insert(Arc::new(parents)))),
+            Err(error) => Err(ManageError::Store(Arc::clone(self.failed.insert(Arc::new(error))))),
+        }
+    }
+}
+
+/// The policies that hold, the organization's first.
+fn policies(above: &Parents) -> impl Iterator<Item = (PolicyLevel, &KeyPolicy)> {
+    let of_organization = above.organization.as_ref().and_then(|organization| organization.policy.as_ref());
+    let of_project = above.project.as_ref().and_then(|project| project.policy.as_ref());
+    let both = [(PolicyLevel::Organization, of_organization), (PolicyLevel::Project, of_project)];
+    both.into_iter().filter_map(|(level, policy)| Some((level, policy?)))
+}
+
+/// The first default that one of the levels has, the project's before the organization's.
+fn default_of<T>(above: &Parents, get: impl Fn(&KeyDefaults) -> Option<T>) -> Option<T> {
+    let of_project = above.project.as_ref().and_then(|project| project.defaults.as_ref()).and_then(&get);
+    of_project
+        .or_else(|| above.organization.as_ref().and_then(|organization| organization.defaults.as_ref()).and_then(get))
+}
+
+/// How carefully a new key is kept.
+pub(super) fn tier(above: &Parents, said: Option<SecurityTier>) -> SecurityTier {
+    said.or_else(|| default_of(above, |defaults| defaults.security_tier)).unwrap_or_default()
+}
+
+/// Where a new key may be used from.
+pub(super) fn allowed_ips(above: &Parents, said: Option<CidrSet>) -> CidrSet {
+    said.or_else(|| default_of(above, |defaults| defaults.allowed_ips.clone())).unwrap_or_default()
+}
+
+/// The limits of new keys for which none are said.
+pub(super) fn limits(above: &Parents) -> Option<Limits> {
+    let of_project = above.project.as_ref().and_then(|project| project.key_limits);
+    of_project.or_else(|| above.organization.as_ref().and_then(|organization| organization.key_limits))
+}
+
+/// When a new key ends. An end that nobody said is brought forward to the longest life there may be.
+pub(super) fn expiry(above: &Parents, said: Expiry) -> Expiry {
+    match said {
+        Expiry::Default => {
+            let days = default_of(above, |defaults| defaults.expires_in_days).unwrap_or(DEFAULT_EXPIRY_DAYS);
+            let days = longest_life_days(above).map_or(days, |longest| days.min(longest));
+            Expiry::In(TimeDelta::days(days.into()))
+        }
+        said => said,
+    }
+}
+
+fn longest_life_days(above: &Parents) -> Option<u32> {
+    policies(above).filter_map(|(_, policy)| policy.longest_life_days).min()
+}
+
+/// The end of a successor that is made at `made`: that which it was to have, if it may live so long.
+pub(super) fn end_of_successor(
+    above: &Parents,
+    made: DateTime<Utc>,
+    end: Option<DateTime<Utc>>,
+) -> Option<DateTime<Utc>> {
+    let latest = longest_life_days(above).and_then(|days| made.checked_add_signed(TimeDelta::days(days.into())));
+    match (end, latest) {
+        (Some(end), Some(latest)) => Some(end.min(latest)),
+        (end, latest) => end.or(latest),
+    }
+}
+
+/// Refuses a new key that is not within the policies.
+pub(super) fn check(above: &Parents, key: &Key) -> Result<(), ManageError> {
+    check_rules(above, key, |_| true)
+}
+
+/// Refuses what an update makes of a key, as far as the policies speak of what it changes.
+pub(super) fn check_change(
+    above: &Parents,
+    before: &Key,
+    after: &Key,
+    changed: &[&'static str],
+) -> Result<(), ManageError> {
+    let is_later = before.expires_at.is_some_and(|end| after.expires_at.is_none_or(|asked| asked > end));
+    check_rules(above, after, |rule| match rule {
+        // To bring an end forward never leads out of it.
+        PolicyRule::LongestLife => changed.contains(&"expires_at") && is_later,
+        PolicyRule::RequiredScopes => changed.contains(&"scopes"),
+        PolicyRule::RequireAllowedIps => changed.contains(&"allowed_ips"),
+        PolicyRule::ForbidWildcards => changed.contains(&"scopes") || changed.contains(&"permissions"),
+        PolicyRule::AllowedEnvironments => false,
+        PolicyRule::NamePattern => changed.contains(&"name"),
+    })
+}
+
+/// Whether a policy could speak of such a change.
+pub(super) fn may_concern(changed: &[&'static str]) -> bool {
+    changed.iter().any(|field| matches!(*field, "expires_at" | "scopes" | "permissions" | "allowed_ips" | "name"))
+}
+
+fn check_rules(above: &Parents, key: &Key, concerns: impl Fn(PolicyRule) -> bool) -> Result<(), ManageError> {
+    for (level, policy) in policies(above) {
+        for rule in PolicyRule::ALL.into_iter().filter(|rule| concerns(*rule)) {
+            if let Some(allowed) = policy.violation(rule, key) {
+                return Err(ManageError::PolicyViolated(Box::new(PolicyViolation { policy: rule, level, allowed })));
+            }
+        }
+    }
+    Ok(())
+}

@@ -455,7 +455,7 @@ struct Model {
 impl Model {
     fn covers(&self, permission: &str) -> bool {
         let covers = |pattern: &&str| scope(pattern).covers(&scope(permission));
-        let of_role = |name: &usize| self.roles[*name].iter().flatten().any(|pattern| covers(pattern));
+        let of_role = |name: &usize| self.roles[*name].iter().flatten().any(&covers);
         self.held.as_ref().is_none_or(|held| held.iter().any(of_role))
     }
 

@@ -244,7 +244,8 @@ async fn an_update_is_held_to_the_policy_in_what_it_changes() {
         }
         updated
     };
-    let refused: [(&dyn Fn(&mut KeyUpdate), &str); 7] = [
+    type Change<'a> = &'a dyn Fn(&mut KeyUpdate);
+    let refused: [(Change<'_>, &str); 7] = [
         (&|update| update.expiry = Some(Expiry::In(days(91))), "longest_life_days"),
         (&|update| update.expiry = Some(Expiry::Never), "longest_life_days"),
         (&|update| update.scopes = Some(scopes(&["a:b"])), "required_scopes"),

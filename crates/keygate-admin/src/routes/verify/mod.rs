@@ -177,7 +177,7 @@ async fn verify(
     Ok(match &decision {
         Ok(admission) => {
             let limits_left = left(manager, admission).await?;
-            answer(&Verdict::Valid(Box::new(Valid::new(&admission, limits_left, checks))))
+            answer(&Verdict::Valid(Box::new(Valid::new(admission, limits_left, checks))))
         }
         Err(denial) if denial.reason() == DenialReason::StoreUnavailable => undecided(denial),
         Err(denial) => answer(&Verdict::Invalid(Invalid::new(denial, checks))),

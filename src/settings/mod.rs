@@ -28,6 +28,7 @@
 //! | `KEYGATE_NOTICE_EXPIRING_DAYS` | how many days before a key ends its end is told of, separated by commas; or `none` | 7,1 |
 //! | `KEYGATE_NOTICE_UNUSED_DAYS` | after how many days without use a key is told of, 1 to 3650 | never |
 //! | `KEYGATE_NOTICE_LOG` | whether notices are written in the log: `true` or `false` | false |
+//! | `KEYGATE_AUDIT_RETENTION_DAYS` | for how many days the audit is kept, 1 to 36500 | 400 |
 //! | `KEYGATE_WEBHOOKS_ALLOW_PRIVATE` | whether webhooks may be at addresses that are not public, and at `http`: `true` or `false` | false |
 //! | `KEYGATE_WEBHOOKS_PROXY` | the proxy through which webhooks are reached | none |
 //! | `KEYGATE_IMPORT_PATTERNS` | forms of [imported](keygate_core::import) keys, `name=regex`, separated by white space | none |
@@ -48,6 +49,7 @@
 //! ```
 
 mod anomalies;
+mod audit;
 mod examine;
 mod imports;
 mod keeping;
@@ -65,6 +67,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use keygate_core::anomaly::AnomalyPolicy;
+use keygate_core::audit::AuditPolicy;
 use keygate_core::import::ImportPolicy;
 use keygate_core::names::Environment;
 use keygate_core::network::{Cidr, CidrSet};
@@ -119,6 +122,8 @@ pub struct Settings {
     pub keeping: Keeping,
     /// Which anomalies are looked for, and what comes of them.
     pub anomalies: AnomalyPolicy,
+    /// How much of the audit is kept.
+    pub audit: AuditPolicy,
     /// What is told of keys, and how it is sent.
     pub notices: NoticeSettings,
     /// Which texts may be those of imported keys.
@@ -189,6 +194,7 @@ impl Settings {
             namespace: read_namespace(lookup("KEYGATE_NAMESPACE")?)?,
             keeping: Keeping::read(lookup)?,
             anomalies: anomalies::read(lookup)?,
+            audit: audit::read(lookup)?,
             notices: NoticeSettings::read(lookup)?,
             imports: imports::read(lookup)?,
         })

@@ -86,6 +86,7 @@ impl Settings {
             .stale_if_error(self.keeping.stale_if_error)
             .anomalies(self.anomalies.clone())
             .imports(self.imports.clone())
+            .audit(self.audit)
             .notices(self.notices.policy.clone());
         let manager = self.notices.tell(builder)?.build()?;
         let unavailable = match manager.open().await {

@@ -119,6 +119,8 @@ fn a_malformed_value_is_one_sentence_that_names_its_variable() {
         ("KEYGATE_NOTICE_UNUSED_DAYS", "0"),
         ("KEYGATE_NOTICE_UNUSED_DAYS", "3651"),
         ("KEYGATE_NOTICE_UNUSED_DAYS", "never"),
+        ("KEYGATE_AUDIT_RETENTION_DAYS", "0"),
+        ("KEYGATE_AUDIT_RETENTION_DAYS", "36501"),
         ("KEYGATE_NOTICE_LOG", "yes"),
         ("KEYGATE_NOTICE_LOG", "True"),
         ("KEYGATE_WEBHOOKS_ALLOW_PRIVATE", "1"),

@@ -1,6 +1,7 @@
 //! Who manages keys. Every management call takes an actor: one without does not compile.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::names::{OrganizationId, PrincipalId};
 use crate::record::Key;
@@ -13,13 +14,14 @@ use crate::scope::{Scope, ScopeSet};
 pub struct Operator {
     principal: PrincipalId,
     grantable: Option<ScopeSet>,
+    from: Option<IpAddr>,
 }
 
 impl Operator {
     /// The operator, under a name that is recorded as the author of what is done.
     #[must_use]
     pub fn named(principal: PrincipalId) -> Self {
-        Self { principal, grantable: None }
+        Self { principal, grantable: None, from: None }
     }
 
     /// Who may hand out only what `grantable` covers.
@@ -35,6 +37,7 @@ pub struct TenantAdmin {
     principal: PrincipalId,
     organization: OrganizationId,
     grantable: ScopeSet,
+    from: Option<IpAddr>,
 }
 
 impl TenantAdmin {
@@ -42,7 +45,7 @@ impl TenantAdmin {
     /// `principal` is recorded as the author of what is done: the id of the key that was presented.
     #[must_use]
     pub fn new(principal: PrincipalId, organization: OrganizationId, grantable: ScopeSet) -> Self {
-        Self { principal, organization, grantable }
+        Self { principal, organization, grantable, from: None }
     }
 }
 
@@ -66,6 +69,24 @@ impl Actor {
             Self::Operator(Operator::named(principal).granting(key.grantable.clone()))
         } else {
             Self::Tenant(TenantAdmin::new(principal, key.organization.clone(), key.grantable.clone()))
+        }
+    }
+
+    /// The same, from this address, as far as that is known. The [audit](crate::audit) tells of it.
+    #[must_use]
+    pub fn at_address(self, from: Option<IpAddr>) -> Self {
+        match self {
+            Self::Operator(operator) => Self::Operator(Operator { from, ..operator }),
+            Self::Tenant(admin) => Self::Tenant(TenantAdmin { from, ..admin }),
+        }
+    }
+
+    /// From where it is done, as far as that is known.
+    #[must_use]
+    pub fn from_address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Operator(operator) => operator.from,
+            Self::Tenant(admin) => admin.from,
         }
     }
 

@@ -6,6 +6,7 @@
 
 pub mod actor;
 pub mod anomaly;
+pub mod audit;
 mod cache;
 pub mod check;
 pub mod clock;

@@ -23,6 +23,7 @@
 //!   tells in one transaction. What is kept for a time only goes as time passes and something is counted.
 //! - **What is unusual.** A finding is on the disk when it is recorded. What is learned of a key's habits is there with the
 //!   next write, and is learned anew after a crash that comes before it.
+//! - **The audit.** An entry is on the disk when it is acknowledged, in a transaction of its own.
 //! - **A local disk.** File locks and syncs of network file systems are not what this relies on.
 //! - **When the disk fails** the store answers that it is unavailable, and goes on doing so until it is opened anew,
 //!   since nobody knows what of the failed write the disk has.
@@ -34,6 +35,7 @@
 
 #![forbid(unsafe_code)]
 
+mod audit;
 mod error;
 mod examine;
 mod file;

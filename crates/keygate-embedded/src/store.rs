@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use keygate_core::anomaly::{self, FindingCursor};
+use keygate_core::audit::{Append, AuditState, KeptEntry, KeptSeal};
 use keygate_core::clock::{Clock, SystemClock};
 use keygate_core::coherence::{Change, Coherence, Read, Watcher};
 use keygate_core::key::KeyId;
@@ -40,7 +41,7 @@ use crate::holder::HolderFile;
 use crate::tables::{KeyTables, META, RECORDS, decode, reading, record_of};
 use crate::usage::Recorded;
 use crate::verify::Verification;
-use crate::{findings, habits, listing, lookups, memos, notices, open, parents, quota, usage, verify};
+use crate::{audit, findings, habits, listing, lookups, memos, notices, open, parents, quota, usage, verify};
 
 /// The keys created in one transaction: enough that syncing it costs little a key, few enough that others who write
 /// do not wait for seconds.
@@ -537,6 +538,61 @@ impl Store for EmbeddedStore {
         self.write(Vec::new(), move |write, _| notices::redrive(write, &notice, room)).await
     }
 
+    async fn append_audit(&self, organization: &OrganizationId, entry: &Append) -> Result<Option<u64>, StoreError> {
+        let (organization, entry) = (organization.clone(), entry.clone());
+        self.write(Vec::new(), move |write, _| audit::append(write, organization.as_str(), &entry)).await
+    }
+
+    async fn audit_state(&self, organization: &OrganizationId) -> Result<AuditState, StoreError> {
+        self.read_short(|read| audit::state(read, organization.as_str()))
+    }
+
+    async fn audit_entries(
+        &self,
+        organization: &OrganizationId,
+        range: RangeInclusive<u64>,
+        newest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<KeptEntry>, StoreError> {
+        let organization = organization.clone();
+        self.read_long(move |read, _| audit::entries(read, organization.as_str(), range, newest_first, limit)).await
+    }
+
+    async fn audit_seals(
+        &self,
+        organization: &OrganizationId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<KeptSeal>, StoreError> {
+        let organization = organization.clone();
+        self.read_long(move |read, _| audit::seals(read, organization.as_str(), after, limit)).await
+    }
+
+    async fn put_audit_seal(
+        &self,
+        organization: &OrganizationId,
+        expected: Option<u64>,
+        seal: &KeptSeal,
+    ) -> Result<bool, StoreError> {
+        let (organization, seal) = (organization.clone(), seal.clone());
+        self.write(Vec::new(), move |write, _| audit::put_seal(write, organization.as_str(), expected, &seal)).await
+    }
+
+    async fn trim_audit(
+        &self,
+        organization: &OrganizationId,
+        through: u64,
+        checkpoint: &[u8],
+        previous: Option<&[u8]>,
+    ) -> Result<bool, StoreError> {
+        let (organization, checkpoint) = (organization.clone(), checkpoint.to_vec());
+        let previous = previous.map(<[u8]>::to_vec);
+        self.write(Vec::new(), move |write, _| {
+            audit::trim(write, organization.as_str(), through, &checkpoint, previous.as_deref())
+        })
+        .await
+    }
+
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
         self.read_long(|read, now| {
             let mut usage = BTreeMap::new();
@@ -551,6 +607,17 @@ impl Store for EmbeddedStore {
                 }
             }
             for entry in parents::webhook_entries(read, now)? {
+                *usage.entry(entry).or_insert(0) += 1;
+            }
+            Ok(usage)
+        })
+        .await
+    }
+
+    async fn audit_ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
+        self.read_long(|read, _| {
+            let mut usage = BTreeMap::new();
+            for entry in audit::ring_entries(read)? {
                 *usage.entry(entry).or_insert(0) += 1;
             }
             Ok(usage)

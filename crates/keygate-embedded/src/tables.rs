@@ -31,6 +31,10 @@
 //! | `notices` | organization, notice id | whether it waits (0) or was given up (1), its time, as core writes it |
 //! | `notice_times` | time, organization, notice id | the notices that wait |
 //! | `notice_counts` | organization | how many of its notices wait |
+//! | `audit` | organization, sequence | an entry, as core writes it |
+//! | `audit_seals` | organization, the last sequence under it | a seal, as core writes it |
+//! | `audit_open` | organization, the sequence of an intent | its act, of which it is not said what became of it |
+//! | `audit_states` | organization | the last sequence, the checkpoint (empty is none) |
 //! | `lookups` | a token of an imported key | the key's id |
 //! | `meta` | a word | `format`: the version of all this; `deployment`: the marker |
 //!
@@ -44,7 +48,7 @@ use keygate_core::store::StoreError;
 
 use crate::error::storage;
 
-/// The bytes of a key id, or of a finding's or a notice's.
+/// The bytes of a key id, or of a finding's, a notice's or an act's.
 pub(crate) type Id = &'static [u8; 16];
 /// The bytes of a memo's name, or of a token.
 pub(crate) type Name = &'static [u8; 32];
@@ -79,6 +83,10 @@ pub(crate) const HABITS: TableDefinition<'_, Id, (i64, &[u8])> = TableDefinition
 pub(crate) const HABIT_ENDS: TableDefinition<'_, (i64, Id), ()> = TableDefinition::new("habit_ends");
 pub(crate) const FINDINGS: TableDefinition<'_, (&str, i64, Id), (Id, &[u8])> = TableDefinition::new("findings");
 pub(crate) const FINDING_IDS: TableDefinition<'_, (&str, Id), i64> = TableDefinition::new("finding_ids");
+pub(crate) const AUDIT: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("audit");
+pub(crate) const AUDIT_SEALS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("audit_seals");
+pub(crate) const AUDIT_OPEN: TableDefinition<'_, (&str, u64), Id> = TableDefinition::new("audit_open");
+pub(crate) const AUDIT_STATES: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("audit_states");
 pub(crate) const LOOKUPS: TableDefinition<'_, Name, Id> = TableDefinition::new("lookups");
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
@@ -151,6 +159,10 @@ pub(crate) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::Tab
     transaction.open_table(NOTICE_TIMES)?;
     transaction.open_table(NOTICE_COUNTS)?;
     transaction.open_table(NOTICES_GIVEN_UP)?;
+    transaction.open_table(AUDIT)?;
+    transaction.open_table(AUDIT_SEALS)?;
+    transaction.open_table(AUDIT_OPEN)?;
+    transaction.open_table(AUDIT_STATES)?;
     transaction.open_table(LOOKUPS)?;
     transaction.open_table(META)?;
     Ok(())

@@ -14,7 +14,7 @@ use crate::tables::{
     BY_ORGANIZATION, BY_USER, DUE, ENDS, Id, ORGANIZATION_COUNTS, RECORDS, USER_COUNTS, decode, reading,
     reading_if_there,
 };
-use crate::{findings, habits, ledgers, memos, notices, usage};
+use crate::{audit, findings, habits, ledgers, memos, notices, usage};
 
 /// The most problems that are told of.
 const MAX_PROBLEMS: usize = 100;
@@ -106,6 +106,7 @@ pub(crate) fn verify(transaction: &ReadTransaction, now: DateTime<Utc>) -> Resul
         habits::disagreement(transaction)?,
         findings::disagreement(transaction)?,
         notices::disagreement(transaction)?,
+        audit::disagreement(transaction)?,
     ];
     for problem in others.into_iter().flatten() {
         found.problem(problem);

@@ -9,6 +9,7 @@ use std::fmt::{self, Display};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use keygate_core::audit::ActId;
 use keygate_core::coherence::Change;
 use keygate_core::key::{Bucket, KeyId};
 use keygate_core::limiter::policy::PoolId;
@@ -328,6 +329,44 @@ impl Layout {
         format!("{}:{user}", self.of_organization("user", organization))
     }
 
+    /// The audit of an organization: a stream of entries, as core writes them, under `e`. Their ids are their sequences and `-0`.
+    #[must_use]
+    pub fn audit(&self, organization: &OrganizationId) -> String {
+        self.of_organization("audit", organization)
+    }
+
+    /// What seals the audit: a stream of seals, as core writes them, under `s`. Their ids are the sequences of the last entries
+    /// under them and `-0`.
+    #[must_use]
+    pub fn audit_seals(&self, organization: &OrganizationId) -> String {
+        self.of_organization("audit-seals", organization)
+    }
+
+    /// The acts of which it is not said what became of them: a sorted set of 16-byte ids, the score the sequence of the intent.
+    #[must_use]
+    pub fn audit_open(&self, organization: &OrganizationId) -> String {
+        self.of_organization("audit-open", organization)
+    }
+
+    /// How far the audit has come: a hash of the `last` sequence, the `checkpoint`, and under `r` and the four bytes of each entry
+    /// of the secret ring how many seals and checkpoints name it.
+    #[must_use]
+    pub fn audit_state(&self, organization: &OrganizationId) -> String {
+        self.of_organization("audit-state", organization)
+    }
+
+    /// What the names of all these begin with.
+    #[must_use]
+    pub fn audit_states_prefix(&self) -> String {
+        format!("{}:audit-state:", self.namespace)
+    }
+
+    /// That an entry of an act was kept: its sequence, for a minute.
+    #[must_use]
+    pub fn audit_once(&self, organization: &OrganizationId, act: ActId, step: u8) -> String {
+        format!("{}:{act}:{step}", self.of_organization("audit-once", organization))
+    }
+
     /// An organization's webhooks: written like its record, and in its bucket.
     #[must_use]
     pub fn webhooks(&self, organization: &OrganizationId) -> String {
@@ -495,6 +534,12 @@ mod tests {
         assert_eq!(layout.findings(&acme()), format!("kg:findings:{{{bucket}}}:acme"));
         assert_eq!(layout.finding_times(&acme()), format!("kg:finding-times:{{{bucket}}}:acme"));
         assert_eq!(layout.webhooks(&acme()), format!("kg:webhooks:{{{bucket}}}:acme"));
+        assert_eq!(layout.audit(&acme()), format!("kg:audit:{{{bucket}}}:acme"));
+        assert_eq!(layout.audit_seals(&acme()), format!("kg:audit-seals:{{{bucket}}}:acme"));
+        assert_eq!(layout.audit_open(&acme()), format!("kg:audit-open:{{{bucket}}}:acme"));
+        assert_eq!(layout.audit_state(&acme()), format!("kg:audit-state:{{{bucket}}}:acme"));
+        let once = layout.audit_once(&acme(), ActId::from_bytes([7; 16]), 1);
+        assert_eq!(once, format!("kg:audit-once:{{{bucket}}}:acme:07070707-0707-0707-0707-070707070707:1"));
         let shard = Layout::notice_shard(&acme());
         assert_eq!(shard, bucket.number() % 16);
         assert_eq!(layout.notices(shard), format!("kg:notices:{{b{shard:04}}}"));
@@ -553,6 +598,11 @@ mod tests {
             &layout.findings(&acme),
             &layout.finding_times(&acme),
             &layout.webhooks(&acme),
+            &layout.audit(&acme),
+            &layout.audit_seals(&acme),
+            &layout.audit_open(&acme),
+            &layout.audit_state(&acme),
+            &layout.audit_once(&acme, ActId::from_bytes([7; 16]), 0),
             &layout.notices(7),
             &layout.notices_waiting(7),
             &layout.notice_counts(7),

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use keygate_core::anomaly::{self, FindingCursor};
+use keygate_core::audit::{Append, AuditState, KeptEntry, KeptSeal};
 use keygate_core::clock::Tick;
 use keygate_core::coherence::{Coherence, Lease, Read, Watcher};
 use keygate_core::key::KeyId;
@@ -59,6 +61,7 @@ pub struct FaultyStore {
     fault: Arc<watch::Sender<Fault>>,
     calls: Arc<watch::Sender<StoreCalls>>,
     word: Arc<Word>,
+    audit_fails: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,12 +119,19 @@ pub struct StoreCalls {
     pub settle_notice: u64,
     pub given_up: u64,
     pub redrive_notice: u64,
+    pub append_audit: u64,
+    pub audit_state: u64,
+    pub audit_entries: u64,
+    pub audit_seals: u64,
+    pub put_audit_seal: u64,
+    pub trim_audit: u64,
+    pub audit_ring_usage: u64,
     pub ring_usage: u64,
     pub examine: u64,
 }
 
 impl StoreCalls {
-    /// All of them together.
+    /// All of them together, but for those that seal the audit, which come by themselves a second after something was written.
     #[must_use]
     pub fn total(&self) -> u64 {
         let Self { deployment, put_deployment, record, parents, create, replace, succeed, set_status, .. } = self;
@@ -137,12 +147,13 @@ impl StoreCalls {
         let (memos, counted) = (remember + recall, record_usage + usage + last_uses + most_used);
         let Self { webhooks, put_webhooks, put_notice, take_notices, settle_notice, given_up, redrive_notice, .. } =
             self;
-        let Self { look_up, take_lookups, free_lookup, .. } = self;
+        let Self { look_up, take_lookups, free_lookup, append_audit, .. } = self;
         let found = look_up + take_lookups + free_lookup;
         let unusual = habits + put_habits + record_finding + findings;
         let told = webhooks + put_webhooks + put_notice + take_notices + settle_notice + given_up + redrive_notice;
         let read = deployment + record + parents + list + quota_use + ring_usage + examine;
-        read + written + loaded + owners + memos + lease + counted + unusual + found + due + not_due + told
+        let audited = append_audit;
+        read + written + loaded + owners + memos + lease + counted + unusual + found + due + not_due + told + audited
     }
 }
 
@@ -161,7 +172,13 @@ impl FaultyStore {
             fault: Arc::new(watch::channel(Fault::None).0),
             calls: Arc::new(watch::channel(StoreCalls::default()).0),
             word: Arc::new(Word::new()),
+            audit_fails: Arc::default(),
         }
+    }
+
+    /// From now on nothing is written in the audit, while all else works; or it is again.
+    pub fn fail_audit(&self, fails: bool) {
+        self.audit_fails.store(fails, Ordering::SeqCst);
     }
 
     /// From now on calls fail, and nothing is passed on.
@@ -567,9 +584,69 @@ impl Store for FaultyStore {
         answer(lost, self.inner.redrive_notice(notice, room).await)
     }
 
+    async fn append_audit(&self, organization: &OrganizationId, entry: &Append) -> Result<Option<u64>, StoreError> {
+        let lost = self.enter(|calls| calls.append_audit += 1).await?;
+        if self.audit_fails.load(Ordering::SeqCst) {
+            return Err(StoreError::unavailable("the test says so, of the audit"));
+        }
+        answer(lost, self.inner.append_audit(organization, entry).await)
+    }
+
+    async fn audit_state(&self, organization: &OrganizationId) -> Result<AuditState, StoreError> {
+        let lost = self.enter(|calls| calls.audit_state += 1).await?;
+        answer(lost, self.inner.audit_state(organization).await)
+    }
+
+    async fn audit_entries(
+        &self,
+        organization: &OrganizationId,
+        range: RangeInclusive<u64>,
+        newest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<KeptEntry>, StoreError> {
+        let lost = self.enter(|calls| calls.audit_entries += 1).await?;
+        answer(lost, self.inner.audit_entries(organization, range, newest_first, limit).await)
+    }
+
+    async fn audit_seals(
+        &self,
+        organization: &OrganizationId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<KeptSeal>, StoreError> {
+        let lost = self.enter(|calls| calls.audit_seals += 1).await?;
+        answer(lost, self.inner.audit_seals(organization, after, limit).await)
+    }
+
+    async fn put_audit_seal(
+        &self,
+        organization: &OrganizationId,
+        expected: Option<u64>,
+        seal: &KeptSeal,
+    ) -> Result<bool, StoreError> {
+        let lost = self.enter(|calls| calls.put_audit_seal += 1).await?;
+        answer(lost, self.inner.put_audit_seal(organization, expected, seal).await)
+    }
+
+    async fn trim_audit(
+        &self,
+        organization: &OrganizationId,
+        through: u64,
+        checkpoint: &[u8],
+        previous: Option<&[u8]>,
+    ) -> Result<bool, StoreError> {
+        let lost = self.enter(|calls| calls.trim_audit += 1).await?;
+        answer(lost, self.inner.trim_audit(organization, through, checkpoint, previous).await)
+    }
+
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
         let lost = self.enter(|calls| calls.ring_usage += 1).await?;
         answer(lost, self.inner.ring_usage().await)
+    }
+
+    async fn audit_ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
+        let lost = self.enter(|calls| calls.audit_ring_usage += 1).await?;
+        answer(lost, self.inner.audit_ring_usage().await)
     }
 
     async fn examine(&self, depth: Depth) -> Vec<Finding> {

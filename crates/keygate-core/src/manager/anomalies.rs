@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{ApiKeyManager, Inner, MAX_PAGE, ManageError};
 use crate::actor::{Actor, Operator};
 use crate::anomaly::{Finding, FindingCursor, Hand};
+use crate::audit::{ActTarget, Action};
 use crate::key::KeyId;
 use crate::names::{OrganizationId, PrincipalId, Reason};
 use crate::notice::{Cause, Event};
@@ -106,14 +107,16 @@ impl Hand for Suspender {
         let Finding { id, rule, key_id, .. } = finding;
         let reason = Reason::new(format!("anomaly {rule}, finding {id}")).ok();
         // Only one that can be used: what somebody else has stopped keeps their reason.
+        let mut act = manager.act(&actor, Action::KeyDeactivate, ActTarget::key(*key_id));
         let suspended = async {
-            let found = manager.visible(&actor, *key_id).await?.key;
+            let found = act.find(&manager, *key_id).await?.key;
             if found.status.status != KeyStatus::Active {
                 return Ok(false);
             }
-            manager.set_status(&actor, &found, KeyStatus::Inactive, reason).await.map(|_| true)
+            manager.set_status(&mut act, &actor, &found, KeyStatus::Inactive, reason).await.map(|_| true)
         };
-        match suspended.await {
+        let suspended = suspended.await;
+        match act.close_if_begun(suspended).await {
             Ok(suspended) => Ok(suspended),
             Err(ManageError::Store(error)) if matches!(*error, StoreError::Unavailable(_)) => {
                 Err(StoreError::unavailable(error.to_string()))

@@ -12,6 +12,7 @@ use super::schedule::Counters;
 use super::setup::Setup;
 use super::{ApiKeyManager, Inner};
 use crate::anomaly::{AnomalyPolicy, Finding, Sentry};
+use crate::audit::{AuditPolicy, Keeper};
 use crate::cache::{Cache, Policy};
 use crate::clock::{Clock, SystemClock};
 use crate::governance::PermissionAuthority;
@@ -60,6 +61,7 @@ pub struct ManagerBuilder {
     notices: NoticePolicy,
     notifiers: Vec<Arc<dyn Notifier>>,
     webhooks: Option<Arc<dyn WebhookSender>>,
+    audit: AuditPolicy,
 }
 
 /// What is told of findings.
@@ -94,6 +96,7 @@ impl ManagerBuilder {
             notices: NoticePolicy::default(),
             notifiers: Vec::new(),
             webhooks: None,
+            audit: AuditPolicy::default(),
         }
     }
 
@@ -196,6 +199,13 @@ impl ManagerBuilder {
         self
     }
 
+    /// How much of the [audit](crate::audit) is kept. The default policy if never called: 400 days, the newest million entries of
+    /// an organization. [`AuditPolicy::off`] writes nothing down.
+    pub fn audit(mut self, policy: AuditPolicy) -> Self {
+        self.audit = policy;
+        self
+    }
+
     /// Where the time comes from. The operating system's clock if never called.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -223,6 +233,7 @@ impl ManagerBuilder {
             notices,
             notifiers,
             webhooks,
+            audit,
         } = self;
         if notices.asks_for_use() && !counts_usage {
             return Err(BuildError::UnusedIsNotCounted);
@@ -234,6 +245,7 @@ impl ManagerBuilder {
         let hook = on_finding.map(|Hook(hook)| hook);
         let (held, time) = (Arc::clone(&store), Arc::clone(&clock));
         let post = Arc::new(Post::new(held, ring.clone(), time, notices, notifiers, webhooks));
+        let audit = Keeper::new(Arc::clone(&store), ring.clone(), Arc::clone(&clock), audit);
         let sentry = Sentry::new(Arc::clone(&store), Arc::clone(&clock), anomalies, hook);
         let recorder = Recorder::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&sentry));
         let counting = counts_usage.then(|| Arc::clone(&recorder));
@@ -254,6 +266,7 @@ impl ManagerBuilder {
             recorder,
             sentry,
             post,
+            audit,
             schedules: Counters::default(),
             met: limit_notices(),
             writes,

@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
+use serde_json::{Value, json};
 
+use super::act::Act;
 use super::manage::check_status;
 use super::rotate::check_overlap;
 use super::{ApiKeyManager, Cursor, KeyFilter, KeyUpdate, ManageError, Rotation};
 use crate::actor::Actor;
+use crate::audit::{ActOutcome, ActTarget, Action, Changes};
 use crate::key::KeyId;
 use crate::names::{NameError, OrganizationId, Reason};
 use crate::record::KeyStatus;
@@ -21,6 +24,8 @@ pub const MAX_BULK: usize = 1_000;
 const IN_FLIGHT: usize = 64;
 /// The same of rotations: those of keys of the high tier are slow, and no more are queued than may be.
 const ROTATED_AT_ONCE: usize = 16;
+/// What became of a key to which it was done, as the audit has it.
+const DONE: &str = "done";
 /// For how long rotations are begun.
 const ROTATES_FOR: Duration = Duration::from_secs(15);
 
@@ -50,6 +55,25 @@ pub enum BulkOperation {
     },
     /// As [`update`](ApiKeyManager::update), of what a key may do, what it may be used on, and how much may be asked of it.
     Update(Box<KeyUpdate>),
+}
+
+impl BulkOperation {
+    /// What it is, as the audit tells it.
+    fn told(&self) -> Value {
+        let stops = |operation: &str, reason: &Option<Reason>| json!({ "operation": operation, "reason": reason });
+        match self {
+            Self::Deactivate { reason } => stops("deactivate", reason),
+            Self::Activate { reason } => stops("activate", reason),
+            Self::Revoke { reason } => stops("revoke", reason),
+            Self::Rotate { overlap } => {
+                json!({ "operation": "rotate", "overlap_seconds": overlap.map(|overlap| overlap.num_seconds()) })
+            }
+            Self::Update(update) => {
+                let KeyUpdate { permissions, scopes, limits, .. } = &**update;
+                json!({ "operation": "update", "permissions": permissions, "scopes": scopes, "limits": limits })
+            }
+        }
+    }
 }
 
 /// To which keys something is done.
@@ -142,6 +166,27 @@ impl ApiKeyManager {
         keys: &BulkKeys,
         dry_run: bool,
     ) -> Result<BulkPage, ManageError> {
+        let mut act = self.act(actor, Action::KeysBulk, ActTarget::default()).of(organization);
+        let page = self.bulk_in(&mut act, actor, organization, operation, keys, dry_run).await;
+        // To none of them was it done.
+        if let (true, Ok(BulkPage { outcome, .. })) = (act.is_begun(), &page)
+            && outcome.successful.is_empty()
+        {
+            act.conclude(ActOutcome::Refused, outcome.failed.first().map(|failure| failure.reason)).await;
+            return page;
+        }
+        act.close(page).await
+    }
+
+    async fn bulk_in(
+        &self,
+        act: &mut Act<'_>,
+        actor: &Actor,
+        organization: &OrganizationId,
+        operation: &BulkOperation,
+        keys: &BulkKeys,
+        dry_run: bool,
+    ) -> Result<BulkPage, ManageError> {
         if !actor.reaches(organization) {
             return Err(ManageError::ParentNotFound);
         }
@@ -171,6 +216,14 @@ impl ApiKeyManager {
                 (page.keys.iter().map(|key| key.id).collect(), page.next_cursor)
             }
         };
+        if !dry_run && !keys.is_empty() {
+            act.on(keys.iter().copied());
+            let changes = Changes::of(&operation.told());
+            match operation {
+                BulkOperation::Revoke { .. } => act.begin_anyway(organization, changes).await,
+                _ => act.begin(organization, changes).await?,
+            }
+        }
         let mut outcome = BulkOutcome::default();
         let mut trouble = None;
         let at_once = if matches!(operation, BulkOperation::Rotate { .. }) { ROTATED_AT_ONCE } else { IN_FLIGHT };
@@ -186,6 +239,7 @@ impl ApiKeyManager {
         while let Some((key_id, done)) = done.next().await {
             match done {
                 Ok(rotation) => {
+                    act.became(key_id, DONE, rotation.as_ref().map(|rotation| rotation.new_key_id));
                     outcome.successful.push(key_id);
                     outcome.rotated.extend(rotation);
                 }
@@ -194,6 +248,7 @@ impl ApiKeyManager {
                     if error.is_trouble() {
                         trouble.get_or_insert_with(|| error.to_string());
                     }
+                    act.became(key_id, error.reason(), None);
                     outcome.failed.push(BulkFailure { key_id, reason: error.reason(), detail: error.detail() });
                 }
             }
@@ -212,6 +267,7 @@ impl ApiKeyManager {
         id: KeyId,
         dry_run: bool,
     ) -> Result<Option<Rotation>, ManageError> {
+        let mut part = self.part(actor, Action::KeysBulk);
         let found = self.visible(actor, id).await?;
         if found.key.organization != *organization {
             return Err(ManageError::NotFound);
@@ -224,18 +280,22 @@ impl ApiKeyManager {
                 self.check_rotatable(actor, &found, *overlap).await?;
                 return Ok(None);
             }
-            BulkOperation::Rotate { overlap } => return self.rotate(actor, id, *overlap).await.map(Some),
+            BulkOperation::Rotate { overlap } => {
+                return self.rotate_in(&mut part, actor, id, *overlap, None, false).await.map(Some);
+            }
             BulkOperation::Update(update) if dry_run => {
                 let is_revoked = found.key.status.status == KeyStatus::Revoked;
                 let (_, changed) = self.changed(actor, found, update).await?;
                 return if is_revoked && !changed.is_empty() { Err(ManageError::Revoked) } else { Ok(None) };
             }
-            BulkOperation::Update(update) => return self.update(actor, id, update, None).await.map(|_| None),
+            BulkOperation::Update(update) => {
+                return self.update_in(&mut part, actor, id, update, None).await.map(|_| None);
+            }
         };
         if dry_run {
             check_status(actor, &found.key, status)?;
         } else {
-            self.set_status(actor, &found.key, status, reason.clone()).await?;
+            self.set_status(&mut part, actor, &found.key, status, reason.clone()).await?;
         }
         Ok(None)
     }

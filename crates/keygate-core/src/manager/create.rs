@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, json};
 use zeroize::Zeroizing;
 
+use super::act::Act;
 use super::policy::{self, Above};
 use super::{ApiKeyManager, Inner, ManageError, SetupError, events};
 use crate::actor::{Actor, ManagementPermission};
+use crate::audit::{ActOutcome, ActTarget, Action, Changes, MAX_ITEMS};
 use crate::clock::to_millis;
 use crate::key::{KeyId, KeyText};
 use crate::lifecycle::check_schedule;
@@ -251,6 +254,58 @@ impl Refusal {
             Self::Offboarded => ManageError::Offboarded { user: key.user.clone() },
         }
     }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Store(refusal) => ManageError::Refused(refusal).reason(),
+            Self::Offboarded => "user_offboarded",
+        }
+    }
+}
+
+/// What the audit tells of keys that are to be made: of several, how many they are and what all of them may do.
+fn told_of(minted: &[Minted]) -> Changes {
+    match minted {
+        [Minted { record, .. }] => Changes::made(&record.key),
+        many => {
+            let mut told = Map::from_iter([("keys".to_owned(), json!(many.len()))]);
+            let mut common = |name: &str, of: fn(&Key) -> &ScopeSet| {
+                let mut all = many.iter().map(|minted| of(&minted.record.key));
+                if let Some(first) = all.next()
+                    && all.all(|other| other == first)
+                {
+                    told.insert(name.to_owned(), json!(first));
+                }
+            };
+            common("permissions", |key| &key.permissions);
+            common("scopes", |key| &key.scopes);
+            common("grantable", |key| &key.grantable);
+            Changes::of(&told)
+        }
+    }
+}
+
+/// Writes down what became of keys that were to be made.
+async fn close_making(mut act: Act<'_>, stored: &Result<Vec<Result<(), Refusal>>, NotStored>) {
+    let Ok(outcomes) = stored else {
+        return act.conclude(ActOutcome::Failed, Some("store_unavailable")).await;
+    };
+    let refusals: Vec<Option<&'static str>> =
+        outcomes.iter().map(|made| made.err().map(Refusal::reason)).collect();
+    act.all_became(refusals.iter().map(|refusal| refusal.unwrap_or(ActOutcome::Done.as_str())));
+    match refusals.iter().any(Option::is_none) {
+        true => act.conclude(ActOutcome::Done, None).await,
+        false => act.conclude(ActOutcome::Refused, refusals.first().copied().flatten()).await,
+    }
+}
+
+/// What the making of a key is about, before it has an id.
+pub(super) fn target_of(new: &NewKey) -> ActTarget {
+    ActTarget {
+        user_id: Some(new.user.to_string()),
+        project_id: new.project.as_ref().map(ToString::to_string),
+        ..ActTarget::default()
+    }
 }
 
 /// Why none of a group was stored. Shared, as each key of the group is answered with it.
@@ -305,15 +360,22 @@ impl ApiKeyManager {
         let mut above = Above::new(&*self.inner.store);
         for (place, (new, id)) in new.into_iter().enumerate() {
             outcomes.push(None);
+            let (organization, target) = (new.organization.clone(), target_of(&new));
             match self.mint(actor, new, id, &mut above).await {
                 Ok((text, record)) => minted.push(Minted { place, text, record }),
-                Err(refusal) => outcomes[place] = Some(Err(refusal)),
+                Err(refusal) => {
+                    let act = self.act(actor, Action::KeyCreate, target).of(&organization);
+                    outcomes[place] = Some(act.look(Err(refusal)).await);
+                }
             }
         }
         // One call of the store for each organization; a stable sort keeps the order within one.
         minted.sort_by(|a, b| a.record.key.organization.cmp(&b.record.key.organization));
-        for group in minted.chunk_by(|a, b| a.record.key.organization == b.record.key.organization) {
-            let stored = self.store_new(group).await;
+        let groups = minted.chunk_by(|a, b| a.record.key.organization == b.record.key.organization);
+        for group in groups.flat_map(|group| group.chunks(MAX_ITEMS)) {
+            let mut act = self.act_of_making(actor, group);
+            let stored = self.store_new(&mut act, group).await;
+            close_making(act, &stored).await;
             for (nth, Minted { place, text, record, .. }) in group.iter().enumerate() {
                 outcomes[*place] = Some(match &stored {
                     Ok(outcomes) => match outcomes.get(nth) {
@@ -332,14 +394,35 @@ impl ApiKeyManager {
         outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(ManageError::NotFound))).collect()
     }
 
+    /// The act of making these keys: one, or several of one organization.
+    fn act_of_making<'a>(&'a self, actor: &'a Actor, minted: &[Minted]) -> Act<'a> {
+        match minted {
+            [Minted { record, .. }] => {
+                let target = ActTarget {
+                    key_id: Some(record.key.id),
+                    user_id: Some(record.key.user.to_string()),
+                    project_id: record.key.project.as_ref().map(ToString::to_string),
+                    ..ActTarget::default()
+                };
+                self.act(actor, Action::KeyCreate, target)
+            }
+            many => {
+                let mut act = self.act(actor, Action::KeysCreate, ActTarget::default());
+                act.on(many.iter().map(|minted| minted.record.key.id));
+                act
+            }
+        }
+    }
+
     /// Stores new records of one organization within its quotas.
-    async fn store_new(&self, minted: &[Minted]) -> Result<Vec<Result<(), Refusal>>, NotStored> {
+    async fn store_new(&self, act: &mut Act<'_>, minted: &[Minted]) -> Result<Vec<Result<(), Refusal>>, NotStored> {
         let Some(organization) = minted.first().map(|minted| minted.record.key.organization.clone()) else {
             return Ok(Vec::new());
         };
         self.confirm_current().await?;
         let Parents { organization: configured, roles, .. } = self.inner.store.parents(&organization, None).await?;
         let quota = self.quota_as_configured(configured.as_ref());
+        act.begin(&organization, told_of(minted)).await?;
         let users = minted.iter().map(|minted| &minted.record.key.user);
         let gone = self.offboarded(&organization, roles.is_some(), users).await?;
         let is_gone = |minted: &Minted| gone.contains(&minted.record.key.user);

@@ -5,10 +5,13 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use super::act::Act;
 use super::policy::Above;
 use super::{ApiKeyManager, ManageError, events};
 use crate::actor::{Actor, Operator};
+use crate::audit::{ActOutcome, ActTarget, Action, Changes};
 use crate::import::{
     ImportPattern, ImportedKey, ImportedScheme, ImportedSecret, MAX_IMPORTED_LENGTH, MIN_IMPORTED_LENGTH, is_native,
     token_of_digest, token_of_part,
@@ -84,6 +87,17 @@ enum Came {
     Exists(KeyId),
     /// It exists as far as can be told.
     Alike(KeyId),
+}
+
+/// Notes what became of an import: its keys, and of how many lines nothing came.
+fn tell(act: &mut Act<'_>, outcomes: &[ImportOutcome]) {
+    let count = |status| outcomes.iter().filter(|outcome| outcome.status == status).count();
+    let (created, exists) = (count(ImportStatus::Created), count(ImportStatus::Exists));
+    let refused = count(ImportStatus::Refused);
+    act.came_to(&json!({ "lines": outcomes.len(), "created": created, "exists": exists, "refused": refused }));
+    let made = outcomes.iter().filter(|outcome| outcome.status == ImportStatus::Created);
+    act.on(made.filter_map(|outcome| outcome.key_id));
+    act.all_became(std::iter::repeat_n(ActOutcome::Done.as_str(), created));
 }
 
 /// A key that may be made, as far as its line is concerned.
@@ -174,6 +188,23 @@ impl ApiKeyManager {
         body: &[u8],
         dry_run: bool,
     ) -> Result<Vec<ImportOutcome>, ManageError> {
+        let actor = Actor::from(operator.clone());
+        let mut act = self.act(&actor, Action::KeysImport, ActTarget::default()).of(organization);
+        let imported = self.import_in(&mut act, &actor, organization, body, dry_run).await;
+        if let (true, Ok(outcomes)) = (act.is_begun(), &imported) {
+            tell(&mut act, outcomes);
+        }
+        act.close(imported).await
+    }
+
+    async fn import_in(
+        &self,
+        act: &mut Act<'_>,
+        actor: &Actor,
+        organization: &OrganizationId,
+        body: &[u8],
+        dry_run: bool,
+    ) -> Result<Vec<ImportOutcome>, ManageError> {
         if organization.is_system() {
             return Err(ManageError::Reserved);
         }
@@ -194,8 +225,10 @@ impl ApiKeyManager {
             );
         }
         self.confirm_current().await?;
-        let actor = Actor::from(operator.clone());
         let mut room = None;
+        if !dry_run && !lines.is_empty() {
+            act.begin(organization, Changes::of(&json!({ "lines": lines.len() }))).await?;
+        }
         if dry_run {
             let quota = self.quota_of(organization).await?;
             room = Some(Room { quota, planned: 0, users: HashMap::new(), tokens: HashMap::new() });
@@ -206,7 +239,7 @@ impl ApiKeyManager {
         for chunk in lines.chunks(AT_ONCE) {
             let mut prepared = Vec::with_capacity(chunk.len());
             for (line, text) in chunk {
-                match self.prepare(&actor, organization, (*line, text), &mut above).await {
+                match self.prepare(actor, organization, (*line, text), &mut above).await {
                     Ok(one) => prepared.push(one),
                     Err(error) if error.is_trouble() && !in_trouble => {
                         tracing::error!(organization_id = %organization, %error, "an import met trouble");
@@ -222,7 +255,7 @@ impl ApiKeyManager {
                 continue;
             }
             let lines: Vec<u64> = prepared.iter().map(|one| one.line).collect();
-            match self.import_prepared(&actor, organization, prepared, room.as_mut()).await {
+            match self.import_prepared(actor, organization, prepared, room.as_mut()).await {
                 Ok(came) => outcomes.extend(came),
                 Err(error) => {
                     tracing::error!(organization_id = %organization, %error, "an import met trouble");

@@ -3,9 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::act::Act;
 use super::create::check_strength;
 use super::{ApiKeyManager, Inner, ManageError, events};
 use crate::actor::Actor;
+use crate::audit::{ActTarget, Action, Changes};
 use crate::coherence::{Change, Coherence, Watcher};
 use crate::key::KeyId;
 use crate::names::Reason;
@@ -46,8 +48,7 @@ impl ApiKeyManager {
     /// # Errors
     /// When there is no such key within the actor's reach, it is revoked, or the store fails.
     pub async fn deactivate(&self, actor: &Actor, id: KeyId, reason: Option<Reason>) -> Result<Key, ManageError> {
-        let found = self.visible(actor, id).await?.key;
-        Ok(self.set_status(actor, &found, KeyStatus::Inactive, reason).await?.record.key)
+        Ok(self.set_status_of(actor, Action::KeyDeactivate, id, KeyStatus::Inactive, reason).await?.record.key)
     }
 
     /// Lets a deactivated key be used again. A key that is active already stays as it is.
@@ -56,8 +57,7 @@ impl ApiKeyManager {
     /// When there is no such key within the actor's reach, it can do what the actor may not grant, it is revoked, or the
     /// store fails.
     pub async fn activate(&self, actor: &Actor, id: KeyId, reason: Option<Reason>) -> Result<Key, ManageError> {
-        let found = self.visible(actor, id).await?.key;
-        Ok(self.set_status(actor, &found, KeyStatus::Active, reason).await?.record.key)
+        Ok(self.set_status_of(actor, Action::KeyActivate, id, KeyStatus::Active, reason).await?.record.key)
     }
 
     /// Stops a key for good. No later write brings it back, whatever revision it was made from. A key that is revoked
@@ -65,10 +65,9 @@ impl ApiKeyManager {
     ///
     /// # Errors
     /// When there is no such key within the actor's reach, or the store fails; it may then have been revoked, and to
-    /// revoke it again is safe.
+    /// revoke it again is safe. Where it cannot be written in the [audit](crate::audit) before, it is revoked all the same.
     pub async fn revoke(&self, actor: &Actor, id: KeyId, reason: Option<Reason>) -> Result<Revocation, ManageError> {
-        let found = self.visible(actor, id).await?.key;
-        let written = self.set_status(actor, &found, KeyStatus::Revoked, reason).await?;
+        let written = self.set_status_of(actor, Action::KeyRevoke, id, KeyStatus::Revoked, reason).await?;
         Ok(Revocation {
             key_id: id,
             revoked_at: written.record.key.status.at,
@@ -108,7 +107,19 @@ impl ApiKeyManager {
     /// When there is no such key within the actor's reach, its revision is another, it is still in use, or the store fails.
     /// Then it may be there still, and an imported key may not be found by its text: to delete it again is safe.
     pub async fn delete(&self, actor: &Actor, id: KeyId, expected: Option<Revision>) -> Result<(), ManageError> {
-        let record = self.visible(actor, id).await?;
+        let mut act = self.act(actor, Action::KeyDelete, ActTarget::key(id));
+        let deleted = self.delete_in(&mut act, actor, id, expected).await;
+        act.close(deleted).await
+    }
+
+    async fn delete_in(
+        &self,
+        act: &mut Act<'_>,
+        actor: &Actor,
+        id: KeyId,
+        expected: Option<Revision>,
+    ) -> Result<(), ManageError> {
+        let record = act.find(self, id).await?;
         let key = &record.key;
         if expected.is_some_and(|expected| expected != key.revision) {
             return Err(ManageError::Conflict { found: key.revision });
@@ -116,6 +127,7 @@ impl ApiKeyManager {
         if key.status.status != KeyStatus::Revoked && !key.is_expired(self.inner.clock.now()) {
             return Err(ManageError::InUse);
         }
+        act.begin(&key.organization, Changes::gone(key)).await?;
         self.mark_erased(key).await?;
         // First, so that an import of its text meanwhile makes another key and not this one again.
         let freed = match &record.lookup {
@@ -165,9 +177,27 @@ impl ApiKeyManager {
         record.filter(|record| actor.reaches(&record.key.organization)).ok_or(ManageError::NotFound)
     }
 
-    /// Sets the status of a key that was found within the actor's walls.
+    async fn set_status_of(
+        &self,
+        actor: &Actor,
+        action: Action,
+        id: KeyId,
+        status: KeyStatus,
+        reason: Option<Reason>,
+    ) -> Result<Written, ManageError> {
+        let mut act = self.act(actor, action, ActTarget::key(id));
+        let set = async {
+            let found = act.find(self, id).await?.key;
+            self.set_status(&mut act, actor, &found, status, reason).await
+        };
+        let set = set.await;
+        act.close(set).await
+    }
+
+    /// Sets the status of a key that was found within the actor's walls, as this act or as part of it.
     pub(super) async fn set_status(
         &self,
+        act: &mut Act<'_>,
         actor: &Actor,
         found: &Key,
         status: KeyStatus,
@@ -176,6 +206,12 @@ impl ApiKeyManager {
         check_status(actor, found, status)?;
         let id = found.id;
         let change = StatusChange::new(status, self.inner.clock.now(), reason);
+        let changes = Changes::between(&found.status, &change);
+        if status == KeyStatus::Revoked {
+            act.begin_anyway(&found.organization, changes).await;
+        } else {
+            act.begin(&found.organization, changes).await?;
+        }
         let announced = match (found.status.status, status) {
             (KeyStatus::Active | KeyStatus::Inactive, KeyStatus::Revoked) => {
                 self.announce_revocation(found, &change).await

@@ -22,7 +22,9 @@
 //! # }
 //! ```
 
+mod act;
 mod anomalies;
+mod audit;
 mod builder;
 mod bulk;
 mod create;
@@ -59,6 +61,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 pub use anomalies::FindingPage;
+pub use audit::{AuditCursor, AuditCursorError, AuditOrder, AuditPage, AuditQuery};
 pub use builder::{BuildError, DEFAULT_CACHE_CAPACITY, DEFAULT_CACHE_TTL, ManagerBuilder};
 pub use bulk::{BulkFailure, BulkKeys, BulkOperation, BulkOutcome, BulkPage, MAX_BULK};
 pub use create::{CreatedKey, DEFAULT_EXPIRY_DAYS, Expiry, MAX_EXPIRY_DAYS, NewKey};
@@ -86,6 +89,7 @@ pub use verify::{CheckReport, CheckVerdict, Explanation};
 use self::notices::MetLimit;
 use crate::actor::Operator;
 use crate::anomaly::{AnomalyStatistics, Sentry};
+use crate::audit::Keeper;
 use crate::cache::Cache;
 pub use crate::cache::CacheStatistics;
 use crate::clock::Clock;
@@ -95,6 +99,7 @@ use crate::key::KeyId;
 use crate::limiter::{Limiter, LimiterStatistics};
 use crate::names::{Environment, Prefix};
 use crate::notice::{NoticeStatistics, Post};
+use crate::patience::at_most;
 use crate::record::Quota;
 use crate::ring::{EntryId, SecretRing};
 use crate::store::Store;
@@ -131,6 +136,7 @@ struct Inner {
     recorder: Arc<Recorder>,
     sentry: Arc<Sentry>,
     post: Arc<Post>,
+    audit: Arc<Keeper>,
     schedules: schedule::Counters,
     /// Which limits of which keys were told of lately.
     met: moka::sync::Cache<MetLimit, ()>,
@@ -214,7 +220,7 @@ impl ApiKeyManager {
     }
 
     /// Gives back what this instance holds of limits, so that others can use it at once and not when it has run out, and
-    /// tells the store what was counted. For whoever stops serving: requests are still decided after it. It takes a round
+    /// tells the store what was counted, and seals what was written in the audit. For whoever stops serving: requests are still decided after it. It takes a round
     /// trip or two, and not longer than ten seconds; dropping the future leaves what is held to run out, and what was
     /// counted to be told by the task that does so each second. Where the last clone of a manager goes without it, a task of
     /// its own tells that and holds the store for as long, five seconds at most, if its runtime goes on: at the end of a
@@ -222,6 +228,8 @@ impl ApiKeyManager {
     pub async fn leave(&self) {
         self.inner.limiter.leave().await;
         self.flush_usage(LEAVING).await;
+        // What is not sealed now is by whoever writes there next.
+        at_most(LEAVING, self.inner.audit.tidy_all()).await;
     }
 
     /// Tells the store all that was counted, for `within` at most, and says whether it has it. It happens each second by
@@ -231,12 +239,13 @@ impl ApiKeyManager {
     }
 
     /// Gives back what was not used of limits for a while, asks for windows about to begin, tells the store what was
-    /// counted, and examines it for anomalies. It happens each second by itself wherever there is a tokio runtime; this is for those whose time is their
+    /// counted, examines it for anomalies, and seals what was written in the audit. It happens each second by itself wherever there is a tokio runtime; this is for those whose time is their
     /// own, such as tests.
     pub async fn tend(&self) {
         self.inner.limiter.tend().await;
         self.inner.recorder.tick().await;
         self.inner.sentry.run().await;
+        self.inner.audit.tidy_all().await;
     }
 
     /// The environment of new keys, and the one requests must match.
@@ -251,7 +260,8 @@ impl ApiKeyManager {
         self.inner.finder.policy()
     }
 
-    /// How many usable keys name each entry of the secret ring: an entry may be dropped when none does. It reads every
+    /// How many usable keys, and webhooks, name each entry of the secret ring: an entry may be dropped when none does, and no
+    /// [seal of the audit](Self::audit_ring_usage). It reads every
     /// record of the store.
     ///
     /// # Errors
@@ -262,5 +272,13 @@ impl ApiKeyManager {
             usage.entry(entry).or_insert(0);
         }
         Ok(usage)
+    }
+
+    /// How many seals and checkpoints of the audit name each entry of the secret ring.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn audit_ring_usage(&self, _operator: &Operator) -> Result<BTreeMap<EntryId, u64>, ManageError> {
+        Ok(self.inner.store.audit_ring_usage().await?)
     }
 }

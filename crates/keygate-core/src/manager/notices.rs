@@ -5,11 +5,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use tokio::time::sleep;
 
+use super::act::Act;
 use super::{ApiKeyManager, IdempotencyKey, Inner, ManageError};
 use crate::actor::Actor;
+use crate::audit::{ActTarget, Action, Changes};
 use crate::clock::to_millis;
 use crate::denial::Denial;
 use crate::key::{KeyId, KeyText};
@@ -73,6 +75,23 @@ impl From<&Webhook> for WebhookShown {
             disabled: webhook.disabled.clone(),
         }
     }
+}
+
+/// What the audit tells of a change of webhooks: those that differ, without what they are signed with, and without the part of
+/// an address that may be a secret too.
+fn changes(before: &[Webhook], after: &[Webhook]) -> Changes {
+    let shown = |these: &[Webhook], others: &[Webhook]| -> Map<String, Value> {
+        let differ = these.iter().filter(|webhook| !others.contains(webhook));
+        let told = differ.map(|webhook| {
+            let WebhookShown { webhook_id, url, events, disabled, .. } = WebhookShown::from(webhook);
+            let url = String::from(url);
+            let url = url.split(['?', '#']).next().unwrap_or_default();
+            (webhook_id.to_string(), json!({ "url": url, "events": events, "disabled": disabled }))
+        });
+        told.collect()
+    };
+    let told = |fields: Map<String, Value>| (!fields.is_empty()).then_some(Value::Object(fields));
+    Changes { before: told(shown(before, after)), after: told(shown(after, before)) }
 }
 
 /// A webhook with a new secret. Its JSON form is that of the management API: the one answer that shows the secret.
@@ -172,6 +191,21 @@ impl ApiKeyManager {
         events: &[NoticeKind],
         id: WebhookId,
     ) -> Result<WebhookOnce, ManageError> {
+        let target = ActTarget { webhook_id: Some(id.to_string()), ..ActTarget::default() };
+        let mut act = self.act(actor, Action::WebhookCreate, target).of(organization);
+        let made = self.make_webhook_in(&mut act, actor, organization, url, events, id).await;
+        act.close_unless_nothing(made, |made| matches!(made, WebhookOnce::Before(_))).await
+    }
+
+    async fn make_webhook_in(
+        &self,
+        act: &mut Act<'_>,
+        actor: &Actor,
+        organization: &OrganizationId,
+        url: &WebhookUrl,
+        events: &[NoticeKind],
+        id: WebhookId,
+    ) -> Result<WebhookOnce, ManageError> {
         // Before anything else is said to a stranger.
         if !actor.reaches(organization) {
             return Err(ManageError::ParentNotFound);
@@ -181,7 +215,7 @@ impl ApiKeyManager {
         events.sort_unstable();
         events.dedup();
         let now = to_millis(self.inner.clock.now());
-        self.change_webhooks(actor, organization, "webhook created", |record| {
+        self.change_webhooks(act, actor, organization, "webhook created", |record| {
             if let Some(there) = record.webhooks.iter().find(|webhook| webhook.id == id) {
                 let is_same = there.url == *url && there.events == events;
                 let shown = WebhookOnce::Before(there.into());
@@ -212,13 +246,16 @@ impl ApiKeyManager {
         id: WebhookId,
     ) -> Result<CreatedWebhook, ManageError> {
         let now = to_millis(self.inner.clock.now());
-        self.change_webhooks(actor, organization, "webhook secret renewed", |record| {
+        let target = ActTarget { webhook_id: Some(id.to_string()), ..ActTarget::default() };
+        let mut act = self.act(actor, Action::WebhookRenewSecret, target).of(organization);
+        let renewed = self.change_webhooks(&mut act, actor, organization, "webhook secret renewed", |record| {
             let webhook = record.webhooks.iter_mut().find(|webhook| webhook.id == id);
             let webhook = webhook.ok_or(ManageError::NoSuchWebhook)?;
             let secret = webhook.renew_secret(&self.inner.ring, organization, now)?;
             Ok(CreatedWebhook { secret, webhook: WebhookShown::from(&*webhook) })
-        })
-        .await
+        });
+        let renewed = renewed.await;
+        act.close(renewed).await
     }
 
     /// Takes a webhook away. What is on its way to it is sent no more.
@@ -231,12 +268,15 @@ impl ApiKeyManager {
         organization: &OrganizationId,
         id: WebhookId,
     ) -> Result<(), ManageError> {
-        self.change_webhooks(actor, organization, "webhook deleted", |record| {
+        let target = ActTarget { webhook_id: Some(id.to_string()), ..ActTarget::default() };
+        let mut act = self.act(actor, Action::WebhookDelete, target).of(organization);
+        let deleted = self.change_webhooks(&mut act, actor, organization, "webhook deleted", |record| {
             let before = record.webhooks.len();
             record.webhooks.retain(|webhook| webhook.id != id);
             if record.webhooks.len() == before { Err(ManageError::NoSuchWebhook) } else { Ok(()) }
-        })
-        .await
+        });
+        let deleted = deleted.await;
+        act.close(deleted).await
     }
 
     /// Takes all webhooks of an organization away.
@@ -244,14 +284,19 @@ impl ApiKeyManager {
     /// # Errors
     /// When the organization is not within the actor's reach, or the store fails.
     pub async fn delete_webhooks(&self, actor: &Actor, organization: &OrganizationId) -> Result<(), ManageError> {
-        if self.webhooks(actor, organization).await?.is_empty() {
-            return Ok(());
-        }
-        self.change_webhooks(actor, organization, "webhooks deleted", |record| {
-            record.webhooks.clear();
-            Ok(())
-        })
-        .await
+        let mut act = self.act(actor, Action::WebhooksDelete, ActTarget::default()).of(organization);
+        let deleted = async {
+            if self.webhooks(actor, organization).await?.is_empty() {
+                return Ok(());
+            }
+            let clear = |record: &mut WebhookRecord| {
+                record.webhooks.clear();
+                Ok(())
+            };
+            self.change_webhooks(&mut act, actor, organization, "webhooks deleted", clear).await
+        };
+        let deleted = deleted.await;
+        act.close(deleted).await
     }
 
     /// Sends a notice of kind `test` to all webhooks of an organization, and gives its id. However often that is asked for in
@@ -260,10 +305,22 @@ impl ApiKeyManager {
     /// # Errors
     /// When it has none, too many notices wait for them, it is not within the actor's reach, or the store fails.
     pub async fn test_webhooks(&self, actor: &Actor, organization: &OrganizationId) -> Result<NoticeId, ManageError> {
+        let mut act = self.act(actor, Action::WebhooksTest, ActTarget::default()).of(organization);
+        let tested = self.test_webhooks_in(&mut act, actor, organization).await;
+        act.close(tested).await
+    }
+
+    async fn test_webhooks_in(
+        &self,
+        act: &mut Act<'_>,
+        actor: &Actor,
+        organization: &OrganizationId,
+    ) -> Result<NoticeId, ManageError> {
         let record = self.webhook_record(actor, organization).await?;
         if !record.is_some_and(|record| record.hears(NoticeKind::Test)) {
             return Err(ManageError::NoSuchWebhook);
         }
+        act.begin(organization, Changes::default()).await?;
         let minute = self.inner.clock.now().timestamp().div_euclid(60);
         let id = Cause::Asked(NoticeKind::Test, organization, minute).id();
         let notice = self.inner.post.notice(organization, id, Event::Test);
@@ -308,9 +365,22 @@ impl ApiKeyManager {
         organization: &OrganizationId,
         id: Option<NoticeId>,
     ) -> Result<u64, ManageError> {
+        let mut act = self.act(actor, Action::NoticesRedrive, ActTarget::default()).of(organization);
+        let redriven = self.redrive_notices_in(&mut act, actor, organization, id).await;
+        act.close(redriven).await
+    }
+
+    async fn redrive_notices_in(
+        &self,
+        act: &mut Act<'_>,
+        actor: &Actor,
+        organization: &OrganizationId,
+        id: Option<NoticeId>,
+    ) -> Result<u64, ManageError> {
         if !actor.reaches(organization) {
             return Err(ManageError::ParentNotFound);
         }
+        act.begin(organization, Changes::of(&json!({ "notice_id": id }))).await?;
         let (store, now) = (&self.inner.store, to_millis(self.inner.clock.now()));
         let given_up = store.given_up(organization, MAX_GIVEN_UP).await?;
         let asked = given_up.into_iter().filter(|parcel| id.is_none_or(|id| id == parcel.id));
@@ -362,6 +432,7 @@ impl ApiKeyManager {
     /// Changes the webhooks of an organization, as often as others come in between.
     async fn change_webhooks<T>(
         &self,
+        act: &mut Act<'_>,
         actor: &Actor,
         organization: &OrganizationId,
         action: &'static str,
@@ -378,6 +449,7 @@ impl ApiKeyManager {
             if record.webhooks == before {
                 return Ok(changed);
             }
+            act.begin(organization, changes(&before, &record.webhooks)).await?;
             record.revision = expected.map_or(record.revision, Revision::next);
             for webhook in &mut record.webhooks {
                 webhook.reseal(&self.inner.ring, organization, self.inner.clock.now());

@@ -24,9 +24,12 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use super::act::Act;
+use super::create::target_of;
 use super::fingerprint::{self, Fingerprint};
 use super::{ApiKeyManager, CreatedKey, ManageError, NewKey, OrganizationUpdate, Rotation, events};
 use crate::actor::{Actor, Operator};
+use crate::audit::{ActOutcome, ActTarget, Action, Changes};
 use crate::clock::to_millis;
 use crate::coherence::{Change, Watcher};
 use crate::key::KeyId;
@@ -153,6 +156,14 @@ impl Claim {
     }
 }
 
+/// What came of claiming a key's creation.
+enum Claimed {
+    /// It was made before.
+    Before(Box<Key>),
+    /// It is to be made under this id.
+    Now(KeyId),
+}
+
 /// Under what a request is claimed.
 fn claim_name(kind: &str, actor: &Actor, organization: &OrganizationId, key: &IdempotencyKey) -> MemoName {
     let parts = [kind, actor.principal().as_str(), organization.as_str(), key.as_str()];
@@ -181,6 +192,23 @@ impl ApiKeyManager {
         new: NewKey,
         key: &IdempotencyKey,
     ) -> Result<CreatedOnce, ManageError> {
+        let act = self.act(actor, Action::KeyCreate, target_of(&new)).of(&new.organization);
+        let claimed = self.claim_creation(actor, &new, key).await;
+        let id = match act.look(claimed).await? {
+            Claimed::Before(key) => return Ok(CreatedOnce::Before(*key)),
+            Claimed::Now(id) => id,
+        };
+        match self.create_under(actor, new, id).await {
+            Ok(created) => self.unless_erased(actor, created).await.map(CreatedOnce::Now),
+            Err(ManageError::Refused(CreateRefusal::Exists)) => {
+                self.made(actor, id).await?.map(CreatedOnce::Before).ok_or(ManageError::NotFound)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The key that a call before made of the same request, or the id under which this one is to make it.
+    async fn claim_creation(&self, actor: &Actor, new: &NewKey, key: &IdempotencyKey) -> Result<Claimed, ManageError> {
         if !actor.reaches(&new.organization) {
             return Err(ManageError::ParentNotFound);
         }
@@ -190,27 +218,21 @@ impl ApiKeyManager {
         let name = claim_name("key", actor, &new.organization, key);
         if self.inner.store.recall(&name).await?.is_none() {
             // Whoever may make none may not fill the store with claims either.
-            self.check_new(actor, &new).await?;
+            self.check_new(actor, new).await?;
             self.check_room(&new.organization, &new.user).await?;
         }
         let fresh = KeyId::fresh(to_millis(self.inner.clock.now()), None)?;
-        let claimed = self.claim_key(&name, &new, fresh).await?;
+        let claimed = self.claim_key(&name, new, fresh).await?;
         let id = claimed.unwrap_or(fresh);
         if claimed.is_some() {
             if let Some(key) = self.made(actor, id).await? {
-                return Ok(CreatedOnce::Before(key));
+                return Ok(Claimed::Before(Box::new(key)));
             }
             if self.is_erased(id).await? {
                 return Err(ManageError::NotFound);
             }
         }
-        match self.create_under(actor, new, id).await {
-            Ok(created) => self.unless_erased(actor, created).await.map(CreatedOnce::Now),
-            Err(ManageError::Refused(CreateRefusal::Exists)) => {
-                self.made(actor, id).await?.map(CreatedOnce::Before).ok_or(ManageError::NotFound)
-            }
-            Err(error) => Err(error),
-        }
+        Ok(Claimed::Now(id))
     }
 
     /// Rotates a key, once for all calls with the same request, actor and idempotency key within 24 hours, and tells a repetition
@@ -227,7 +249,23 @@ impl ApiKeyManager {
         overlap: Option<TimeDelta>,
         key: &IdempotencyKey,
     ) -> Result<RotatedOnce, ManageError> {
-        let found = self.visible(actor, id).await?.key;
+        let mut act = self.act(actor, Action::KeyRotate, ActTarget::key(id));
+        match self.rotate_once_in(&mut act, actor, id, overlap, key).await {
+            // It was done before, and nothing now.
+            Ok(before @ RotatedOnce::Before { .. }) if !act.is_begun() => Ok(before),
+            rotated => act.close(rotated).await,
+        }
+    }
+
+    async fn rotate_once_in(
+        &self,
+        act: &mut Act<'_>,
+        actor: &Actor,
+        id: KeyId,
+        overlap: Option<TimeDelta>,
+        key: &IdempotencyKey,
+    ) -> Result<RotatedOnce, ManageError> {
+        let found = act.find(self, id).await?.key;
         let now = to_millis(self.inner.clock.now());
         let name = claim_name("rotation", actor, &found.organization, key);
         if self.inner.store.recall(&name).await?.is_none() {
@@ -240,7 +278,7 @@ impl ApiKeyManager {
         };
         let chosen = self.claim(&name, &claim).await?.unwrap_or(claim.chosen);
         let successor = KeyId::from_bytes(chosen);
-        match self.rotate_to(actor, id, overlap, Some(successor), false).await {
+        match self.rotate_in(act, actor, id, overlap, Some(successor), false).await {
             Ok(rotation) => Ok(RotatedOnce::Now(rotation)),
             Err(ManageError::Superseded { successor_id }) if successor_id == successor => {
                 let successor = self.made(actor, successor).await?.ok_or(ManageError::NotFound)?;
@@ -264,23 +302,13 @@ impl ApiKeyManager {
         settings: &OrganizationUpdate,
         key: &IdempotencyKey,
     ) -> Result<OrganizationOnce, ManageError> {
-        if organization.is_system() {
-            return Err(ManageError::Reserved);
-        }
-        settings.check()?;
-        self.confirm_current().await?;
-        let mut chosen = [0; 16];
-        getrandom::fill(&mut chosen)?;
-        let claim = Claim { fingerprint: fingerprint::of_organization(organization, settings)?, chosen, under: None };
         let actor = Actor::from(operator.clone());
-        let name = claim_name("organization", &actor, organization, key);
-        if let Some(found) = self.inner.store.parents(organization, None).await?.organization {
-            // One that somebody else configured is not claimed, or the next call would take it for this one's.
-            let held = self.inner.store.recall(&name).await?.ok_or(ManageError::AlreadyExists)?;
-            claim.before(&held)?;
-            return Ok(OrganizationOnce::Before(found));
-        }
-        let is_claimed = self.claim(&name, &claim).await?.is_some();
+        let act = self.act(&actor, Action::OrganizationCreate, ActTarget::default()).of(organization);
+        let claimed = self.claim_organization(&actor, organization, settings, key).await;
+        let is_claimed = match act.look(claimed).await? {
+            Ok(found) => return Ok(OrganizationOnce::Before(found)),
+            Err(is_claimed) => is_claimed,
+        };
         match self.create_organization(operator, organization, settings).await {
             Ok(record) => Ok(OrganizationOnce::Now(record)),
             Err(ManageError::AlreadyExists) => {
@@ -291,6 +319,32 @@ impl ApiKeyManager {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The organization that a call before set up by the same request, or whether one has claimed it that has not done so yet.
+    async fn claim_organization(
+        &self,
+        actor: &Actor,
+        organization: &OrganizationId,
+        settings: &OrganizationUpdate,
+        key: &IdempotencyKey,
+    ) -> Result<Result<OrganizationRecord, bool>, ManageError> {
+        if organization.is_system() {
+            return Err(ManageError::Reserved);
+        }
+        settings.check()?;
+        self.confirm_current().await?;
+        let mut chosen = [0; 16];
+        getrandom::fill(&mut chosen)?;
+        let claim = Claim { fingerprint: fingerprint::of_organization(organization, settings)?, chosen, under: None };
+        let name = claim_name("organization", actor, organization, key);
+        if let Some(found) = self.inner.store.parents(organization, None).await?.organization {
+            // One that somebody else configured is not claimed, or the next call would take it for this one's.
+            let held = self.inner.store.recall(&name).await?.ok_or(ManageError::AlreadyExists)?;
+            claim.before(&held)?;
+            return Ok(Ok(found));
+        }
+        Ok(Err(self.claim(&name, &claim).await?.is_some()))
     }
 
     /// Claims a request: `None` if it is claimed now, or else what was chosen for it when it was.
@@ -350,8 +404,16 @@ impl ApiKeyManager {
             return Ok(created);
         }
         let Key { id, organization, .. } = &created.key;
+        let mut act = self.act(actor, Action::KeyDelete, ActTarget::key(*id));
+        act.begin(organization, Changes::gone(&created.key)).await?;
         let taken = self.inner.store.delete(organization, *id, Revision::FIRST).await;
         self.inner.cache.changed(&Change::Key(*id));
+        let became = match &taken {
+            Ok(_) => ActOutcome::Done,
+            Err(WriteRefusal::Store(_)) => ActOutcome::Failed,
+            Err(_) => ActOutcome::Refused,
+        };
+        act.conclude(became, None).await;
         match taken {
             Ok(_) => {
                 events::deleted(actor, &created.key);

@@ -3,6 +3,7 @@
 use super::policy::Above;
 use super::{ApiKeyManager, CreatedKey, ManageError, NewKey, events};
 use crate::actor::{Actor, Operator};
+use crate::audit::{ActOutcome, ActTarget, Action, Changes};
 use crate::names::{KeyName, OrganizationId, UserId};
 use crate::record::Quota;
 use crate::store::{CreateRefusal, Listing, StoreError};
@@ -29,10 +30,19 @@ impl ApiKeyManager {
         new.name = Some(KeyName::new("Operator")?);
         let (text, record) = self.mint(&actor, new, None, &mut Above::new(&*self.inner.store)).await?;
         let key = record.key.clone();
+        let target = ActTarget { user_id: Some(OWNER.to_owned()), ..ActTarget::key(key.id) };
+        let mut act = self.act(&actor, Action::KeyCreate, target);
+        act.begin(&system, Changes::made(&key)).await?;
         // Room for one: the store lets one in, whoever else asks at the same moment.
         let room_for_one = Quota { per_organization: 1, per_user: 1 };
-        let mut outcomes = self.inner.store.create(&system, room_for_one, vec![record]).await?;
-        match outcomes.pop() {
+        let created = self.inner.store.create(&system, room_for_one, vec![record]).await;
+        let (became, why) = match created.as_ref().map(|outcomes| outcomes.last()) {
+            Ok(Some(Ok(()))) => (ActOutcome::Done, None),
+            Ok(Some(Err(refusal))) => (ActOutcome::Refused, Some(ManageError::Refused(*refusal).reason())),
+            Ok(None) | Err(_) => (ActOutcome::Failed, Some("store_unavailable")),
+        };
+        act.conclude(became, why).await;
+        match created?.pop() {
             Some(Ok(())) => {
                 events::created(&actor, &key);
                 Ok(Some(CreatedKey { text, key }))

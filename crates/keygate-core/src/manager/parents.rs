@@ -1,7 +1,9 @@
 //! What stands above keys: organizations and projects, their status and quotas.
 
+use super::act::Act;
 use super::{ApiKeyManager, ManageError};
 use crate::actor::{Actor, Operator};
+use crate::audit::{ActTarget, Action, Changes};
 use crate::coherence::{Change, Watcher};
 use crate::limits::{Limits, MAX_LIMIT};
 use crate::names::{NameError, OrganizationId, ProjectId, UserId};
@@ -127,6 +129,18 @@ impl ApiKeyManager {
         organization: &OrganizationId,
         settings: &OrganizationUpdate,
     ) -> Result<OrganizationRecord, ManageError> {
+        let actor = Actor::from(operator.clone());
+        let mut act = self.act(&actor, Action::OrganizationCreate, ActTarget::default()).of(organization);
+        let created = self.create_organization_in(&mut act, organization, settings).await;
+        act.close(created).await
+    }
+
+    async fn create_organization_in(
+        &self,
+        act: &mut Act<'_>,
+        organization: &OrganizationId,
+        settings: &OrganizationUpdate,
+    ) -> Result<OrganizationRecord, ManageError> {
         if organization.is_system() {
             return Err(ManageError::Reserved);
         }
@@ -135,7 +149,8 @@ impl ApiKeyManager {
         let mut record = OrganizationRecord::new(organization.clone());
         settings.apply(&mut record);
         let suspends = record.status == ParentStatus::Suspended;
-        match self.put_organization(operator, &record, None, suspends, "created").await {
+        act.begin(organization, Changes::made(&record)).await?;
+        match self.put_organization(act, &record, None, suspends, "created").await {
             Err(ManageError::Conflict { .. }) => Err(ManageError::AlreadyExists),
             outcome => outcome.map(|()| record),
         }
@@ -155,6 +170,19 @@ impl ApiKeyManager {
         update: &OrganizationUpdate,
         expected: Option<Revision>,
     ) -> Result<OrganizationRecord, ManageError> {
+        let actor = Actor::from(operator.clone());
+        let mut act = self.act(&actor, Action::OrganizationUpdate, ActTarget::default()).of(organization);
+        let updated = self.update_organization_in(&mut act, organization, update, expected).await;
+        act.close(updated).await
+    }
+
+    async fn update_organization_in(
+        &self,
+        act: &mut Act<'_>,
+        organization: &OrganizationId,
+        update: &OrganizationUpdate,
+        expected: Option<Revision>,
+    ) -> Result<OrganizationRecord, ManageError> {
         if organization.is_system() {
             return Err(ManageError::Reserved);
         }
@@ -169,11 +197,13 @@ impl ApiKeyManager {
                 return Err(ManageError::Conflict { found: shown });
             }
             let mut record = written.unwrap_or_else(|| OrganizationRecord::new(organization.clone()));
+            let before = record.clone();
             record.revision = found.map_or(record.revision, Revision::next);
             let was = record.status;
             update.apply(&mut record);
             let suspends = was != record.status && record.status == ParentStatus::Suspended;
-            match self.put_organization(operator, &record, found, suspends, "updated").await {
+            act.begin(organization, Changes::between(&before, &record)).await?;
+            match self.put_organization(act, &record, found, suspends, "updated").await {
                 Ok(()) => return Ok(record),
                 Err(conflict @ ManageError::Conflict { .. }) => last = Some(conflict),
                 Err(error) => return Err(error),
@@ -184,7 +214,7 @@ impl ApiKeyManager {
 
     async fn put_organization(
         &self,
-        operator: &Operator,
+        act: &Act<'_>,
         record: &OrganizationRecord,
         expected: Option<Revision>,
         suspends: bool,
@@ -200,11 +230,10 @@ impl ApiKeyManager {
         self.inner.cache.changed(&Change::Organization(record.id.clone()));
         self.settle_write(announced, &put).await;
         put.map_err(parent_refused)?;
-        let by = Actor::from(operator.clone());
         tracing::info!(
             target: "keygate::admin",
             action,
-            by = %by.principal(),
+            by = %act.principal(),
             organization_id = %record.id,
             status = ?record.status,
             max_keys = ?record.max_keys,
@@ -281,6 +310,21 @@ impl ApiKeyManager {
         update: &ProjectUpdate,
         expected: Option<Revision>,
     ) -> Result<ProjectRecord, ManageError> {
+        let target = ActTarget { project_id: Some(project.to_string()), ..ActTarget::default() };
+        let mut act = self.act(actor, Action::ProjectUpdate, target).of(organization);
+        let updated = self.update_project_in(&mut act, actor, organization, project, update, expected).await;
+        act.close(updated).await
+    }
+
+    async fn update_project_in(
+        &self,
+        act: &mut Act<'_>,
+        actor: &Actor,
+        organization: &OrganizationId,
+        project: &ProjectId,
+        update: &ProjectUpdate,
+        expected: Option<Revision>,
+    ) -> Result<ProjectRecord, ManageError> {
         if !actor.reaches(organization) {
             return Err(ManageError::ParentNotFound);
         }
@@ -298,10 +342,12 @@ impl ApiKeyManager {
                 return Err(ManageError::Conflict { found: shown });
             }
             let mut record = written.unwrap_or_else(|| ProjectRecord::new(organization.clone(), project.clone()));
+            let before = record.clone();
             record.revision = found.map_or(record.revision, Revision::next);
             let was = record.status;
             update.apply(&mut record);
             let suspends = was != record.status && record.status == ParentStatus::Suspended;
+            act.begin(organization, Changes::between(&before, &record)).await?;
             match self.put_project(actor, &record, found, suspends).await {
                 Ok(()) => return Ok(record),
                 Err(conflict @ ManageError::Conflict { .. }) => last = Some(conflict),

@@ -66,7 +66,7 @@ impl From<&SetupError> for StoreState {
         match error {
             SetupError::Store(error) => (&**error).into(),
             SetupError::WrongSecret { .. } => Self::WrongSecret,
-            SetupError::StillNamed { .. } => Self::SecretMissing,
+            SetupError::StillNamed { .. } | SetupError::StillSealed { .. } => Self::SecretMissing,
             SetupError::Emptied => Self::Emptied,
             SetupError::Contended | SetupError::Random(_) => Self::Unconfirmed,
         }

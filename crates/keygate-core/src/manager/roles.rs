@@ -1,9 +1,11 @@
 //! Roles: named sets of permissions of an organization.
 
+use super::act::Act;
 use super::create::check_grants;
 use super::parents::parent_refused;
 use super::{ApiKeyManager, ManageError};
 use crate::actor::Actor;
+use crate::audit::{ActTarget, Action, Changes};
 use crate::coherence::{Change, Watcher};
 use crate::names::{Description, NameError, OrganizationId, RoleName};
 use crate::record::{MAX_ROLE_PERMISSIONS, MAX_ROLES, MAX_ROLES_BYTES, NamedRole, Revision, Role, RolesRecord};
@@ -72,8 +74,9 @@ impl ApiKeyManager {
         new: &NewRole,
         expected: Option<Revision>,
     ) -> Result<NamedRole, ManageError> {
-        let record = self
-            .change_roles(actor, organization, |record| {
+        let mut act = self.act(actor, Action::RolePut, target_of(name)).of(organization);
+        let put = self
+            .change_roles(&mut act, actor, organization, name, |record| {
                 let held = record.roles.get(name);
                 expect(held, expected)?;
                 if held.is_some_and(|held| held.permissions == new.permissions && held.description == new.description) {
@@ -91,7 +94,8 @@ impl ApiKeyManager {
                 check_size(record)?;
                 Ok(true)
             })
-            .await?;
+            .await;
+        let record = act.close(put).await?;
         record.named(name).ok_or(ManageError::NoSuchRole)
     }
 
@@ -111,15 +115,19 @@ impl ApiKeyManager {
             expect(record.roles.get(name), expected)?;
             record.roles.remove(name).map(|_| true).ok_or(ManageError::NoSuchRole)
         };
-        self.change_roles(actor, organization, delete).await.map(drop)
+        let mut act = self.act(actor, Action::RoleDelete, target_of(name)).of(organization);
+        let deleted = self.change_roles(&mut act, actor, organization, name, delete).await.map(drop);
+        act.close(deleted).await
     }
 
     /// Changes the roles of an organization as `change` does, which says whether there is anything to write. The record it
     /// is given has its next revision already.
     async fn change_roles(
         &self,
+        act: &mut Act<'_>,
         actor: &Actor,
         organization: &OrganizationId,
+        name: &RoleName,
         change: impl Fn(&mut RolesRecord) -> Result<bool, ManageError> + Send,
     ) -> Result<RolesRecord, ManageError> {
         check_governed(actor, organization)?;
@@ -130,9 +138,11 @@ impl ApiKeyManager {
             let found = held.as_ref().map(|held| held.revision);
             let mut record = held.unwrap_or_else(|| RolesRecord::new(organization.clone()));
             record.revision = found.map_or(record.revision, Revision::next);
+            let before = record.roles.get(name).cloned();
             if !change(&mut record)? {
                 return Ok(record);
             }
+            act.begin(organization, Changes::between(&before, &record.roles.get(name))).await?;
             match self.put_roles(&record, found).await {
                 Ok(()) => {
                     tracing::info!(
@@ -181,6 +191,11 @@ pub(super) fn check_governed(actor: &Actor, organization: &OrganizationId) -> Re
         return Err(ManageError::ParentNotFound);
     }
     if organization.is_system() { Err(ManageError::Reserved) } else { Ok(()) }
+}
+
+/// The role that an act is about.
+fn target_of(name: &RoleName) -> ActTarget {
+    ActTarget { role: Some(name.to_string()), ..ActTarget::default() }
 }
 
 fn expect(held: Option<&Role>, expected: Option<Revision>) -> Result<(), ManageError> {

@@ -2,10 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use super::act::Act;
 use super::create::{check_strength, expose};
 use super::{ApiKeyManager, ManageError, events, policy};
 use crate::actor::Actor;
+use crate::audit::{ActTarget, Action, Changes};
 use crate::clock::to_millis;
 use crate::coherence::{Change, Watcher};
 use crate::context::Admission;
@@ -96,12 +99,16 @@ impl ApiKeyManager {
     /// [`Offboarded`](ManageError::Offboarded) when its user has left; when there is no
     /// such key within the actor's reach, it can do what the actor may not grant, the overlap is out of range, or the store fails.
     pub async fn rotate(&self, actor: &Actor, id: KeyId, overlap: Option<TimeDelta>) -> Result<Rotation, ManageError> {
-        self.rotate_to(actor, id, overlap, None, false).await
+        let mut act = self.act(actor, Action::KeyRotate, ActTarget::key(id));
+        let rotated = self.rotate_in(&mut act, actor, id, overlap, None, false).await;
+        act.close(rotated).await
     }
 
-    /// The same, to a successor whose id may have been chosen before, and whose text may have to be taken first by a notifier.
-    pub(super) async fn rotate_to(
+    /// The same, as this act or as part of it, to a successor whose id may have been chosen before, and whose text may have to be
+    /// taken first by a notifier.
+    pub(super) async fn rotate_in(
         &self,
+        act: &mut Act<'_>,
         actor: &Actor,
         id: KeyId,
         overlap: Option<TimeDelta>,
@@ -111,7 +118,7 @@ impl ApiKeyManager {
         self.confirm_current().await?;
         let mut last = None;
         for _ in 0..ATTEMPTS {
-            let found = self.visible(actor, id).await?;
+            let found = act.find(self, id).await?;
             let now = to_millis(self.inner.clock.now());
             self.check_rotatable(actor, &found, overlap).await?;
             if !self.offboarded(&found.key.organization, true, [&found.key.user]).await?.is_empty() {
@@ -135,6 +142,7 @@ impl ApiKeyManager {
             // That it is rotated tells when it ends.
             let mut old = KeyRecord { key: old, offer, looked_at: Some(now), ..found.clone() };
             [&mut old, &mut new].into_iter().for_each(|record| self.inner.plan_look(record));
+            act.begin(&old.key.organization, Changes::between(&found.key, &old.key)).await?;
             // First, so that no text is handed over in vain because the outbox fails.
             let announced = self.announce_rotated(&old.key, &new.key).await?;
             if hands && let Err(not_taken) = self.hand_to_notifier(&old.key, &new.key, &text).await {
@@ -158,7 +166,7 @@ impl ApiKeyManager {
             }
             events::rotated(actor, &old.key, &new.key);
             if overlap <= TimeDelta::zero() {
-                self.end_without_overlap(actor, &old.key).await;
+                self.end_without_overlap(act, actor, &old.key).await;
             }
             let overlap_expires_at = old.key.expires_at.unwrap_or(now);
             return Ok(Rotation {
@@ -213,9 +221,15 @@ impl ApiKeyManager {
     /// [`NotSuperseded`](ManageError::NotSuperseded) when it was not rotated; when there is no such key within the actor's
     /// reach, it is revoked, or the store fails.
     pub async fn finish_rotation(&self, actor: &Actor, id: KeyId) -> Result<Key, ManageError> {
+        let mut act = self.act(actor, Action::RotationFinish, ActTarget::key(id));
+        let finished = self.finish_rotation_in(&mut act, actor, id).await;
+        act.close(finished).await
+    }
+
+    async fn finish_rotation_in(&self, act: &mut Act<'_>, actor: &Actor, id: KeyId) -> Result<Key, ManageError> {
         let mut last = None;
         for _ in 0..ATTEMPTS {
-            let mut record = self.visible(actor, id).await?;
+            let mut record = act.find(self, id).await?;
             let now = to_millis(self.inner.clock.now());
             match record.key.state(now) {
                 KeyState::Revoked => return Err(ManageError::Revoked),
@@ -223,8 +237,10 @@ impl ApiKeyManager {
                 KeyState::Expired => return Ok(record.key),
                 KeyState::Active | KeyState::Inactive => {}
             }
+            let before = record.key.clone();
             record.key.expires_at = Some(now);
             record.offer = None;
+            act.begin(&before.organization, Changes::between(&before, &record.key)).await?;
             match self.inner.replace(record).await {
                 Ok(ended) => {
                     events::updated(actor, &ended.key, &["expires_at"]);
@@ -246,6 +262,13 @@ impl ApiKeyManager {
     /// successor was used already, which is written to the log as a warning: whoever uses it and whoever asks may be two.
     /// Also when the key has ended or is revoked since it was let in, or the store fails.
     pub async fn claim_successor(&self, held: &Admission) -> Result<Rotation, ManageError> {
+        let actor = Actor::with_key(held);
+        let mut act = self.act(&actor, Action::KeyClaim, ActTarget::key(held.id)).of(&held.organization);
+        let claimed = self.claim_successor_in(&mut act, held).await;
+        act.close(claimed).await
+    }
+
+    async fn claim_successor_in(&self, act: &mut Act<'_>, held: &Admission) -> Result<Rotation, ManageError> {
         let store = &self.inner.store;
         // As they are now, and not as they are kept.
         let Some(old) = store.record(held.id).await? else { return Err(ManageError::Revoked) };
@@ -266,6 +289,7 @@ impl ApiKeyManager {
         }
         let offer = old.offer.as_ref().ok_or(ManageError::NotHandedOver)?;
         let text = self.open_offer(old.key.id, successor_id, offer)?;
+        act.begin(&old.key.organization, Changes::of(&json!({ "successor_id": successor_id }))).await?;
         events::claimed(&old.key, &new.key);
         let overlap_expires_at = old.key.expires_at.unwrap_or(DateTime::<Utc>::MAX_UTC);
         let (old_key_id, new_key_id) = (old.key.id, successor_id);
@@ -333,9 +357,15 @@ impl ApiKeyManager {
 
     /// A key that leaked is revoked, because a revocation reaches who is cut off and outlives a failover. It has ended
     /// already, so that this may fail.
-    async fn end_without_overlap(&self, actor: &Actor, old: &Key) {
+    async fn end_without_overlap(&self, rotation: &Act<'_>, actor: &Actor, old: &Key) {
         let reason = Reason::new(WITHOUT_OVERLAP).ok();
-        if let Err(error) = self.set_status(actor, old, KeyStatus::Revoked, reason).await {
+        let mut act = if rotation.is_part() {
+            self.part(actor, Action::KeyRevoke)
+        } else {
+            self.act(actor, Action::KeyRevoke, ActTarget::key(old.id))
+        };
+        let revoked = self.set_status(&mut act, actor, old, KeyStatus::Revoked, reason).await;
+        if let Err(error) = act.close(revoked).await {
             tracing::error!(key_id = %old.id, %error, "a rotated key has ended, but could not be revoked as well");
         }
     }

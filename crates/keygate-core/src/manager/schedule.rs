@@ -21,6 +21,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{ApiKeyManager, ManageError};
 use crate::actor::{Actor, Operator};
+use crate::audit::{ActTarget, Action};
 use crate::clock::to_millis;
 use crate::key::KeyId;
 use crate::lifecycle::{check_schedule, due, next_rotation};
@@ -207,6 +208,8 @@ impl ApiKeyManager {
             if let Either::Right(_) = select(pin!(minutes.tick()), pin!(is_told)).await {
                 return;
             }
+            // Acts that others left open, where this instance has seen them.
+            self.inner.audit.tidy_all().await;
             let run = async {
                 // First, so that an instance that could do nothing leaves the minute to the others.
                 self.confirm_current().await?;
@@ -416,7 +419,9 @@ impl ApiKeyManager {
             return Ok(Step::Waiting(why));
         }
         let hands = !key.succession.hand_over;
-        match self.rotate_to(actor, key.id, None, None, hands).await {
+        let mut act = self.act(actor, Action::KeyRotate, ActTarget::key(key.id));
+        let rotated = self.rotate_in(&mut act, actor, key.id, None, None, hands).await;
+        match act.close_if_begun(rotated).await {
             Ok(_) => Ok(Step::Rotated),
             Err(ManageError::NotTaken) => Ok(Step::Waiting("no notifier took its new text")),
             Err(ManageError::StillOverlapping) => Ok(Step::Waiting("two earlier keys of its line are good still")),

@@ -48,6 +48,17 @@ pub enum SetupError {
         /// How many usable keys name it.
         keys: u64,
     },
+    /// A secret was dropped that the audit still needs.
+    #[error(
+        "ring entry {entry} was dropped while {seals} seals of the audit still name it, which could not be verified \
+         without it; put its secret back among the retired secrets until they are not kept any more"
+    )]
+    StillSealed {
+        /// The dropped entry.
+        entry: EntryId,
+        /// How many seals name it.
+        seals: u64,
+    },
     /// The marker that was there is gone.
     #[error("the store has been emptied: its deployment marker is gone; restore it, or restart to set it up anew")]
     Emptied,
@@ -181,6 +192,10 @@ async fn confirm(store: &dyn Store, ring: &SecretRing, now: DateTime<Utc>) -> Re
             let usage = store.ring_usage().await?;
             if let Some((entry, keys)) = missing.iter().find_map(|entry| usage.get_key_value(entry)) {
                 return Err(SetupError::StillNamed { entry: *entry, keys: *keys });
+            }
+            let sealed = store.audit_ring_usage().await?;
+            if let Some((entry, seals)) = missing.iter().find_map(|entry| sealed.get_key_value(entry)) {
+                return Err(SetupError::StillSealed { entry: *entry, seals: *seals });
             }
             next.ring_entries.retain(|entry| !missing.contains(entry));
         }

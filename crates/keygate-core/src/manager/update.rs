@@ -2,9 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
+use super::act::Act;
 use super::create::{check_grants, check_strength, check_tags};
 use super::{ApiKeyManager, Expiry, ManageError, events, policy};
 use crate::actor::Actor;
+use crate::audit::{ActTarget, Action, Changes};
 use crate::clock::to_millis;
 use crate::key::KeyId;
 use crate::lifecycle::check_schedule;
@@ -53,6 +55,17 @@ impl KeyUpdate {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// What it does, as the audit names it.
+    fn action(&self) -> Action {
+        let of_rotation =
+            Self { rotation_schedule: self.rotation_schedule, hand_over: self.hand_over, ..Self::default() };
+        match self.rotation_schedule {
+            Some(Some(_)) if *self == of_rotation => Action::RotationSet,
+            Some(None) if *self == of_rotation => Action::RotationClear,
+            _ => Action::KeyUpdate,
+        }
     }
 
     /// Refuses what no key may be changed to by this actor.
@@ -155,11 +168,25 @@ impl ApiKeyManager {
         update: &KeyUpdate,
         expected: Option<Revision>,
     ) -> Result<Key, ManageError> {
+        let mut act = self.act(actor, update.action(), ActTarget::key(id));
+        let updated = self.update_in(&mut act, actor, id, update, expected).await;
+        act.close(updated).await
+    }
+
+    /// The same, as this act or as part of it.
+    pub(super) async fn update_in(
+        &self,
+        act: &mut Act<'_>,
+        actor: &Actor,
+        id: KeyId,
+        update: &KeyUpdate,
+        expected: Option<Revision>,
+    ) -> Result<Key, ManageError> {
         update.check_for(actor)?;
         let mut last = None;
         for _ in 0..ATTEMPTS {
-            let record = self.visible(actor, id).await?;
-            let found = record.key.revision;
+            let record = act.find(self, id).await?;
+            let (found, before) = (record.key.revision, record.key.clone());
             if expected.is_some_and(|expected| expected != found) {
                 return Err(ManageError::Conflict { found });
             }
@@ -167,6 +194,7 @@ impl ApiKeyManager {
             if changed.is_empty() {
                 return Ok(record.key);
             }
+            act.begin(&before.organization, Changes::between(&before, &record.key)).await?;
             match self.inner.replace(record).await.map_err(ManageError::from) {
                 Ok(updated) => {
                     events::updated(actor, &updated.key, &changed);

@@ -5,13 +5,16 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
+use super::act::Act;
 use super::create::{check_grants, check_strength};
 use super::parents::parent_refused;
 use super::roles::check_governed;
 use super::{ApiKeyManager, ManageError};
 use crate::actor::Actor;
+use crate::audit::{ActOutcome, ActTarget, Action, Changes};
 use crate::clock::Tick;
 use crate::coherence::{Change, Watcher};
+use crate::key::KeyId;
 use crate::names::{NameError, OrganizationId, Reason, RoleName, UserId};
 use crate::record::{Key, KeyStatus, MAX_ROLES_OF_USER, Revision, RolesRecord, UserRecord, UserStatus};
 use crate::scope::{Scope, ScopeSet};
@@ -94,24 +97,40 @@ impl ApiKeyManager {
         update: &UserUpdate,
         expected: Option<Revision>,
     ) -> Result<ChangedUser, ManageError> {
+        let target = ActTarget { user_id: Some(user.to_string()), ..ActTarget::default() };
+        let mut act = self.act(actor, Action::UserUpdate, target).of(organization);
+        let updated = self.update_user_in(&mut act, actor, organization, user, update, expected).await;
+        act.close(updated).await
+    }
+
+    async fn update_user_in(
+        &self,
+        act: &mut Act<'_>,
+        actor: &Actor,
+        organization: &OrganizationId,
+        user: &UserId,
+        update: &UserUpdate,
+        expected: Option<Revision>,
+    ) -> Result<ChangedUser, ManageError> {
         check_governed(actor, organization)?;
         if update.status.is_some_and(|status| status != UserStatus::Offboarded)
             && let Some(gone) = self.read_user(organization, user).await?
             && gone.status == UserStatus::Offboarded
-            && !self.revoke_keys_of(actor, &gone).await.1
+            && !self.revoke_keys_of(act, actor, &gone).await.1
         {
             return Err(ManageError::StillOffboarding);
         }
-        let user = self.put_user(actor, organization, user, update, expected).await?;
+        let user = self.put_user(act, actor, organization, user, update, expected).await?;
         if user.status != UserStatus::Offboarded {
             return Ok(ChangedUser { user, revoked: 0, complete: true });
         }
-        let (revoked, complete) = self.revoke_keys_of(actor, &user).await;
+        let (revoked, complete) = self.revoke_keys_of(act, actor, &user).await;
         Ok(ChangedUser { user, revoked, complete })
     }
 
     async fn put_user(
         &self,
+        act: &mut Act<'_>,
         actor: &Actor,
         organization: &OrganizationId,
         user: &UserId,
@@ -141,6 +160,7 @@ impl ApiKeyManager {
             }
             // Read anew each time: what a role covers may have changed.
             check_roles(actor, &self.govern(organization).await?, &before, &record)?;
+            act.begin(organization, Changes::between(&before, &record)).await?;
             record.revision = found.map_or(record.revision, Revision::next);
             let put = self.inner.store.put_user(&record, found).await;
             // Also where the store failed: it may have done it.
@@ -200,7 +220,7 @@ impl ApiKeyManager {
     }
 
     /// Revokes the keys of a user who left, and says how many, and whether that were all.
-    async fn revoke_keys_of(&self, actor: &Actor, user: &UserRecord) -> (u64, bool) {
+    async fn revoke_keys_of(&self, act: &mut Act<'_>, actor: &Actor, user: &UserRecord) -> (u64, bool) {
         let until = self.inner.clock.tick().after(REVOKING);
         let is_over = || self.inner.clock.tick() >= until;
         let listing = Listing::User(user.organization.clone(), user.id.clone());
@@ -214,10 +234,16 @@ impl ApiKeyManager {
                 }
             };
             let keys = page.records.into_iter().map(|record| record.key);
-            let left = keys.filter(|key| key.status.status != KeyStatus::Revoked);
+            let left: Vec<Key> = keys.filter(|key| key.status.status != KeyStatus::Revoked).collect();
+            if !left.is_empty() && !act.is_begun() {
+                // It was changed before, and there are keys left.
+                act.begin_anyway(&user.organization, Changes::default()).await;
+            }
             let mut outcomes =
-                stream::iter(left.map(|key| self.revoke_of_offboarded(actor, key, until))).buffer_unordered(AT_ONCE);
-            while let Some(is_revoked) = outcomes.next().await {
+                stream::iter(left.into_iter().map(|key| self.revoke_of_offboarded(actor, key, until)))
+                    .buffer_unordered(AT_ONCE);
+            while let Some((id, is_revoked)) = outcomes.next().await {
+                act.became(id, if is_revoked { ActOutcome::Done } else { ActOutcome::Failed }.as_str(), None);
                 revoked += u64::from(is_revoked);
                 complete &= is_revoked;
             }
@@ -230,16 +256,17 @@ impl ApiKeyManager {
         }
     }
 
-    async fn revoke_of_offboarded(&self, actor: &Actor, key: Key, until: Tick) -> bool {
+    async fn revoke_of_offboarded(&self, actor: &Actor, key: Key, until: Tick) -> (KeyId, bool) {
         if self.inner.clock.tick() >= until {
-            return false;
+            return (key.id, false);
         }
-        let Ok(reason) = Reason::new(OFFBOARDED) else { return false };
-        match self.set_status(actor, &key, KeyStatus::Revoked, Some(reason)).await {
-            Ok(_) | Err(ManageError::NotFound) => true,
+        let Ok(reason) = Reason::new(OFFBOARDED) else { return (key.id, false) };
+        let mut part = self.part(actor, Action::KeyRevoke);
+        match self.set_status(&mut part, actor, &key, KeyStatus::Revoked, Some(reason)).await {
+            Ok(_) | Err(ManageError::NotFound) => (key.id, true),
             Err(error) => {
                 tracing::warn!(key_id = %key.id, %error, "a key of an offboarded user is not revoked yet");
-                false
+                (key.id, false)
             }
         }
     }

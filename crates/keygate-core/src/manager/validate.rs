@@ -219,6 +219,7 @@ impl Inner {
         let above = AboveView { parents: held.value(), owner: known.map(|owner| owner.value()) };
         let at = self.clock.now_at(now);
         if let Err(denial) = check(entry.key(), above, context, Some(self.environment), at) {
+            self.audit.denied(entry.key(), &denial, context.client_address());
             return Some(Err(denied(&entry, denial, context, at)));
         }
         // Last, so that a denial burns nothing.
@@ -229,6 +230,7 @@ impl Inner {
             Quick::Denied(denial) => {
                 let denial = denial.for_key(entry.key().id);
                 self.limit_met(entry.key(), &denial);
+                self.audit.denied(entry.key(), &denial, context.client_address());
                 return Some(Err(denied(&entry, denial, context, at)));
             }
             Quick::Ask => return None,
@@ -257,7 +259,10 @@ impl Inner {
                 let hour = entry.decided(&decision(Outcome::Admitted, context.into(), at));
                 Ok(admission.counted_in(hour))
             }
-            Err(denial) => Err(denied(entry, denial, context.into(), at)),
+            Err(denial) => {
+                self.audit.denied(entry.key(), &denial, context.client_address);
+                Err(denied(entry, denial, context.into(), at))
+            }
         }
     }
 

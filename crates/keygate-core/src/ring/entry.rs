@@ -83,6 +83,7 @@ pub(crate) struct RingEntry {
     imported: HmacSha256,
     lookup: HmacSha256,
     request: HmacSha256,
+    audit: HmacSha256,
     encryption: Zeroizing<[u8; 32]>,
 }
 
@@ -101,6 +102,7 @@ impl RingEntry {
             imported: keyed(&hkdf, b"imported digest"),
             lookup: keyed(&hkdf, b"import lookup"),
             request: keyed(&hkdf, b"request fingerprint"),
+            audit: keyed(&hkdf, b"audit"),
             encryption,
         }
     }
@@ -138,6 +140,11 @@ impl RingEntry {
     /// By what a request is known again that has secrets in it.
     pub(crate) fn request(&self, digest: &[u8; 32]) -> [u8; 32] {
         mac(&self.request, &[digest])
+    }
+
+    /// What entries and seals of the audit are sealed with. The parts must be framed by the caller.
+    pub(crate) fn audit(&self, parts: &[&[u8]]) -> [u8; 32] {
+        mac(&self.audit, parts)
     }
 }
 

@@ -3,7 +3,8 @@
 //! One entry is current, others are retired: still good for checking, no longer used for minting. Each entry
 //! gives separate subkeys by HKDF-SHA-256 (RFC 5869), told apart by a label: one for the tag inside a key's text, one for
 //! the digest in its record, one for what is kept of a digest that was imported, one for what an imported key is found
-//! under, one for requests that are to be known again, and one for what is kept encrypted. None is enough to forge the others.
+//! under, one for requests that are to be known again, one for the seals of the [audit](crate::audit), and one for what is kept
+//! encrypted. None is enough to forge the others.
 
 mod entry;
 mod seal;

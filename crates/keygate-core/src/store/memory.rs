@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::audit::Audits;
 use super::memo::Memos;
 use super::notices::Notices;
 use super::{
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::anomaly::habits::HABITS_KEPT_DAYS;
 use crate::anomaly::{self, FindingCursor, KeptFindings};
+use crate::audit::{Append, AuditState, KeptEntry, KeptSeal};
 use crate::clock::{Clock, SystemClock};
 use crate::coherence::{Change, Coherence, Lease, Read, Watcher, Watchers};
 use crate::key::KeyId;
@@ -72,6 +74,7 @@ struct State {
     findings: KeptFindings,
     webhooks: BTreeMap<OrganizationId, WebhookRecord>,
     notices: Notices,
+    audits: Audits,
 }
 
 impl Default for MemoryStore {
@@ -628,6 +631,52 @@ impl Store for MemoryStore {
         Ok(self.state().notices.redrive(notice, room))
     }
 
+    async fn append_audit(&self, organization: &OrganizationId, entry: &Append) -> Result<Option<u64>, StoreError> {
+        Ok(self.state().audits.append(organization, entry))
+    }
+
+    async fn audit_state(&self, organization: &OrganizationId) -> Result<AuditState, StoreError> {
+        Ok(self.state().audits.state(organization))
+    }
+
+    async fn audit_entries(
+        &self,
+        organization: &OrganizationId,
+        range: RangeInclusive<u64>,
+        newest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<KeptEntry>, StoreError> {
+        Ok(self.state().audits.entries(organization, range, newest_first, limit))
+    }
+
+    async fn audit_seals(
+        &self,
+        organization: &OrganizationId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<KeptSeal>, StoreError> {
+        Ok(self.state().audits.seals(organization, after, limit))
+    }
+
+    async fn put_audit_seal(
+        &self,
+        organization: &OrganizationId,
+        expected: Option<u64>,
+        seal: &KeptSeal,
+    ) -> Result<bool, StoreError> {
+        Ok(self.state().audits.put_seal(organization, expected, seal))
+    }
+
+    async fn trim_audit(
+        &self,
+        organization: &OrganizationId,
+        through: u64,
+        checkpoint: &[u8],
+        previous: Option<&[u8]>,
+    ) -> Result<bool, StoreError> {
+        Ok(self.state().audits.trim(organization, through, checkpoint, previous))
+    }
+
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
         let state = self.state();
         let now = self.clock.now();
@@ -639,6 +688,14 @@ impl Store for MemoryStore {
             }
         }
         for entry in state.webhooks.values().flat_map(|record| record.ring_entries(now)) {
+            *usage.entry(entry).or_insert(0) += 1;
+        }
+        Ok(usage)
+    }
+
+    async fn audit_ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
+        let mut usage = BTreeMap::new();
+        for entry in self.state().audits.ring_entries() {
             *usage.entry(entry).or_insert(0) += 1;
         }
         Ok(usage)

@@ -12,6 +12,7 @@
 //! - **Whoever keeps what it read is told.** While a [lease](crate::coherence) is live, those who watch are told of every
 //!   change to what was read under it, at the latest when whoever made the change has its answer, or the lease lapses.
 
+mod audit;
 mod deployment;
 mod error;
 mod examination;
@@ -37,6 +38,7 @@ pub use memo::{MAX_MEMO_BYTES, MemoName, check_memo, memo_millis};
 pub use memory::MemoryStore;
 
 use crate::anomaly::{self, FindingCursor};
+use crate::audit::{Append, AuditState, KeptEntry, KeptSeal};
 use crate::clock::Tick;
 use crate::coherence::{Coherence, Read, Watcher};
 use crate::key::KeyId;
@@ -414,6 +416,56 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// for. It is [known](Posted::Known) where it was not given up.
     async fn redrive_notice(&self, notice: &Parcel, room: usize) -> Result<Posted, StoreError>;
 
+    /// Keeps an entry at the end of an organization's audit, and gives its sequence: 1 for the first, and one more for each, without
+    /// a gap, whoever appends at once. An [intent](crate::audit::Step::Intent) opens its act and an outcome closes it, in the same
+    /// step. An entry of an act and step that was kept is not kept again; the answer is then its sequence. `None` says that the
+    /// act was closed already, and nothing is kept.
+    ///
+    /// It is never under a name that those who watch are told of.
+    async fn append_audit(&self, organization: &OrganizationId, entry: &Append) -> Result<Option<u64>, StoreError>;
+
+    /// How far the audit of an organization has come.
+    async fn audit_state(&self, organization: &OrganizationId) -> Result<AuditState, StoreError>;
+
+    /// The entries of an organization that are there within a range, by their sequence, or the other way round, and at most
+    /// `limit`. A store that has something between two sequences gives that too, as of the one before.
+    async fn audit_entries(
+        &self,
+        organization: &OrganizationId,
+        range: RangeInclusive<u64>,
+        newest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<KeptEntry>, StoreError>;
+
+    /// The seals of an organization whose last entry comes after this sequence, the oldest first, at most `limit`.
+    async fn audit_seals(
+        &self,
+        organization: &OrganizationId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<KeptSeal>, StoreError>;
+
+    /// Keeps a seal after the last one, if that still is of the entry `expected` (`None`: there is none), and says whether it
+    /// did.
+    ///
+    /// A call that is sent again on its way, because its answer was lost, may be answered that it did not.
+    async fn put_audit_seal(
+        &self,
+        organization: &OrganizationId,
+        expected: Option<u64>,
+        seal: &KeptSeal,
+    ) -> Result<bool, StoreError>;
+
+    /// Takes away all entries and seals up to a sequence, and puts a checkpoint in their place, if that which is there still is
+    /// `previous`, in one step; and says whether it did.
+    async fn trim_audit(
+        &self,
+        organization: &OrganizationId,
+        through: u64,
+        checkpoint: &[u8],
+        previous: Option<&[u8]>,
+    ) -> Result<bool, StoreError>;
+
     /// How many instances use this store, this one among them, as far as it knows. What an instance is granted at once is
     /// divided by it. No limit rests on it, but what each may let in alone while the store is not reached
     /// ([`Fallback::LocalShare`](crate::limits::Fallback::LocalShare)).
@@ -423,6 +475,9 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// How many records that can still be used, and webhooks, name each ring entry. It reads every record of the store.
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError>;
+
+    /// How many seals and checkpoints of all audits name each ring entry.
+    async fn audit_ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError>;
 
     /// Looks the store over for its operator. What cannot be looked at is a finding too, and so is a store that does not
     /// answer; either is known within a few seconds, but for what [`Depth::Deep`] reads. It may write something for a

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use keygate_core::audit::AuditPolicy;
 use keygate_core::clock::{Clock, Tick};
 use keygate_core::coherence::Change;
 use keygate_core::context::{Admission, RequestContext};
@@ -170,6 +171,8 @@ impl World {
             .cache_capacity(settings.capacity)
             .cache_ttl(settings.ttl)
             .stale_if_error(settings.stale)
+            // Denials are not written down: the model counts its steps.
+            .audit(AuditPolicy::off())
             .build()
             .unwrap();
         let new = |nth: usize| {

@@ -4,6 +4,7 @@
 mod accidents;
 mod addresses;
 mod anomalies;
+mod audit;
 mod authorities;
 mod bulk;
 mod checks;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keygate_core::actor::Operator;
+use keygate_core::audit::AuditPolicy;
 use keygate_core::context::RequestContext;
 use keygate_core::denial::DenialReason;
 use keygate_core::manager::{Expiry, KeyUpdate, SetupError, prepare_deployment};
@@ -17,18 +18,28 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::support::yielding_store::YieldingStore;
 use crate::support::{Instance, manager_over, new_key, new_key_with, operator, ring, secret, unlimited_key};
 
+/// An instance whose audit is off: its seals need their ring entries too, which tests/it/audit.rs is about.
+fn under(ring: SecretRing) -> Instance {
+    Instance::built(ring, |builder| builder.audit(AuditPolicy::off()))
+}
+
+/// Another of the same deployment.
+fn beside(instance: &Instance, ring: SecretRing) -> Instance {
+    instance.beside_built(ring, |builder| builder.audit(AuditPolicy::off()))
+}
+
 fn entry(seed: u8) -> EntryId {
     ring(&[seed]).current_id()
 }
 
 #[tokio::test]
 async fn a_key_minted_under_a_retired_secret_works_and_moves_to_the_current_one_at_first_use() {
-    let old = Instance::under(ring(&[1]));
+    let old = under(ring(&[1]));
     let created = old.create(new_key()).await;
     let before = old.record(created.key.id).await;
     assert_eq!((before.minted_under, before.digested_under), (entry(1), entry(1)));
 
-    let new = old.beside(ring(&[2, 1]));
+    let new = beside(&old, ring(&[2, 1]));
     assert!(new.validate(created.text.expose()).await.is_ok());
     let after = new.record(created.key.id).await;
     assert_eq!((after.minted_under, after.digested_under), (entry(1), entry(2)));
@@ -47,7 +58,7 @@ async fn a_key_that_cannot_be_moved_now_works_and_is_moved_later() {
     // The store fails once the key is found: before the marker is looked at, and before the record is written.
     let stages: [fn(&StoreCalls) -> bool; 2] = [|calls| calls.load_parents == 1, |calls| calls.deployment == 1];
     for failing_after in stages {
-        let old = Instance::under(ring(&[1]));
+        let old = under(ring(&[1]));
         let created = old.create(unlimited_key()).await;
         let store = FaultyStore::new(YieldingStore(old.memory.clone()));
         let manager = manager_over(Arc::new(store.clone()), ring(&[2, 1]), &old.clock);
@@ -75,9 +86,9 @@ async fn a_key_that_cannot_be_moved_now_works_and_is_moved_later() {
 /// and never back, or each request would write.
 #[tokio::test]
 async fn instances_whose_rings_are_turned_around_do_not_move_a_key_to_and_fro() {
-    let fleet = Instance::under(ring(&[1]));
+    let fleet = under(ring(&[1]));
     let created = fleet.create(new_key_with(|new| new.expiry = Expiry::Never)).await;
-    let (behind, ahead) = (fleet.beside(ring(&[1, 2])), fleet.beside(ring(&[2, 1])));
+    let (behind, ahead) = (beside(&fleet, ring(&[1, 2])), beside(&fleet, ring(&[2, 1])));
     behind.manager.open().await.unwrap();
     for _ in 0..10 {
         for instance in [&behind, &ahead] {
@@ -94,12 +105,12 @@ async fn instances_whose_rings_are_turned_around_do_not_move_a_key_to_and_fro() 
 /// check.
 #[tokio::test]
 async fn an_expired_key_whose_secret_is_gone_cannot_be_given_a_later_end() {
-    let old = Instance::under(ring(&[1]));
+    let old = under(ring(&[1]));
     let created = old.create(new_key()).await;
     old.clock.advance(Duration::from_secs(91 * 24 * 3600));
-    let both = old.beside(ring(&[2, 1]));
+    let both = beside(&old, ring(&[2, 1]));
     both.manager.open().await.unwrap();
-    let new = old.beside(ring(&[2]));
+    let new = beside(&old, ring(&[2]));
     new.manager.open().await.unwrap();
     let mut later = KeyUpdate::new();
     later.expiry = Some(Expiry::Never);
@@ -112,24 +123,24 @@ async fn an_expired_key_whose_secret_is_gone_cannot_be_given_a_later_end() {
 /// among the retired ones, everywhere; then it becomes the current one; in the end the old one is dropped.
 #[tokio::test]
 async fn a_fleet_takes_up_a_new_secret_without_trouble_when_it_knows_it_first() {
-    let fleet = Instance::under(ring(&[1]));
+    let fleet = under(ring(&[1]));
     let created = fleet.create(new_key()).await;
     for (ours, theirs) in [(&[1u8][..], &[1u8, 2][..]), (&[1, 2], &[2, 1])] {
-        let (ours, theirs) = (fleet.beside(ring(ours)), fleet.beside(ring(theirs)));
+        let (ours, theirs) = (beside(&fleet, ring(ours)), beside(&fleet, ring(theirs)));
         for _ in 0..2 {
             assert!(theirs.validate(created.text.expose()).await.is_ok());
             assert!(ours.validate(created.text.expose()).await.is_ok());
         }
     }
-    let hasty = fleet.beside(ring(&[3, 2, 1]));
+    let hasty = beside(&fleet, ring(&[3, 2, 1]));
     assert!(hasty.validate(created.text.expose()).await.is_ok());
-    let behind = fleet.beside(ring(&[2, 1]));
+    let behind = beside(&fleet, ring(&[2, 1]));
     assert_eq!(behind.refusal(created.text.expose()).await, DenialReason::StoreUnavailable);
 }
 
 #[tokio::test]
 async fn new_keys_are_minted_under_the_current_secret() {
-    let instance = Instance::under(ring(&[2, 1]));
+    let instance = under(ring(&[2, 1]));
     let created = instance.create(new_key()).await;
     let record = instance.record(created.key.id).await;
     assert_eq!((record.minted_under, record.digested_under), (entry(2), entry(2)));
@@ -138,12 +149,12 @@ async fn new_keys_are_minted_under_the_current_secret() {
 #[tokio::test]
 async fn dropping_a_secret_that_a_usable_key_needs_is_refused_until_the_key_is_not_usable() {
     for end in ["revoked", "expired", "deleted"] {
-        let old = Instance::under(ring(&[1]));
+        let old = under(ring(&[1]));
         let text = old.create(new_key()).await;
-        let between = old.beside(ring(&[2, 1]));
+        let between = beside(&old, ring(&[2, 1]));
         between.manager.open().await.unwrap();
 
-        let dropped = old.beside(ring(&[2]));
+        let dropped = beside(&old, ring(&[2]));
         let refusal = dropped.manager.open().await.unwrap_err();
         assert!(matches!(refusal, SetupError::StillNamed { entry: named, keys: 1 } if named == entry(1)), "{refusal}");
         // Every check is trouble until the operator has mended it, and none is a wrong key.
@@ -156,7 +167,7 @@ async fn dropping_a_secret_that_a_usable_key_needs_is_refused_until_the_key_is_n
         if end == "deleted" {
             old.manager.delete(&operator(), text.key.id, None).await.unwrap();
         }
-        let dropped = old.beside(ring(&[2]));
+        let dropped = beside(&old, ring(&[2]));
         dropped.manager.open().await.unwrap();
         assert_eq!(old.memory.deployment().await.unwrap().unwrap().ring_entries, [entry(2)]);
         assert_eq!(dropped.refusal(text.text.expose()).await, DenialReason::InvalidKey);
@@ -165,20 +176,20 @@ async fn dropping_a_secret_that_a_usable_key_needs_is_refused_until_the_key_is_n
 
 #[tokio::test]
 async fn a_key_that_has_moved_still_needs_the_secret_it_was_minted_under() {
-    let old = Instance::under(ring(&[1]));
+    let old = under(ring(&[1]));
     let created = old.create(new_key()).await;
-    let between = old.beside(ring(&[2, 1]));
+    let between = beside(&old, ring(&[2, 1]));
     assert!(between.validate(created.text.expose()).await.is_ok());
     assert_eq!(between.record(created.key.id).await.digested_under, entry(2));
-    assert!(matches!(old.beside(ring(&[2])).manager.open().await, Err(SetupError::StillNamed { .. })));
+    assert!(matches!(beside(&old, ring(&[2])).manager.open().await, Err(SetupError::StillNamed { .. })));
 }
 
 #[tokio::test]
 async fn the_operator_can_ask_what_still_names_each_secret() {
-    let old = Instance::under(ring(&[1]));
+    let old = under(ring(&[1]));
     let first = old.create(new_key()).await;
     old.create(new_key()).await;
-    let new = old.beside(ring(&[2, 1]));
+    let new = beside(&old, ring(&[2, 1]));
     new.create(new_key()).await;
     let asked = Operator::named(PrincipalId::new("operator").unwrap());
     let usage = new.manager.ring_usage(&asked).await.unwrap();
@@ -195,9 +206,9 @@ fn sorted(mut pairs: [(EntryId, u64); 2]) -> Vec<(EntryId, u64)> {
 
 #[tokio::test]
 async fn a_wrong_secret_is_trouble_and_never_an_invalid_key() {
-    let right = Instance::under(ring(&[1]));
+    let right = under(ring(&[1]));
     let created = right.create(new_key()).await;
-    let wrong = right.beside(ring(&[9]));
+    let wrong = beside(&right, ring(&[9]));
     let refusal = wrong.manager.open().await.unwrap_err();
     assert!(matches!(refusal, SetupError::WrongSecret { .. }));
     for named in [entry(1), entry(9)] {
@@ -213,8 +224,8 @@ async fn a_wrong_secret_is_trouble_and_never_an_invalid_key() {
 
 #[tokio::test]
 async fn of_two_secrets_that_set_an_empty_store_up_at_once_one_wins_and_the_other_is_told() {
-    let a = Instance::under(ring(&[1]));
-    let b = a.beside(ring(&[2]));
+    let a = under(ring(&[1]));
+    let b = beside(&a, ring(&[2]));
     let (first, second) = tokio::join!(a.manager.open(), b.manager.open());
     assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
     assert_eq!(a.memory.deployment().await.unwrap().unwrap().ring_entries.len(), 1);
@@ -224,9 +235,9 @@ async fn of_two_secrets_that_set_an_empty_store_up_at_once_one_wins_and_the_othe
 /// no key names it yet. The other goes on, and its keys must not be lost to a later check of the marker.
 #[tokio::test]
 async fn a_key_is_never_made_under_a_secret_that_the_marker_does_not_name() {
-    let new = Instance::under(ring(&[2, 1]));
+    let new = under(ring(&[2, 1]));
     new.manager.open().await.unwrap();
-    let rolled_back = new.beside(ring(&[1]));
+    let rolled_back = beside(&new, ring(&[1]));
     rolled_back.manager.open().await.unwrap();
     assert_eq!(new.memory.deployment().await.unwrap().unwrap().ring_entries, [entry(1)]);
 
@@ -234,18 +245,18 @@ async fn a_key_is_never_made_under_a_secret_that_the_marker_does_not_name() {
     let marker = new.memory.deployment().await.unwrap().unwrap();
     assert!(marker.ring_entries.contains(&entry(2)), "{marker:?}");
     // So that whoever starts without that secret is told.
-    let refusal = new.beside(ring(&[1])).manager.open().await.unwrap_err();
+    let refusal = beside(&new, ring(&[1])).manager.open().await.unwrap_err();
     assert!(matches!(refusal, SetupError::StillNamed { entry: named, .. } if named == entry(2)), "{refusal}");
     assert!(new.validate(created.text.expose()).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_key_is_never_moved_to_a_secret_that_the_marker_does_not_name() {
-    let old = Instance::under(ring(&[1]));
+    let old = under(ring(&[1]));
     let created = old.create(new_key()).await;
-    let new = old.beside(ring(&[2, 1]));
+    let new = beside(&old, ring(&[2, 1]));
     new.manager.open().await.unwrap();
-    old.beside(ring(&[1])).manager.open().await.unwrap();
+    beside(&old, ring(&[1])).manager.open().await.unwrap();
     assert!(new.validate(created.text.expose()).await.is_ok());
     assert_eq!(new.record(created.key.id).await.digested_under, entry(2));
     assert!(old.memory.deployment().await.unwrap().unwrap().ring_entries.contains(&entry(2)));
@@ -260,13 +271,13 @@ async fn the_same_passphrase_gives_the_same_ring_in_the_same_deployment_and_anot
     let stretched = |salt: [u8; 16]| SecretRing::new(&MasterSecret::from_passphrase(&passphrase, &salt).unwrap());
     let (ours, again) = (stretched(salt), stretched(salt));
     assert_eq!(ours.current_id(), again.current_id());
-    let created = instance.beside(ours).create(new_key()).await;
-    assert!(instance.beside(again).validate(created.text.expose()).await.is_ok());
+    let created = beside(&instance, ours).create(new_key()).await;
+    assert!(beside(&instance, again).validate(created.text.expose()).await.is_ok());
 
     let elsewhere = prepare_deployment(&Instance::new().memory, instance.clock.now()).await.unwrap().salt;
     assert_ne!(
         stretched(elsewhere).current_id(),
-        instance.beside(stretched(salt)).memory.deployment().await.unwrap().unwrap().ring_entries[0]
+        beside(&instance, stretched(salt)).memory.deployment().await.unwrap().unwrap().ring_entries[0]
     );
 }
 
@@ -334,9 +345,9 @@ fn the_name_of_an_entry_has_one_spelling() {
 
 #[tokio::test]
 async fn an_update_between_reading_a_record_and_moving_it_is_not_lost() {
-    let old = Instance::under(ring(&[1]));
+    let old = under(ring(&[1]));
     let created = old.create(new_key_with(|new| new.expiry = Expiry::Never)).await;
-    let new = old.beside(ring(&[2, 1]));
+    let new = beside(&old, ring(&[2, 1]));
     new.manager.open().await.unwrap();
     for nth in 0..20 {
         let mut update = KeyUpdate::new();

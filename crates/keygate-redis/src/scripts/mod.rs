@@ -48,6 +48,14 @@ script!(/// Writes an organization's or a project's record.
     PUT_PARENT, "put_parent.lua");
 script!(/// Keeps what was found, once.
     RECORD_FINDING, "clock.lua", "record_finding.lua");
+script!(/// Keeps an entry of the audit.
+    APPEND_AUDIT, "append_audit.lua");
+script!(/// Reads how far the audit has come.
+    AUDIT_STATE, "audit_state.lua");
+script!(/// Keeps a seal of the audit.
+    PUT_AUDIT_SEAL, "put_audit_seal.lua");
+script!(/// Takes the oldest of the audit away.
+    TRIM_AUDIT, "trim_audit.lua");
 
 // In the slot of a list of notices.
 script!(/// Keeps a notice, once.

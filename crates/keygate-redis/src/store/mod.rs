@@ -12,6 +12,7 @@
 //! [`RedisStore::reap`], reads the record it is about, fences a creation that never was written, and settles.
 //! Revocation alone does not wait for the organization's slot: its tombstone is written even if step 1 fails.
 
+mod audit;
 mod create;
 mod delete;
 mod due;
@@ -47,6 +48,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deadpool_redis::Pool;
 use keygate_core::anomaly::{self, FindingCursor};
+use keygate_core::audit::{Append, AuditState, KeptEntry, KeptSeal};
 use keygate_core::coherence::{Coherence, Read, Watcher};
 use keygate_core::key::{BUCKETS, KeyId};
 use keygate_core::limiter::call::{Answer, Call};
@@ -435,8 +437,58 @@ impl Store for RedisStore {
         self.take_up_again(notice, room).await
     }
 
+    async fn append_audit(&self, organization: &OrganizationId, entry: &Append) -> Result<Option<u64>, StoreError> {
+        self.keep_audit(organization, entry).await
+    }
+
+    async fn audit_state(&self, organization: &OrganizationId) -> Result<AuditState, StoreError> {
+        self.read_audit_state(organization).await
+    }
+
+    async fn audit_entries(
+        &self,
+        organization: &OrganizationId,
+        range: RangeInclusive<u64>,
+        newest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<KeptEntry>, StoreError> {
+        self.read_audit(organization, range, newest_first, limit).await
+    }
+
+    async fn audit_seals(
+        &self,
+        organization: &OrganizationId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<KeptSeal>, StoreError> {
+        self.read_audit_seals(organization, after, limit).await
+    }
+
+    async fn put_audit_seal(
+        &self,
+        organization: &OrganizationId,
+        expected: Option<u64>,
+        seal: &KeptSeal,
+    ) -> Result<bool, StoreError> {
+        self.keep_audit_seal(organization, expected, seal).await
+    }
+
+    async fn trim_audit(
+        &self,
+        organization: &OrganizationId,
+        through: u64,
+        checkpoint: &[u8],
+        previous: Option<&[u8]>,
+    ) -> Result<bool, StoreError> {
+        self.cut_audit(organization, through, checkpoint, previous).await
+    }
+
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
         self.count_ring_usage().await
+    }
+
+    async fn audit_ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
+        self.count_audit_ring_usage().await
     }
 
     async fn examine(&self, _: Depth) -> Vec<Finding> {

@@ -1,4 +1,4 @@
-//! Which ring entries are still needed, from every record of a key and of webhooks there is.
+//! Which ring entries are still needed, from every record of a key and of webhooks there is, and all that seals audits.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -25,6 +25,20 @@ impl RedisStore {
             let (primaries, before) = self.link.primaries().await.map_err(StoreError::unavailable)?;
             let mut usage = self.scan(&primaries).await?;
             self.scan_webhooks(&primaries, &mut usage).await?;
+            let (_, after) = self.link.primaries().await.map_err(StoreError::unavailable)?;
+            if before == after {
+                return Ok(usage);
+            }
+        }
+        Err(StoreError::unavailable("slots or primaries keep changing; try again when they rest"))
+    }
+
+    /// The same, of what seals audits.
+    pub(super) async fn count_audit_ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
+        for _ in 0..TRIES {
+            let (primaries, before) = self.link.primaries().await.map_err(StoreError::unavailable)?;
+            let mut usage = BTreeMap::new();
+            self.scan_audits(&primaries, &mut usage).await?;
             let (_, after) = self.link.primaries().await.map_err(StoreError::unavailable)?;
             if before == after {
                 return Ok(usage);
@@ -97,7 +111,12 @@ impl RedisStore {
     }
 
     /// One step through the names of a primary that begin so: where the next begins, 0 after the last, and the names.
-    async fn names(&self, primary: Primary, prefix: &str, cursor: u64) -> Result<(u64, Vec<String>), StoreError> {
+    pub(super) async fn names(
+        &self,
+        primary: Primary,
+        prefix: &str,
+        cursor: u64,
+    ) -> Result<(u64, Vec<String>), StoreError> {
         let mut scan = redis::cmd("SCAN");
         scan.arg(cursor).arg("MATCH").arg(format!("{prefix}*")).arg("COUNT").arg(STEP);
         read(self.link.query_at(&scan, primary).await)

@@ -1,6 +1,7 @@
 //! The tests of the Redis store, in one program.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod audit;
 mod cluster;
 mod cluster_losses;
 mod cluster_moves;

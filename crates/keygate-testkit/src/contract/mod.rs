@@ -24,6 +24,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod anomaly;
+mod audit;
 mod coherence;
 mod creation;
 mod deletion;
@@ -55,6 +56,7 @@ use keygate_core::record::{KeyRecord, Quota};
 use keygate_core::store::{CreateRefusal, Listing, Store, WriteRefusal};
 
 pub use anomaly::*;
+pub use audit::*;
 pub use coherence::*;
 pub use creation::*;
 pub use deletion::*;
@@ -224,6 +226,16 @@ macro_rules! store_contract {
                 a_notice_that_waits_can_be_replaced,
                 not_too_many_notices_of_an_organization_wait,
                 random_notices_fare_as_in_the_memory_store,
+                entries_of_the_audit_are_numbered_without_gaps,
+                an_entry_of_the_audit_is_kept_once,
+                an_outcome_closes_its_intent,
+                what_is_reconciled_is_closed_once,
+                entries_of_the_audit_are_read_in_either_order,
+                audits_of_tenants_are_apart,
+                of_concurrent_seals_one_is_kept,
+                what_is_trimmed_leaves_a_checkpoint,
+                seals_of_the_audit_need_their_ring_entries,
+                random_audits_fare_as_in_the_memory_store,
                 ring_usage_counts_usable_keys_per_entry,
                 a_watcher_is_told_of_every_write_of_a_key,
                 a_watcher_is_told_of_every_key_of_a_batch,

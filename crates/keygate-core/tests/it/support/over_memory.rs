@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use keygate_core::anomaly::{Finding, FindingCursor};
+use keygate_core::audit::{Append, AuditState, KeptEntry, KeptSeal};
 use keygate_core::coherence::{Coherence, Read, Watcher};
 use keygate_core::key::KeyId;
 use keygate_core::limiter::call::{Answer, Call};
@@ -204,6 +205,17 @@ over_memory! {
         async fn settle_notice(&self, taken: &Parcel, fate: &Fate) -> Result<bool, StoreError>;
         async fn given_up(&self, organization: &OrganizationId, limit: usize) -> Result<Vec<Parcel>, StoreError>;
         async fn redrive_notice(&self, notice: &Parcel, room: usize) -> Result<Posted, StoreError>;
+        async fn append_audit(&self, organization: &OrganizationId, entry: &Append) -> Result<Option<u64>, StoreError>;
+        async fn audit_state(&self, organization: &OrganizationId) -> Result<AuditState, StoreError>;
+        async fn audit_entries(&self, organization: &OrganizationId, range: RangeInclusive<u64>, newest_first: bool,
+            limit: usize) -> Result<Vec<KeptEntry>, StoreError>;
+        async fn audit_seals(&self, organization: &OrganizationId, after: u64, limit: usize)
+            -> Result<Vec<KeptSeal>, StoreError>;
+        async fn put_audit_seal(&self, organization: &OrganizationId, expected: Option<u64>, seal: &KeptSeal)
+            -> Result<bool, StoreError>;
+        async fn trim_audit(&self, organization: &OrganizationId, through: u64, checkpoint: &[u8], previous: Option<&[u8]>)
+            -> Result<bool, StoreError>;
+        async fn audit_ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError>;
         async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError>;
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use keygate_core::anomaly::{Finding, FindingCursor};
+use keygate_core::audit::{Append, AuditState, KeptEntry, KeptSeal};
 use keygate_core::clock::{Clock, Tick};
 use keygate_core::coherence::{Change, Coherence, Lease, Read, Watcher, Watchers};
 use keygate_core::key::KeyId;
@@ -586,6 +587,56 @@ impl Store for SimulatedStore {
 
     async fn redrive_notice(&self, notice: &Parcel, room: usize) -> Result<Posted, StoreError> {
         self.aside().await?.redrive_notice(notice, room).await
+    }
+
+    async fn append_audit(&self, organization: &OrganizationId, entry: &Append) -> Result<Option<u64>, StoreError> {
+        self.aside().await?.append_audit(organization, entry).await
+    }
+
+    async fn audit_state(&self, organization: &OrganizationId) -> Result<AuditState, StoreError> {
+        self.aside().await?.audit_state(organization).await
+    }
+
+    async fn audit_entries(
+        &self,
+        organization: &OrganizationId,
+        range: RangeInclusive<u64>,
+        newest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<KeptEntry>, StoreError> {
+        self.aside().await?.audit_entries(organization, range, newest_first, limit).await
+    }
+
+    async fn audit_seals(
+        &self,
+        organization: &OrganizationId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<KeptSeal>, StoreError> {
+        self.aside().await?.audit_seals(organization, after, limit).await
+    }
+
+    async fn put_audit_seal(
+        &self,
+        organization: &OrganizationId,
+        expected: Option<u64>,
+        seal: &KeptSeal,
+    ) -> Result<bool, StoreError> {
+        self.aside().await?.put_audit_seal(organization, expected, seal).await
+    }
+
+    async fn trim_audit(
+        &self,
+        organization: &OrganizationId,
+        through: u64,
+        checkpoint: &[u8],
+        previous: Option<&[u8]>,
+    ) -> Result<bool, StoreError> {
+        self.aside().await?.trim_audit(organization, through, checkpoint, previous).await
+    }
+
+    async fn audit_ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
+        self.aside().await?.audit_ring_usage().await
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

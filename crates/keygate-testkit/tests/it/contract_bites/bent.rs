@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use keygate_core::anomaly::{Finding, FindingCursor};
+use keygate_core::audit::{Append, AuditState, KeptEntry, KeptSeal};
 use keygate_core::clock::Tick;
 use keygate_core::coherence::{Change, Coherence, Lease, Read, Watcher};
 use keygate_core::key::KeyId;
@@ -646,6 +647,56 @@ impl Store for Bent {
 
     async fn redrive_notice(&self, notice: &Parcel, room: usize) -> Result<Posted, StoreError> {
         self.misposter.redrive_notice(notice, room).await
+    }
+
+    async fn append_audit(&self, organization: &OrganizationId, entry: &Append) -> Result<Option<u64>, StoreError> {
+        self.inner.append_audit(organization, entry).await
+    }
+
+    async fn audit_state(&self, organization: &OrganizationId) -> Result<AuditState, StoreError> {
+        self.inner.audit_state(organization).await
+    }
+
+    async fn audit_entries(
+        &self,
+        organization: &OrganizationId,
+        range: RangeInclusive<u64>,
+        newest_first: bool,
+        limit: usize,
+    ) -> Result<Vec<KeptEntry>, StoreError> {
+        self.inner.audit_entries(organization, range, newest_first, limit).await
+    }
+
+    async fn audit_seals(
+        &self,
+        organization: &OrganizationId,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<KeptSeal>, StoreError> {
+        self.inner.audit_seals(organization, after, limit).await
+    }
+
+    async fn put_audit_seal(
+        &self,
+        organization: &OrganizationId,
+        expected: Option<u64>,
+        seal: &KeptSeal,
+    ) -> Result<bool, StoreError> {
+        self.inner.put_audit_seal(organization, expected, seal).await
+    }
+
+    async fn trim_audit(
+        &self,
+        organization: &OrganizationId,
+        through: u64,
+        checkpoint: &[u8],
+        previous: Option<&[u8]>,
+    ) -> Result<bool, StoreError> {
+        self.inner.trim_audit(organization, through, checkpoint, previous).await
+    }
+
+    async fn audit_ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
+        self.inner.audit_ring_usage().await
     }
 
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

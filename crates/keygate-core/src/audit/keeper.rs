@@ -1,0 +1,315 @@
+//! An instance's part in the audit: writes entries down, and sees to what is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use moka::sync::Cache as MokaCache;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+use super::action::Action;
+use super::entry::{ActId, ActTarget, AuditEntry, EntryKind};
+use super::policy::AuditPolicy;
+use super::reconcile;
+use super::seal::{BEFORE_ALL, Checkpoint, SEALED_AT_ONCE, Seal, run_of};
+use super::store::{Append, AuditState, Step};
+use super::window::Windows;
+use crate::clock::{Clock, to_millis};
+use crate::denial::{Denial, DenialReason};
+use crate::key::KeyId;
+use crate::names::OrganizationId;
+use crate::record::Key;
+use crate::ring::SecretRing;
+use crate::store::{Store, StoreError};
+
+/// After how long what was written is sealed.
+const SEALED_AFTER: Duration = Duration::from_secs(1);
+/// After how long it is looked up what became of an act.
+pub(crate) const OPEN_FOR: TimeDelta = TimeDelta::minutes(2);
+/// How often it is looked whether anything is too old to be kept.
+const TRIMS_EVERY: TimeDelta = TimeDelta::hours(1);
+/// Of how many organizations it is remembered that there is something to see to.
+const REMEMBERED: usize = 10_000;
+/// How often a seal is made anew after another came in between.
+const RACES: usize = 16;
+/// Seals that are made of one organization before another has its turn.
+const SEALS_AT_ONCE: usize = 64;
+/// Seals whose entries are taken away in one step.
+const TRIMMED_AT_ONCE: usize = 32;
+/// Such steps for one who comes.
+const TRIMS_AT_ONCE: usize = 16;
+/// Denials that are written down at once.
+const SAMPLED_AT_ONCE: usize = 16;
+
+/// Writes the audit of organizations down, and seals it.
+pub(crate) struct Keeper {
+    pub(super) store: Arc<dyn Store>,
+    ring: SecretRing,
+    clock: Arc<dyn Clock>,
+    policy: AuditPolicy,
+    refusals: Windows<()>,
+    samples: Windows<(KeyId, DenialReason)>,
+    sampling: Arc<Semaphore>,
+    /// What is to be sealed.
+    unsealed: Mutex<BTreeSet<OrganizationId>>,
+    /// Where acts were open that it was too early to look up.
+    open: Mutex<BTreeMap<OrganizationId, DateTime<Utc>>>,
+    /// When it was last looked whether anything is too old.
+    trimmed: MokaCache<OrganizationId, DateTime<Utc>>,
+    is_tidying: AtomicBool,
+    myself: Weak<Self>,
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+/// Says that nobody is tidying, however that ends. It holds no keeper, whose store may be opened again by somebody else.
+struct Tidying(Weak<Keeper>);
+
+impl Drop for Tidying {
+    fn drop(&mut self) {
+        if let Some(keeper) = self.0.upgrade() {
+            keeper.is_tidying.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Keeper {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        ring: SecretRing,
+        clock: Arc<dyn Clock>,
+        policy: AuditPolicy,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|myself| Self {
+            store,
+            ring,
+            clock,
+            policy,
+            refusals: Windows::new(policy.refusals_a_minute),
+            samples: Windows::new(policy.samples_a_minute),
+            sampling: Arc::new(Semaphore::new(SAMPLED_AT_ONCE)),
+            unsealed: Mutex::default(),
+            open: Mutex::default(),
+            trimmed: MokaCache::new(REMEMBERED as u64),
+            is_tidying: AtomicBool::new(false),
+            myself: Weak::clone(myself),
+        })
+    }
+
+    pub(crate) fn policy(&self) -> &AuditPolicy {
+        &self.policy
+    }
+
+    pub(crate) fn ring(&self) -> &SecretRing {
+        &self.ring
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        to_millis(self.clock.now())
+    }
+
+    /// Writes an entry down, and gives its place.
+    pub(crate) async fn append(&self, entry: &AuditEntry, step: Step) -> Result<Option<u64>, StoreError> {
+        let append = Append { act: entry.act_id, step, bytes: entry.encode(step)? };
+        let appended = self.store.append_audit(&entry.organization_id, &append).await;
+        // Also where the store failed: it may have done it.
+        self.seal_soon(&entry.organization_id);
+        appended
+    }
+
+    /// Whether a refusal of an organization is written down now: with how many before it were not.
+    pub(crate) fn admit_refusal(&self, organization: &OrganizationId) -> Option<u64> {
+        self.refusals.admit(organization, (), true, self.clock.now()).filter(|_| self.policy.is_on)
+    }
+
+    /// A refusal that was to be written down was not.
+    pub(crate) fn refusal_unsaid(&self, organization: &OrganizationId, unsaid: u64) {
+        self.refusals.take_back(organization, unsaid);
+    }
+
+    /// Has a denial of a key written down, of which so many are each minute. Nothing is waited for.
+    pub(crate) fn denied(&self, key: &Key, denial: &Denial, from: Option<IpAddr>) {
+        let is_trouble = denial.reason() == DenialReason::StoreUnavailable;
+        if !self.policy.is_on || self.policy.samples_a_minute == 0 || is_trouble {
+            return;
+        }
+        let (organization, reason, now) = (&key.organization, denial.reason(), self.clock.now());
+        let Some(unsaid) = self.samples.admit(organization, (key.id, reason), false, now) else { return };
+        let (runtime, place) = (Handle::try_current(), Arc::clone(&self.sampling).try_acquire_owned());
+        let (Ok(runtime), Ok(place), Some(keeper), Ok(act)) =
+            (runtime, place, self.myself.upgrade(), ActId::fresh(now))
+        else {
+            return self.samples.take_back(organization, unsaid);
+        };
+        let action = Action::KeyValidate.to_string();
+        let mut entry = AuditEntry::begun(organization, act, now, EntryKind::Denied, action);
+        (entry.principal, entry.target) = (key.id.to_string(), ActTarget::key(key.id));
+        (entry.reason, entry.from, entry.unsaid) = (Some(reason.to_string()), from, unsaid);
+        runtime.spawn(async move {
+            if let Err(error) = keeper.append(&entry, Step::Alone).await {
+                tracing::debug!(target: "keygate::audit", %error, "a denial was not written down");
+                keeper.samples.take_back(&entry.organization_id, entry.unsaid);
+            }
+            drop(place);
+        });
+    }
+
+    fn seal_soon(&self, organization: &OrganizationId) {
+        let mut unsealed = lock(&self.unsealed);
+        // Beyond, whoever reads it or writes in it next seals it.
+        if unsealed.len() < REMEMBERED {
+            unsealed.insert(organization.clone());
+        }
+        drop(unsealed);
+        self.wake();
+    }
+
+    /// Seals in a task of its own, if nobody does and there is a runtime.
+    fn wake(&self) {
+        if self.is_tidying.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else { return self.is_tidying.store(false, Ordering::SeqCst) };
+        let tidying = Tidying(Weak::clone(&self.myself));
+        drop(runtime.spawn(async move {
+            let tidying = tidying;
+            sleep(SEALED_AFTER).await;
+            let Some(keeper) = tidying.0.upgrade() else { return };
+            keeper.tidy_all().await;
+            drop(tidying);
+            // What came meanwhile did not wake anybody.
+            if !lock(&keeper.unsealed).is_empty() {
+                keeper.wake();
+            }
+        }));
+    }
+
+    /// Seals all that this instance wrote, and looks up what is due to be.
+    pub(crate) async fn tidy_all(&self) {
+        if !self.policy.is_on {
+            return;
+        }
+        let mut due = std::mem::take(&mut *lock(&self.unsealed));
+        let now = self.clock.now();
+        due.extend(lock(&self.open).extract_if(.., |_, at| *at <= now).map(|(organization, _)| organization));
+        for organization in due {
+            if let Err(error) = self.tidy(&organization).await {
+                tracing::warn!(target: "keygate::audit", organization_id = %organization, %error, "the audit is not sealed yet");
+            }
+        }
+    }
+
+    /// Closes what is open for long, seals what is not, and takes away what is too old.
+    pub(crate) async fn tidy(&self, organization: &OrganizationId) -> Result<AuditState, StoreError> {
+        let mut state = self.store.audit_state(organization).await?;
+        if !self.policy.is_on {
+            return Ok(state);
+        }
+        let overdue = self.now() - OPEN_FOR;
+        let mut is_any_closed = false;
+        for open in state.open.iter().filter(|open| open.act.at() <= overdue) {
+            is_any_closed |= reconcile::close(self, organization, *open).await?;
+        }
+        if let Some(open) = state.open.iter().find(|open| open.act.at() > overdue) {
+            let at = open.act.at() + OPEN_FOR;
+            let mut later = lock(&self.open);
+            if later.len() < REMEMBERED {
+                later.insert(organization.clone(), at);
+            }
+        }
+        if is_any_closed {
+            state = self.store.audit_state(organization).await?;
+        }
+        let state = self.seal(organization, state).await?;
+        self.trim(organization, state).await
+    }
+
+    async fn seal(&self, organization: &OrganizationId, mut state: AuditState) -> Result<AuditState, StoreError> {
+        let (mut races, mut made) = (0, 0);
+        loop {
+            let (previous, next) = after(&state);
+            if next > state.last || made >= SEALS_AT_ONCE || races >= RACES {
+                if next <= state.last {
+                    self.seal_soon(organization);
+                }
+                return Ok(state);
+            }
+            let to = state.last.min(next.saturating_add(SEALED_AT_ONCE as u64 - 1));
+            let mut entries = self.store.audit_entries(organization, next..=to, false, SEALED_AT_ONCE).await?;
+            entries.dedup_by_key(|entry| entry.sequence);
+            let run = run_of(&entries);
+            let last = if run < entries.len() { entries[run - 1].sequence } else { to };
+            let seal = Seal::make(&self.ring, organization, (previous, next, last), &entries[..run], self.now());
+            let expected = state.seal.as_ref().map(|seal| seal.last);
+            if self.store.put_audit_seal(organization, expected, &seal).await? {
+                made += 1;
+                state.seal = Some(seal);
+            } else {
+                races += 1;
+                state = self.store.audit_state(organization).await?;
+            }
+        }
+    }
+
+    /// Takes away what is too old, or too much: whole seals, but never the last.
+    async fn trim(&self, organization: &OrganizationId, mut state: AuditState) -> Result<AuditState, StoreError> {
+        let now = self.now();
+        if self.trimmed.get(organization).is_some_and(|at| now - at < TRIMS_EVERY) {
+            return Ok(state);
+        }
+        let too_old = (now - self.policy.retention()).timestamp_millis();
+        for round in 0.. {
+            if round >= TRIMS_AT_ONCE {
+                // The rest goes with the next who comes.
+                return Ok(state);
+            }
+            let Some(newest) = state.seal.as_ref().map(|seal| seal.last) else { break };
+            let seals = self.store.audit_seals(organization, 0, TRIMMED_AT_ONCE).await?;
+            let goes = seals.iter().map_while(|kept| {
+                let seal = Seal::read(kept)?;
+                // What is not genuine is evidence.
+                let under = self.ring.entry(seal.ring_entry)?;
+                let is_over =
+                    seal.millis < too_old || state.last - seal.last.min(state.last) >= self.policy.most_entries;
+                (is_over && seal.last < newest && Seal::is_genuine(kept, under, organization)).then_some(seal)
+            });
+            let Some(last) = goes.last() else { break };
+            let checkpoint = Checkpoint::make(&self.ring, organization, &last.head(), now);
+            let previous = state.checkpoint.as_deref();
+            if !self.store.trim_audit(organization, last.last, &checkpoint, previous).await? {
+                // Somebody else does.
+                break;
+            }
+            state.checkpoint = Some(checkpoint);
+        }
+        self.trimmed.insert(organization.clone(), now);
+        Ok(state)
+    }
+}
+
+/// The MAC that the next seal names, and the sequence that it begins with.
+fn after(state: &AuditState) -> ([u8; 32], u64) {
+    if let Some(kept) = &state.seal {
+        // Whatever it is: that it is no seal stays to be seen.
+        let mac = Seal::read(kept).map_or(BEFORE_ALL, |seal| seal.mac);
+        return (mac, kept.last.saturating_add(1));
+    }
+    match state.checkpoint.as_deref().and_then(Checkpoint::read) {
+        Some(checkpoint) => (checkpoint.trimmed, checkpoint.through.saturating_add(1)),
+        None => (BEFORE_ALL, 1),
+    }
+}

@@ -1,0 +1,53 @@
+//! Who did what to which key, and what was refused.
+//!
+//! Every organization has an *audit*: entries that are numbered from 1 without a gap. An act of whoever manages keys is two of
+//! them, the *intent* before it and the *outcome* after it; what is refused before it is begun is one.
+//!
+//! # No intent, no action
+//!
+//! - **The intent comes first.** It is in the organization's part of the store before anything is written; where it cannot be
+//!   written, the act does not happen and is answered as trouble of the store. The one exception is a revocation, which goes on:
+//!   to stop a key that leaked is worth more than to have it written down first, and is written down after it.
+//! - **What is done is answered as it was done**, also where the outcome cannot be written. An intent that is open for two minutes
+//!   is closed by whoever writes or reads there next, and by the schedules' minute of an instance that saw it: the outcome says that
+//!   it was *reconciled*, and what the records show, `done` or `unknown`. An outcome that comes later still is written beside that.
+//! - **Once.** A store gives the next number and keeps the entry in one step, and knows a call that is sent again by its act.
+//! - **One entry for what is done to many.** A bulk operation, an import or the making of several keys names its keys as items.
+//! - **Refusals are bounded.** What anybody can cause as often as they like is written down so often a minute, and the next says
+//!   how much was not. A key of another tenant that was asked for stands in the audit of whoever asked.
+//!
+//! # What a seal shows
+//!
+//! A second after something was written, one instance seals it: a *seal* has a tag of each entry under it and the MAC of the seal
+//! before it, all keyed by the [secret ring](crate::ring), so that nobody who can write to the store alone can make one. Of two who seal
+//! at once one wins, as the store compares the last seal. A [verification](crate::manager::ApiKeyManager::verify_audit) says which
+//! entry was altered, removed, inserted or moved, and which seal is gone or forged. What it cannot show is that the *end* was cut
+//! off with its seals, or all of it: whoever notes down the [head](AuditHead) of the chain elsewhere, and asks for it again, learns
+//! that too. Nor does it show what is done to an entry before it is sealed, or by somebody who has the secrets.
+//!
+//! What is older than the [policy](AuditPolicy) says goes, in whole seals, and leaves a sealed *checkpoint* behind. A ring entry is
+//! needed as long as a seal names it.
+
+mod action;
+mod change;
+mod entry;
+mod keeper;
+mod policy;
+mod reconcile;
+mod seal;
+mod store;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod window;
+
+pub use action::{Action, ActionError};
+pub use entry::{ActId, ActItem, ActOutcome, ActTarget, AuditEntry, EntryKind, Header, MAX_ENTRY_BYTES, MAX_ITEMS};
+pub use policy::{AuditPolicy, MAX_RETENTION_DAYS};
+pub use seal::{AuditHead, AuditHeadError, SEALED_AT_ONCE, ring_entry_of};
+pub use store::{Append, AuditState, KeptEntry, KeptSeal, OPEN_AT_ONCE, OpenIntent, Step};
+pub use verify::{AuditFault, AuditVerification, FaultKind, MAX_FAULTS};
+
+pub(crate) use change::Changes;
+pub(crate) use keeper::Keeper;
+pub(crate) use verify::Verifier;

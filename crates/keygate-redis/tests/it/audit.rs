@@ -1,0 +1,121 @@
+//! Whoever can write to the server alone cannot change the audit without a trace; and a call that is sent twice counts once.
+
+use keygate_core::actor::{Actor, Operator};
+use keygate_core::audit::{AuditVerification, FaultKind};
+use keygate_core::manager::{ApiKeyManager, NewKey};
+use keygate_core::names::OrganizationId;
+use keygate_core::ring::{MasterSecret, SecretRing};
+use keygate_redis::{Layout, RedisStore};
+use keygate_testkit::{RedisServer, sample};
+
+use crate::support::{namespace, server, store_at};
+
+struct Deployment {
+    server: &'static RedisServer,
+    manager: ApiKeyManager,
+    layout: Layout,
+    organization: OrganizationId,
+}
+
+impl Deployment {
+    /// Five keys were made, in five acts of two entries each, under two seals.
+    async fn new() -> Self {
+        let server = server().await;
+        let store: RedisStore = store_at(&server.url(), namespace());
+        let layout = store.layout().clone();
+        let ring = SecretRing::new(&MasterSecret::generate().unwrap());
+        let manager = ApiKeyManager::builder(store, ring).build().unwrap();
+        let deployment = Self { server, manager, layout, organization: sample::organization() };
+        for keys in [3, 2] {
+            for _ in 0..keys {
+                let new = NewKey::new(deployment.organization.clone(), sample::user("ann"));
+                deployment.manager.create(&actor(), new).await.unwrap();
+            }
+            assert!(deployment.verify().await.intact);
+        }
+        deployment
+    }
+
+    async fn verify(&self) -> AuditVerification {
+        self.manager.verify_audit(&actor(), &self.organization, None).await.unwrap()
+    }
+
+    async fn faults(&self) -> Vec<(FaultKind, u64)> {
+        self.verify().await.faults.iter().map(|fault| (fault.kind, fault.sequence)).collect()
+    }
+
+    /// The bytes of an entry.
+    async fn entry(&self, sequence: &str) -> Vec<u8> {
+        let name = self.layout.audit(&self.organization);
+        let held: Vec<(String, Vec<Vec<u8>>)> =
+            self.server.command(["XRANGE", &name, sequence, sequence]).await.unwrap();
+        held[0].1[1].clone()
+    }
+}
+
+fn actor() -> Actor {
+    Operator::named("tests".parse().unwrap()).into()
+}
+
+#[tokio::test]
+async fn an_entry_that_is_removed_shows() {
+    let deployment = Deployment::new().await;
+    let name = deployment.layout.audit(&deployment.organization);
+    let gone: u64 = deployment.server.command(["XDEL", &name, "4-0", "10-0"]).await.unwrap();
+    assert_eq!(gone, 2);
+    assert_eq!(deployment.faults().await, [(FaultKind::Removed, 4), (FaultKind::Removed, 10)]);
+    // And goes on to, whatever is written since.
+    let new = NewKey::new(deployment.organization.clone(), sample::user("ann"));
+    deployment.manager.create(&actor(), new).await.unwrap();
+    assert_eq!(deployment.faults().await.len(), 2);
+}
+
+/// An entry of a stream is not changed in its place: all are written anew.
+#[tokio::test]
+async fn an_entry_that_is_altered_or_inserted_shows() {
+    let deployment = Deployment::new().await;
+    let name = deployment.layout.audit(&deployment.organization);
+    let mut entries = Vec::new();
+    for sequence in 1..=10 {
+        entries.push((format!("{sequence}-0"), deployment.entry(&sequence.to_string()).await));
+    }
+    *entries[6].1.last_mut().unwrap() ^= 1;
+    entries.swap(1, 2);
+    (entries[1].0, entries[2].0) = ("2-0".to_owned(), "3-0".to_owned());
+    entries.insert(5, ("5-7".to_owned(), b"another".to_vec()));
+    let _: u64 = deployment.server.command(["DEL", &name]).await.unwrap();
+    for (id, bytes) in &entries {
+        let added: String =
+            deployment.server.command([b"XADD", name.as_bytes(), id.as_bytes(), b"e", bytes]).await.unwrap();
+        assert_eq!(added, *id);
+    }
+    let expected =
+        [(FaultKind::Inserted, 5), (FaultKind::Reordered, 2), (FaultKind::Reordered, 3), (FaultKind::Altered, 7)];
+    assert_eq!(deployment.faults().await, expected);
+}
+
+#[tokio::test]
+async fn a_seal_that_is_removed_or_made_by_others_shows() {
+    let deployment = Deployment::new().await;
+    let name = deployment.layout.audit_seals(&deployment.organization);
+    let _: u64 = deployment.server.command(["XDEL", &name, "6-0"]).await.unwrap();
+    assert_eq!(deployment.faults().await, [(FaultKind::SealRemoved, 6)]);
+    let deployment = Deployment::new().await;
+    let name = deployment.layout.audit_seals(&deployment.organization);
+    let _: u64 = deployment.server.command(["XTRIM", &name, "MAXLEN", "0"]).await.unwrap();
+    let _: String = deployment.server.command(["XADD", &name, "11-0", "s", "forged"]).await.unwrap();
+    assert_eq!(deployment.faults().await[0], (FaultKind::SealForged, 11));
+}
+
+/// All of it is in one slot, under names that nobody is told of, and what is remembered of a call ends by itself.
+#[tokio::test]
+async fn an_entry_is_remembered_for_a_minute() {
+    let deployment = Deployment::new().await;
+    let pattern = format!("{}*", deployment.layout.audit_states_prefix().replace("audit-state:", "audit-once:"));
+    let names: Vec<String> = deployment.server.command(["KEYS", &pattern]).await.unwrap();
+    assert_eq!(names.len(), 10);
+    for name in names {
+        let left: i64 = deployment.server.command(["PTTL", &name]).await.unwrap();
+        assert!((1..=60_000).contains(&left), "{left}");
+    }
+}

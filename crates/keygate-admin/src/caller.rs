@@ -1,12 +1,13 @@
 //! Who calls, and whether they may.
 
 use axum::extract::FromRequestParts;
-use http::StatusCode;
 use http::request::Parts;
+use http::{Extensions, StatusCode};
 use keygate_core::actor::{Actor, ManagementPermission, Operator};
 use keygate_core::context::Admission;
 use keygate_tower::RequirePermission;
 
+use crate::middleware::access_log::From;
 use crate::problem::Problem;
 
 /// Whoever calls, by the key they were let in with.
@@ -30,16 +31,24 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(admission) = parts.extensions.get::<Admission>() else {
+        Self::of(&parts.extensions).ok_or_else(|| {
             tracing::error!("a call of the management API came past the layer that checks keys");
-            return Err(Problem::new(
+            Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
                 "Internal error",
                 "The server is not set up as it should be.",
-            ));
-        };
-        Ok(Self { actor: Actor::with_key(admission), admission: admission.clone() })
+            )
+        })
+    }
+}
+
+impl Caller {
+    /// Whoever makes the request with these extensions.
+    pub(crate) fn of(extensions: &Extensions) -> Option<Self> {
+        let admission = extensions.get::<Admission>()?;
+        let from = extensions.get::<From>().and_then(|From(address)| *address);
+        Some(Self { actor: Actor::with_key(admission).at_address(from), admission: admission.clone() })
     }
 }
 

@@ -35,6 +35,7 @@ const GUARDED: &str = "/v1/";
         (name = "roles", description = "Named sets of permissions of an organization."),
         (name = "keys", description = "The keys of an organization."),
         (name = "usage", description = "What keys were used for, and what was unusual about it."),
+        (name = "audit", description = "Who did what, what was refused, and whether what is written of it is as it was written."),
         (name = "notices", description = "Who is told of what happens to keys, and what was not taken."),
         (name = "self", description = "The key a call is made with."),
         (name = "server", description = "What this server is up to. These calls need no key."),

@@ -7,6 +7,11 @@ use keygate_core::names::NameError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::middleware::refused::OperatorsAlone;
+
+/// The reason of a call that the caller may not make.
+const FORBIDDEN: &str = "permission_denied";
+
 /// A problem in the form of RFC 9457, with the stable `reason` beside it. Programs branch on `reason`; `title` and `detail`
 /// are for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -64,7 +69,7 @@ impl Problem {
 
     /// The caller may not do this.
     pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "permission_denied", "Permission denied", detail)
+        Self::new(StatusCode::FORBIDDEN, FORBIDDEN, "Permission denied", detail)
     }
 
     /// What was named in `If-Match` is not what is there.
@@ -143,7 +148,11 @@ fn named_as_sent(error: &NameError) -> String {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let is_operators_alone = self.reason == FORBIDDEN;
         let mut response = (status, axum::Json(self)).into_response();
+        if is_operators_alone {
+            response.extensions_mut().insert(OperatorsAlone);
+        }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -32,12 +32,14 @@ const UNMATCHED: &str = "unmatched";
 pub(crate) async fn log(StateOf(state): StateOf<State>, mut request: Request, next: Next) -> Response {
     let caller = LetIn::default();
     request.extensions_mut().insert(caller.clone());
+    let client = client_address(&mut request, state.proxies());
+    request.extensions_mut().insert(From(client));
     let mut line = Line {
         began: Instant::now(),
         method: method_of(request.method()),
         route: request.extensions().get::<MatchedPath>().cloned(),
         id: RequestId::of(request.headers()),
-        client: client_address(&mut request, state.proxies()),
+        client,
         caller,
         outcome: None,
         state,
@@ -50,6 +52,10 @@ pub(crate) async fn log(StateOf(state): StateOf<State>, mut request: Request, ne
     line.outcome = Some((response.status(), response.extensions().get().map(Denial::reason)));
     response
 }
+
+/// Where a request comes from, as far as that is known: for whoever does what it asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct From(pub(crate) Option<IpAddr>);
 
 /// Within the layer that checks keys: whose request it is.
 pub(crate) async fn note_caller(request: Request, next: Next) -> Response {

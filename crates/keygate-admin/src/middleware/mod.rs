@@ -2,4 +2,5 @@
 
 pub(crate) mod access_log;
 pub(crate) mod limits;
+pub(crate) mod refused;
 mod request_id;

@@ -1,11 +1,13 @@
 //! The calls. Each group is a function that gives its routes with what they need of a key.
 
 mod anomalies;
+mod audit;
 mod authorize;
 mod health;
 mod keys;
 mod metrics;
 mod missing;
+mod ndjson;
 mod notices;
 mod organizations;
 mod own;
@@ -21,7 +23,7 @@ mod webhooks;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::{from_fn, map_response};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::get;
 use http::{HeaderValue, header};
@@ -36,7 +38,7 @@ pub(crate) use self::authorize::answer_nginx_always;
 use crate::admin::State;
 use crate::caller::needs;
 use crate::location::Mount;
-use crate::middleware::access_log;
+use crate::middleware::{access_log, refused};
 use crate::openapi;
 
 /// All calls: those that manage, and those of proxies.
@@ -49,6 +51,7 @@ pub(crate) fn router(guard: ApiKeyLayer, locations: LocationSource, state: &Stat
         .merge(keys::routes())
         .merge(usage::routes())
         .merge(anomalies::routes())
+        .merge(audit::routes())
         .merge(webhooks::routes())
         .merge(notices::routes())
         .merge(own::routes())
@@ -60,7 +63,8 @@ pub(crate) fn router(guard: ApiKeyLayer, locations: LocationSource, state: &Stat
     let (authorize, described) = authorize::routes(gate).split_for_parts();
     document.merge(described);
     document.merge(described_unlimited());
-    let guarded = missing::add(guarded).layer(from_fn(access_log::note_caller)).layer(guard);
+    let refused = from_fn_with_state(state.clone(), refused::record);
+    let guarded = missing::add(guarded).layer(refused).layer(from_fn(access_log::note_caller)).layer(guard);
     let guarded = guarded.layer(map_response(keep_nothing));
     let document = Arc::new(openapi::finished(document));
     let document = get(move |mount: Mount| async move {

@@ -4,6 +4,7 @@
 
 mod anomaly;
 mod answers;
+mod audit;
 mod key;
 mod limits;
 mod notice;
@@ -22,6 +23,7 @@ pub(crate) use answers::{
 pub(crate) use key::{
     KeyShape, KeyStateShape, NewRotationShape, SecurityTierShape, SensitiveFieldsShape, SupersededShape,
 };
+pub(crate) use audit::{AuditEntryShape, AuditOrderShape, AuditPageShape, AuditVerificationShape};
 pub(crate) use limits::{BoundShape, FallbackShape, LevelShape, LimitsShape};
 pub(crate) use notice::{CreatedWebhookShape, GivenUpPageShape, NoticeKindShape, WebhookListShape};
 pub(crate) use organization::ParentStatusShape;

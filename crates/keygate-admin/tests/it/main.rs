@@ -3,6 +3,7 @@
 
 mod access_log;
 mod anomalies;
+mod audit;
 mod authorize;
 mod bulk;
 mod changing;

@@ -22,7 +22,8 @@ struct Row {
 const NOTHING: fn(&str) -> Option<Value> = |_| None;
 
 use ManagementPermission::{
-    KeysImport, KeysRead, KeysSensitive, KeysVerify, KeysWrite, OrganizationSettings, OrganizationsWrite, UsageRead,
+    AuditRead, KeysImport, KeysRead, KeysSensitive, KeysVerify, KeysWrite, OrganizationSettings, OrganizationsWrite,
+    UsageRead,
 };
 
 use crate::support::{Api, boss};
@@ -64,6 +65,8 @@ fn table() -> Vec<Row> {
         Row { call: "GET /v1/organizations/{org}/usage", body: NOTHING, needs: Some(UsageRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "GET /v1/keys/{key_id}/anomalies", body: NOTHING, needs: Some(UsageRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "GET /v1/organizations/{org}/anomalies", body: NOTHING, needs: Some(UsageRead), operator: 200, tenant: 200, foreigner: 404 },
+        Row { call: "GET /v1/organizations/{org}/audit", body: NOTHING, needs: Some(AuditRead), operator: 200, tenant: 200, foreigner: 404 },
+        Row { call: "GET /v1/organizations/{org}/audit/verification", body: NOTHING, needs: Some(AuditRead), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "GET /v1/organizations/{org}/webhooks", body: NOTHING, needs: Some(OrganizationSettings), operator: 200, tenant: 200, foreigner: 404 },
         Row { call: "POST /v1/organizations/{org}/webhooks", body: |_| Some(json!({"url": "https://example.com/hook"})), needs: Some(OrganizationSettings), operator: 201, tenant: 201, foreigner: 404 },
         Row { call: "DELETE /v1/organizations/{org}/webhooks", body: NOTHING, needs: Some(OrganizationSettings), operator: 204, tenant: 204, foreigner: 404 },

@@ -11,12 +11,12 @@ use keygate_core::names::OrganizationId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::ndjson::{NDJSON, line};
 use crate::admin::State;
 use crate::body::Path;
 use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::routes::guarded;
+use crate::routes::ndjson::{NDJSON, line};
 use crate::schema::{KeyShape, OrganizationIdShape};
 
 pub(super) fn routes() -> OpenApiRouter<State> {

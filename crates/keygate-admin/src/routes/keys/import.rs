@@ -13,13 +13,13 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::ndjson::{NDJSON, line};
 use crate::admin::State;
 use crate::body::{Path, Query};
 use crate::caller::OperatorCaller;
 use crate::limits::NewLimits;
 use crate::problem::Problem;
 use crate::routes::guarded;
+use crate::routes::ndjson::{NDJSON, line};
 use crate::schema::{
     EnvironmentShape, KeyIdShape, NetworkShape, NewRotationShape, OrganizationIdShape, ProjectIdShape, ScopeShape,
     SecurityTierShape, TagShape, UserIdShape,

@@ -7,7 +7,6 @@ mod expiry;
 mod export;
 mod import;
 mod list;
-mod ndjson;
 mod rotation;
 mod sensitive;
 mod status;

@@ -6,10 +6,10 @@ use serde::Serialize;
 use crate::problem::Problem;
 
 /// The media type of it.
-pub(super) const NDJSON: &str = "application/x-ndjson";
+pub(crate) const NDJSON: &str = "application/x-ndjson";
 
 /// Adds a line.
-pub(super) fn line(text: &mut Vec<u8>, document: &impl Serialize) -> Result<(), Problem> {
+pub(crate) fn line(text: &mut Vec<u8>, document: &impl Serialize) -> Result<(), Problem> {
     serde_json::to_writer(&mut *text, document).map_err(|error| {
         tracing::error!(%error, "a line of an answer cannot be written");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error", "The answer cannot be written.")

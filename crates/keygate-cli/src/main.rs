@@ -3,6 +3,7 @@
 
 mod anomalies;
 mod args;
+mod audit;
 mod completions;
 mod confirm;
 mod desk;
@@ -73,6 +74,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Rotation(command) => rotation::run(command, &cli.settings).await,
             Command::Usage(args) => usage::run(args, &cli.settings).await,
             Command::Anomalies(args) => anomalies::run(args, &cli.settings).await,
+            Command::Audit(args) => audit::run(args, &cli.settings).await,
             Command::Webhooks(command) => notices::run_webhooks(command, &cli.settings).await,
             Command::Notices(command) => notices::run_notices(command, &cli.settings).await,
             Command::Organizations(command) => organizations::run(command, &cli.settings).await,

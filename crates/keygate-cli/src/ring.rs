@@ -1,6 +1,7 @@
 //! `keygate ring`: which secrets keys still need.
 
 use comfy_table::Cell;
+use keygate::ring::EntryId;
 use serde_json::json;
 
 use crate::args::{RingCommand, SettingArgs};
@@ -13,14 +14,18 @@ pub(crate) async fn run(command: &RingCommand, settings: &SettingArgs) -> Result
     let RingCommand::Show = command;
     let desk = open(&read_settings(settings)?, Absent::Refused).await?;
     let usage = desk.manager.ring_usage(&desk.operator).await.map_err(Failure::refused)?;
+    let sealed = desk.manager.audit_ring_usage(&desk.operator).await.map_err(Failure::refused)?;
+    let seals = |entry: &EntryId| sealed.get(entry).copied().unwrap_or(0);
     if settings.json {
-        let entries: Vec<_> =
-            usage.iter().map(|(entry, keys)| json!({ "entry": entry, "usable_keys": keys })).collect();
+        let entries = usage
+            .iter()
+            .map(|(entry, keys)| json!({ "entry": entry, "usable_keys": keys, "audit_seals": seals(entry) }));
+        let entries: Vec<_> = entries.collect();
         return output::json(&json!({ "entries": entries }));
     }
-    let mut lines = table::with_header(&["RING ENTRY", "USABLE KEYS"], table::Stream::Out);
+    let mut lines = table::with_header(&["RING ENTRY", "USABLE KEYS", "AUDIT SEALS"], table::Stream::Out);
     for (entry, keys) in &usage {
-        lines.add_row([Cell::new(entry), Cell::new(keys)]);
+        lines.add_row([Cell::new(entry), Cell::new(keys), Cell::new(seals(entry))]);
     }
     output::text(&table::render(&lines))
 }

@@ -20,10 +20,10 @@ pub(crate) use answers::{
     BulkOutcomeShape, CreatedKeyShape, KeyPageShape, LimitProblemShape, OwnKeyShape, PolicyProblemShape,
     RevocationShape, ShownKeyShape,
 };
+pub(crate) use audit::{AuditEntryShape, AuditOrderShape, AuditPageShape, AuditVerificationShape};
 pub(crate) use key::{
     KeyShape, KeyStateShape, NewRotationShape, SecurityTierShape, SensitiveFieldsShape, SupersededShape,
 };
-pub(crate) use audit::{AuditEntryShape, AuditOrderShape, AuditPageShape, AuditVerificationShape};
 pub(crate) use limits::{BoundShape, FallbackShape, LevelShape, LimitsShape};
 pub(crate) use notice::{CreatedWebhookShape, GivenUpPageShape, NoticeKindShape, WebhookListShape};
 pub(crate) use organization::ParentStatusShape;

@@ -1,6 +1,7 @@
 //! The command line: its commands, their flags, and what their help says.
 
 mod anomalies;
+mod audit;
 mod bulk;
 mod create;
 mod doctor;
@@ -25,6 +26,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use anomalies::AnomaliesArgs;
+pub(crate) use audit::{AuditArgs, AuditCommand, WhichArgs};
 pub(crate) use bulk::{BulkArgs, Chosen, OperationArg};
 pub(crate) use create::CreateArgs;
 pub(crate) use doctor::DoctorArgs;
@@ -49,6 +51,7 @@ Examples:
   keygate keys revoke 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f --reason leaked
   keygate usage 01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f --last 24h
   keygate anomalies --org acme
+  keygate audit --org acme
   keygate organizations suspend acme
   keygate serve --listen 127.0.0.1:8080
   keygate --store redis://127.0.0.1:6379 keys list --org acme --json
@@ -123,6 +126,11 @@ pub(crate) enum Command {
     /// Far more requests or errors than usual, networks, places and scopes that a key was never used with, and keys that wake
     /// after long. Newest first; all times are in UTC. Such a finding is no proof: see what the key's owner has done.
     Anomalies(AnomaliesArgs),
+    /// Show who did what in an organization, and whether what is written of it is as it was written
+    ///
+    /// Newest first; all times are in UTC. What is about to be done is written down before it is, and what became of it
+    /// after; the table shows the latter. The audit of the organization system is the operator's.
+    Audit(AuditArgs),
     /// Say where notices of an organization are sent: that keys were made, rotated or revoked, end soon, and more
     #[command(subcommand, arg_required_else_help = true)]
     Webhooks(WebhooksCommand),
@@ -168,8 +176,8 @@ Examples:
 pub(crate) enum RingCommand {
     /// Show how many usable keys still need each secret
     ///
-    /// A secret has no name but that of its ring entry, eight digits derived from it. One that no usable key needs may
-    /// be taken out of KEYGATE_RETIRED_SECRETS. Every record of the store is read.
+    /// A secret has no name but that of its ring entry, eight digits derived from it. One that no usable key needs, and no
+    /// seal of the audit, may be taken out of KEYGATE_RETIRED_SECRETS. Every record of the store is read.
     #[command(after_help = "Examples:\n  keygate ring show\n  keygate ring show --json")]
     Show,
 }

@@ -105,6 +105,9 @@ pub(crate) struct SettingArgs {
     /// After how many days without use a key is told of; never by default [env: KEYGATE_NOTICE_UNUSED_DAYS]
     #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "DAYS", value_parser = NonEmptyStringValueParser::new())]
     notice_unused_days: Option<String>,
+    /// For how many days the audit is kept [env: KEYGATE_AUDIT_RETENTION_DAYS] [default: 400]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "DAYS", value_parser = NonEmptyStringValueParser::new())]
+    audit_retention_days: Option<String>,
     /// Whether notices are written in the log [env: KEYGATE_NOTICE_LOG] [default: false]
     #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "BOOL", value_parser = NonEmptyStringValueParser::new())]
     notice_log: Option<String>,
@@ -161,6 +164,7 @@ impl SettingArgs {
             "KEYGATE_ANOMALY_SPREAD_NETWORKS" => ("--anomaly-spread-networks", &self.anomaly_spread_networks),
             "KEYGATE_NOTICE_EXPIRING_DAYS" => ("--notice-expiring-days", &self.notice_expiring_days),
             "KEYGATE_NOTICE_UNUSED_DAYS" => ("--notice-unused-days", &self.notice_unused_days),
+            "KEYGATE_AUDIT_RETENTION_DAYS" => ("--audit-retention-days", &self.audit_retention_days),
             "KEYGATE_NOTICE_LOG" => ("--notice-log", &self.notice_log),
             "KEYGATE_WEBHOOKS_ALLOW_PRIVATE" => ("--webhooks-allow-private", &self.webhooks_allow_private),
             "KEYGATE_WEBHOOKS_PROXY" => ("--webhooks-proxy", &self.webhooks_proxy),

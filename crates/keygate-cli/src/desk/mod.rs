@@ -23,10 +23,12 @@ mod store;
 mod verdict;
 
 use keygate::anomaly::FindingCursor;
+use keygate::audit::{AuditHead, AuditVerification};
 use keygate::key::KeyId;
 use keygate::manager::{
-    BulkKeys, ChangedUser, CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, NewRole,
-    OpenedFields, OrganizationUpdate, ProjectUpdate, Revocation, Rotation, ScheduleRun, UserUpdate,
+    AuditCursor, AuditOrder, AuditPage, AuditQuery, BulkKeys, ChangedUser, CreatedKey, Cursor, FindingPage,
+    ImportOutcome, KeyFilter, KeyPage, NewKey, NewRole, OpenedFields, OrganizationUpdate, ProjectUpdate, Revocation,
+    Rotation, ScheduleRun, UserUpdate,
 };
 use keygate::names::{FieldName, OrganizationId, ProjectId, Reason, RoleName, UserId};
 use keygate::record::{Key, NamedRole, OrganizationRecord, ProjectRecord, RotationSchedule, SecurityTier, UserRecord};
@@ -304,6 +306,33 @@ impl Desk {
         match self {
             Self::Store(desk) => desk.findings(whose, limit, cursor).await,
             Self::Server(desk) => desk.findings(whose, limit, cursor).await,
+        }
+    }
+
+    /// What was done in an organization.
+    pub(crate) async fn audit(
+        &self,
+        organization: &OrganizationId,
+        query: &AuditQuery,
+        order: AuditOrder,
+        limit: usize,
+        cursor: Option<AuditCursor>,
+    ) -> Result<AuditPage, NotDone> {
+        match self {
+            Self::Store(desk) => desk.audit(organization, query, order, limit, cursor).await,
+            Self::Server(desk) => desk.audit(organization, query, order, limit, cursor).await,
+        }
+    }
+
+    /// Whether what is written of it is as it was written.
+    pub(crate) async fn verify_audit(
+        &self,
+        organization: &OrganizationId,
+        head: Option<AuditHead>,
+    ) -> Result<AuditVerification, NotDone> {
+        match self {
+            Self::Store(desk) => desk.verify_audit(organization, head).await,
+            Self::Server(desk) => desk.verify_audit(organization, head).await,
         }
     }
 

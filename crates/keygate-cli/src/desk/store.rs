@@ -2,12 +2,14 @@
 
 use chrono::TimeDelta;
 use keygate::anomaly::FindingCursor;
+use keygate::audit::{AuditHead, AuditVerification};
 use keygate::context::Admission;
 use keygate::denial::Denial;
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
-    BulkKeys, ChangedUser, CreatedKey, Cursor, Explanation, FindingPage, ImportOutcome, KeyFilter, KeyPage, KeyUpdate,
-    NewKey, NewRole, OpenedFields, OrganizationUpdate, ProjectUpdate, Revocation, Rotation, ScheduleRun, UserUpdate,
+    AuditCursor, AuditOrder, AuditPage, AuditQuery, BulkKeys, ChangedUser, CreatedKey, Cursor, Explanation,
+    FindingPage, ImportOutcome, KeyFilter, KeyPage, KeyUpdate, NewKey, NewRole, OpenedFields, OrganizationUpdate,
+    ProjectUpdate, Revocation, Rotation, ScheduleRun, UserUpdate,
 };
 use keygate::names::{FieldName, OrganizationId, ProjectId, Reason, RoleName, UserId};
 use keygate::notice::{NoticeId, NoticeKind, WebhookId, WebhookUrl};
@@ -186,6 +188,25 @@ impl StoreDesk {
             Whose::Key(id) => self.manager.key_findings(&self.actor(), *id, limit, cursor).await?,
             Whose::Organization(id) => self.manager.findings(&self.actor(), id, None, limit, cursor).await?,
         })
+    }
+
+    pub(super) async fn audit(
+        &self,
+        organization: &OrganizationId,
+        query: &AuditQuery,
+        order: AuditOrder,
+        limit: usize,
+        cursor: Option<AuditCursor>,
+    ) -> Result<AuditPage, NotDone> {
+        Ok(self.manager.audit(&self.actor(), organization, query, order, limit, cursor).await?)
+    }
+
+    pub(super) async fn verify_audit(
+        &self,
+        organization: &OrganizationId,
+        head: Option<AuditHead>,
+    ) -> Result<AuditVerification, NotDone> {
+        Ok(self.manager.verify_audit(&self.actor(), organization, head).await?)
     }
 
     pub(super) async fn webhooks(&self, organization: &OrganizationId) -> Result<Webhooks, NotDone> {

@@ -58,6 +58,14 @@ impl Destination {
         }
     }
 
+    /// That it cannot be written to.
+    pub(crate) fn unwritten(&self, error: &io::Error) -> Failure {
+        match self.name() {
+            None => Failure::unwritten(error),
+            Some(file) => Failure::refused(format!("{file} cannot be written: {error}")),
+        }
+    }
+
     /// Writes whole lines, or none of them to a file.
     pub(crate) fn write_lines<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
         // Filled at full size where it is known, so that growing leaves fewer copies behind.

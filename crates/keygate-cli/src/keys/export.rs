@@ -17,21 +17,14 @@ pub(crate) async fn run(args: &ExportArgs, settings: &SettingArgs) -> Result<(),
     let mut written = 0;
     loop {
         let lines = page.keys.iter().map(output::to_json).collect::<Result<Vec<_>, _>>()?;
-        destination.write_lines(lines.iter().map(String::as_str)).map_err(|error| unwritten(&destination, &error))?;
+        destination.write_lines(lines.iter().map(String::as_str)).map_err(|error| destination.unwritten(&error))?;
         written += lines.len();
         let Some(cursor) = page.next_cursor else { break };
         page = desk.list(&args.org, &filter, MAX_PAGE, Some(cursor)).await?;
     }
-    destination.finish().map_err(|error| unwritten(&destination, &error))?;
+    destination.finish().map_err(|error| destination.unwritten(&error))?;
     if let Some(file) = destination.name() {
         note(format!("{written} keys of {} are in {file}, without their secrets", args.org));
     }
     Ok(())
-}
-
-fn unwritten(destination: &Destination, error: &std::io::Error) -> Failure {
-    match destination.name() {
-        None => Failure::unwritten(error),
-        Some(file) => Failure::refused(format!("{file} cannot be written: {error}")),
-    }
 }

@@ -16,6 +16,8 @@ mod verify;
 
 use keygate::names::Prefix;
 
+pub(crate) use self::destination::Destination;
+
 use crate::args::{KeysCommand, SettingArgs};
 use crate::desk::Desk;
 use crate::failure::Failure;

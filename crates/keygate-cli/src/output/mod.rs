@@ -1,5 +1,6 @@
 //! What goes to standard output: one JSON document, or text for people.
 
+pub(crate) mod audit_table;
 pub(crate) mod finding_table;
 pub(crate) mod key_lines;
 pub(crate) mod key_table;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod anomalies;
+mod audit;
 mod bulk;
 mod completing;
 mod creating;

@@ -290,8 +290,7 @@ async fn close_making(mut act: Act<'_>, stored: &Result<Vec<Result<(), Refusal>>
     let Ok(outcomes) = stored else {
         return act.conclude(ActOutcome::Failed, Some("store_unavailable")).await;
     };
-    let refusals: Vec<Option<&'static str>> =
-        outcomes.iter().map(|made| made.err().map(Refusal::reason)).collect();
+    let refusals: Vec<Option<&'static str>> = outcomes.iter().map(|made| made.err().map(Refusal::reason)).collect();
     act.all_became(refusals.iter().map(|refusal| refusal.unwrap_or(ActOutcome::Done.as_str())));
     match refusals.iter().any(Option::is_none) {
         true => act.conclude(ActOutcome::Done, None).await,

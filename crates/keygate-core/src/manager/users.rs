@@ -239,9 +239,8 @@ impl ApiKeyManager {
                 // It was changed before, and there are keys left.
                 act.begin_anyway(&user.organization, Changes::default()).await;
             }
-            let mut outcomes =
-                stream::iter(left.into_iter().map(|key| self.revoke_of_offboarded(actor, key, until)))
-                    .buffer_unordered(AT_ONCE);
+            let mut outcomes = stream::iter(left.into_iter().map(|key| self.revoke_of_offboarded(actor, key, until)))
+                .buffer_unordered(AT_ONCE);
             while let Some((id, is_revoked)) = outcomes.next().await {
                 act.became(id, if is_revoked { ActOutcome::Done } else { ActOutcome::Failed }.as_str(), None);
                 revoked += u64::from(is_revoked);

@@ -21,10 +21,12 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use keygate::anomaly::FindingCursor;
+use keygate::audit::{AuditHead, AuditVerification};
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
-    BulkKeys, ChangedUser, CreatedKey, Cursor, FindingPage, ImportOutcome, KeyFilter, KeyPage, NewKey, NewRole,
-    OpenedFields, OrganizationUpdate, ProjectUpdate, Revocation, Rotation, UserUpdate,
+    AuditCursor, AuditOrder, AuditPage, AuditQuery, BulkKeys, ChangedUser, CreatedKey, Cursor, FindingPage,
+    ImportOutcome, KeyFilter, KeyPage, NewKey, NewRole, OpenedFields, OrganizationUpdate, ProjectUpdate, Revocation,
+    Rotation, UserUpdate,
 };
 use keygate::names::{Environment, FieldName, OrganizationId, ProjectId, Reason, RoleName, UserId};
 use keygate::notice::{NoticeId, NoticeKind, WebhookId, WebhookUrl};
@@ -256,6 +258,39 @@ impl ServerDesk {
             Whose::Organization(id) => Call::new(Method::GET, &["organizations", id.as_str(), "anomalies"]),
         };
         self.link.send(&call.asking("limit", Some(limit)).asking("cursor", cursor)).await?.read()
+    }
+
+    pub(super) async fn audit(
+        &self,
+        organization: &OrganizationId,
+        query: &AuditQuery,
+        order: AuditOrder,
+        limit: usize,
+        cursor: Option<AuditCursor>,
+    ) -> Result<AuditPage, NotDone> {
+        let order = match order {
+            AuditOrder::NewestFirst => "newest_first",
+            AuditOrder::OldestFirst => "oldest_first",
+        };
+        let call = Call::new(Method::GET, &["organizations", organization.as_str(), "audit"])
+            .asking("limit", Some(limit))
+            .asking("cursor", cursor)
+            .asking("order", Some(order))
+            .asking("action", query.action.as_ref())
+            .asking("principal", query.principal.as_ref())
+            .asking("key_id", query.key_id)
+            .asking("from", query.from.map(|time| time.to_rfc3339()))
+            .asking("to", query.to.map(|time| time.to_rfc3339()));
+        self.link.send(&call).await?.read()
+    }
+
+    pub(super) async fn verify_audit(
+        &self,
+        organization: &OrganizationId,
+        head: Option<AuditHead>,
+    ) -> Result<AuditVerification, NotDone> {
+        let call = Call::new(Method::GET, &["organizations", organization.as_str(), "audit", "verification"]);
+        self.link.send(&call.asking("head", head)).await?.read()
     }
 
     pub(super) async fn webhooks(&self, organization: &OrganizationId) -> Result<Webhooks, NotDone> {

@@ -131,7 +131,8 @@ pub struct StoreCalls {
 }
 
 impl StoreCalls {
-    /// All of them together, but for those that seal the audit, which come by themselves a second after something was written.
+    /// All of them together, but for those of the audit: what is done and what is refused is written there, and sealed a second
+    /// later by itself.
     #[must_use]
     pub fn total(&self) -> u64 {
         let Self { deployment, put_deployment, record, parents, create, replace, succeed, set_status, .. } = self;
@@ -147,13 +148,12 @@ impl StoreCalls {
         let (memos, counted) = (remember + recall, record_usage + usage + last_uses + most_used);
         let Self { webhooks, put_webhooks, put_notice, take_notices, settle_notice, given_up, redrive_notice, .. } =
             self;
-        let Self { look_up, take_lookups, free_lookup, append_audit, .. } = self;
+        let Self { look_up, take_lookups, free_lookup, .. } = self;
         let found = look_up + take_lookups + free_lookup;
         let unusual = habits + put_habits + record_finding + findings;
         let told = webhooks + put_webhooks + put_notice + take_notices + settle_notice + given_up + redrive_notice;
         let read = deployment + record + parents + list + quota_use + ring_usage + examine;
-        let audited = append_audit;
-        read + written + loaded + owners + memos + lease + counted + unusual + found + due + not_due + told + audited
+        read + written + loaded + owners + memos + lease + counted + unusual + found + due + not_due + told
     }
 }
 

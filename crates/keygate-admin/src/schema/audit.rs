@@ -48,6 +48,8 @@ pub(crate) struct ActTargetShape {
     #[schema(required = false, nullable = false)]
     project_id: Option<String>,
     #[schema(required = false, nullable = false)]
+    role: Option<String>,
+    #[schema(required = false, nullable = false)]
     webhook_id: Option<String>,
     /// An organization that was asked for, where it is not the entry's.
     #[schema(required = false, nullable = false)]

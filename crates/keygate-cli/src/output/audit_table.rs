@@ -58,11 +58,12 @@ fn who(entry: &AuditEntry) -> String {
 
 /// What it is about, and the names of the fields that changed.
 fn what(entry: &AuditEntry) -> String {
-    let ActTarget { key_id, user_id, project_id, webhook_id, organization_id, call, .. } = &entry.target;
+    let ActTarget { key_id, user_id, project_id, role, webhook_id, organization_id, call, .. } = &entry.target;
     let named = [
         ("key", key_id.map(|id| id.to_string())),
         ("user", user_id.clone()),
         ("project", project_id.clone()),
+        ("role", role.clone()),
         ("webhook", webhook_id.clone()),
         ("organization", organization_id.clone()),
     ];

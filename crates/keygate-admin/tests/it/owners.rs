@@ -65,7 +65,8 @@ async fn an_administrator_without_the_role_is_none() {
     let admin = json!({"user_id": "ann", "permissions": ["keys:*", "organization:settings"]});
     let admin = api.make(&api.operator, "acme", admin).await["key"].as_str().unwrap().to_owned();
     let own = api.call(&admin, "GET /v1/self", None).await.body;
-    assert_eq!(own["management"], json!(["keys:read", "keys:write", "keys:verify", "organization:settings"]));
+    let all_of_keys = ["keys:read", "keys:write", "keys:sensitive", "keys:verify", "organization:settings"];
+    assert_eq!(own["management"], json!(all_of_keys));
     assert_eq!(own["owner_permissions"], json!(null));
 
     let auditor = json!({"permissions": ["keys:read"]});

@@ -151,7 +151,8 @@ async fn an_explanation_is_written_as_the_api_documents_it() {
         "remedy": "Add what is missing to the key's scopes.",
     });
     let before =
-        "format tag secret tenant organization project status not_before expiry environment client_address".split(' ');
+        "format tag secret tenant organization project user status not_before expiry environment client_address"
+            .split(' ');
     let expected: Vec<_> = before.map(passed).chain([scopes, passed("permissions"), passed("limits")]).collect();
     assert_eq!(written, json!(expected));
     let written = serde_json::to_value(&explain(&instance, "", &context).await.checks).unwrap();

@@ -157,7 +157,7 @@ async fn an_explanation_is_written_as_the_api_documents_it() {
     assert_eq!(written, json!(expected));
     let written = serde_json::to_value(&explain(&instance, "", &context).await.checks).unwrap();
     assert_eq!(written[0]["reason"], "malformed_key");
-    assert_eq!(written[12], json!({"check": "permissions", "verdict": "not_reached"}));
+    assert_eq!(written[13], json!({"check": "permissions", "verdict": "not_reached"}));
 }
 
 /// Pieces of a key's text, and of what it is verified by, in the spellings they might be shown in.

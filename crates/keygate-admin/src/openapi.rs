@@ -9,7 +9,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{Content, Ref, RefOr, ServerBuilder};
 
 use crate::problem::Problem;
-use crate::schema::LimitProblemShape;
+use crate::schema::{AuditOrderShape, LimitProblemShape};
 
 /// Where the calls are that need a key.
 const GUARDED: &str = "/v1/";
@@ -42,7 +42,7 @@ const GUARDED: &str = "/v1/";
         (name = "checking", description = "Whether a request may go on, for services that do not run keygate themselves."),
     ),
     security(("bearer" = []), ("header" = [])),
-    components(schemas(Problem, LimitProblemShape)),
+    components(schemas(Problem, LimitProblemShape, AuditOrderShape)),
 )]
 struct Document;
 

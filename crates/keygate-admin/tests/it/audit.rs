@@ -59,8 +59,8 @@ async fn what_was_done_is_told_newest_first_in_pages() {
 #[tokio::test]
 async fn all_of_it_is_exported_oldest_first() {
     let api = Api::new().await;
-    for _ in 0..150 {
-        api.make(&api.operator, "acme", json!({"user_id": "ada"})).await;
+    for nth in 0..150 {
+        api.make(&api.operator, "acme", json!({"user_id": format!("user-{nth}")})).await;
     }
     let accept = [("Accept", "application/x-ndjson")];
     let all = api.send(&api.operator, AUDIT, &accept, None).await;

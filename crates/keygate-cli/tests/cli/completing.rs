@@ -41,6 +41,7 @@ fn help_lists_every_command_and_promises_no_other() {
         "users",
         "roles",
         "rotation",
+        "audit",
         "webhooks",
         "notices",
         "ring",
@@ -77,9 +78,7 @@ fn help_lists_every_command_and_promises_no_other() {
             assert!(own.contains("Examples:") && own.contains("--json") && own.contains("--store"), "{own}");
         }
     }
-    for word in ["usage KEY", "audit"] {
-        assert!(!help.contains(word) && !keys.contains(word), "{word}");
-    }
+    assert!(!help.contains("usage KEY") && !keys.contains("usage KEY"));
     assert!(
         [help, keys, organizations, projects, users, roles, rotation, webhooks, notices]
             .iter()

@@ -265,7 +265,7 @@ pub(crate) fn overdue(path: &Path, hand_over: bool) -> (String, String) {
         notify_users: true,
         overlap_days: 7,
     });
-    let created = Builder::new_current_thread().build().unwrap().block_on(async {
+    let created = Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
         manager.open().await.unwrap();
         manager.create(&boss(), new).await.unwrap()
     });

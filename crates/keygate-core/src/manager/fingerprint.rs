@@ -1,8 +1,8 @@
 //! What a request asks for, in thirty-two bytes: so that the same request is known again, without keeping it.
 //!
 //! It is the digest of a JSON text with the fields in one order, those of metadata sorted by name, and without what is
-//! not there; keyed by a ring entry where the text has sensitive fields in it, which could be guessed from a plain one. Instances of several versions compare them: a new field must not change the text of a request that leaves
-//! it out.
+//! not there; keyed by a ring entry where the text has sensitive fields in it, which could be guessed from a plain one.
+//! Instances of several versions compare them: a new field must not change the text of a request that leaves it out.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -58,6 +58,9 @@ struct KeyAsked<'a> {
     metadata: &'a Map<String, Value>,
     #[serde(serialize_with = "sorted_fields", skip_serializing_if = "Sensitive::is_empty")]
     sensitive: &'a Sensitive,
+    /// What is said to be as it would be without defaults above it, and so is none of them.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    said: Vec<&'static str>,
 }
 
 /// An end as it was asked for. What it comes to by the time of asking is another one at each.
@@ -107,6 +110,13 @@ impl<'a> KeyAsked<'a> {
             metadata,
             sensitive,
         } = new;
+        let mut said = Vec::new();
+        if allowed_ips.as_ref().is_some_and(CidrSet::is_empty) {
+            said.push("allowed_ips");
+        }
+        if security_tier.is_some_and(|tier| tier == SecurityTier::default()) {
+            said.push("security_tier");
+        }
         Self {
             organization,
             user,
@@ -129,6 +139,7 @@ impl<'a> KeyAsked<'a> {
             scheme: *scheme,
             metadata: metadata.as_map(),
             sensitive,
+            said,
         }
     }
 }
@@ -345,6 +356,7 @@ mod tests {
             Box::new(|new| new.tags = vec!["a".parse().unwrap(), "b".parse().unwrap()]),
             Box::new(|new| new.tags = vec!["a:b".parse().unwrap()]),
             Box::new(|new| new.allowed_ips = Some(CidrSet::new([Cidr::new("192.0.2.1").unwrap()]).unwrap())),
+            Box::new(|new| new.allowed_ips = Some(CidrSet::default())),
             Box::new(|new| new.environment = Some(Environment::dev())),
             Box::new(|new| {
                 let (interval_days, warning_days, overlap_days) = (90, 7, 7);
@@ -358,6 +370,7 @@ mod tests {
             }),
             Box::new(|new| new.hand_over = true),
             Box::new(|new| new.security_tier = Some(SecurityTier::High)),
+            Box::new(|new| new.security_tier = Some(SecurityTier::Standard)),
             Box::new(|new| new.scheme = Some(SecurityTier::High.scheme())),
             Box::new(|new| new.metadata = metadata(&[("a", 1.into())])),
             Box::new(|new| new.metadata = metadata(&[("a", "1".into())])),

@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use keygate_core::manager::ManageError;
 use keygate_core::names::NameError;
+use keygate_core::ring::SealError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -116,7 +117,9 @@ impl From<ManageError> for Problem {
             ManageError::IdempotencyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key reused"),
             ManageError::NotBegun => (StatusCode::SERVICE_UNAVAILABLE, "Not begun"),
             ManageError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Busy"),
-            ManageError::Setup(_) | ManageError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "Store unavailable"),
+            ManageError::Setup(_) | ManageError::Store(_) | ManageError::Sealed(SealError::UnknownEntry(_)) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "Store unavailable")
+            }
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "Internal error"),
         };
         if error.is_trouble() {

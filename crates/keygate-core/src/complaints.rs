@@ -41,6 +41,7 @@ pub(crate) struct Complaints {
     pub(crate) lookups_overloaded: Complaint,
     pub(crate) keeps_changing: Complaint,
     pub(crate) revocation_forgotten: Complaint,
+    pub(crate) sensitive_unopened: Complaint,
 }
 
 #[cfg(test)]

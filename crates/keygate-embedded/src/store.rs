@@ -599,10 +599,7 @@ impl Store for EmbeddedStore {
             for entry in reading(read, RECORDS)?.iter().map_err(storage)? {
                 let (id, bytes) = entry.map_err(storage)?;
                 let record = decode(KeyId::from_bytes(*id.value()), bytes.value())?;
-                if record.key.usable_until().is_some_and(|end| end <= now) {
-                    continue;
-                }
-                for entry in record.ring_entries() {
+                for entry in record.ring_entries_needed(now) {
                     *usage.entry(entry).or_insert(0) += 1;
                 }
             }

@@ -89,6 +89,18 @@ async fn a_damaged_field_is_named_and_the_others_can_be_asked_for() {
     }
     let opened = api.call(&api.operator, &format!("GET /v1/keys/{id}/sensitive?field=account"), None).await;
     assert_eq!(opened.body["sensitive"], json!({"account": CANARY}));
+    // Under a secret that is not configured it is not damaged, and may be opened once that is.
+    let mut record = store.record(id.parse().unwrap()).await.unwrap().unwrap();
+    let (found, mut fields) = (record.key.revision, record.sensitive.clone());
+    let unknown = keygate_testkit::sample::ring_entry();
+    let pin = fields.get_mut(&FieldName::new("pin").unwrap()).unwrap();
+    *pin = Sealed::from_parts(unknown, pin.as_bytes().to_vec());
+    record.keep_sensitive(fields);
+    record.key.revision = found.next();
+    store.replace(&record, found).await.unwrap();
+    let refused = api.call(&api.operator, &format!("GET /v1/keys/{id}/sensitive"), None).await;
+    assert_problem(&refused, 503, "store_unavailable", "");
+    assert!(!refused.body.to_string().contains(&unknown.to_string()), "{refused:?}");
     // It is mended by being written anew.
     let change = Some(json!({"sensitive": {"pin": 1}}));
     assert_eq!(api.call(&api.operator, &format!("PATCH /v1/keys/{id}"), change).await.status, 200);

@@ -25,7 +25,7 @@ Examples:
   keygate keys create --org acme --user ci --permission 'deploy:**' \\
       --allow-ip 192.0.2.0/24 --limit minute=60 --burst 5
   keygate keys create --org acme --user bob --output bob.key
-  echo '{\"account\":\"DE02 1203\"}' | keygate keys create --org acme --user bob --sensitive-file -
+  keygate keys create --org acme --user bob --sensitive-file account.json
   keygate keys create --org acme --user load --count 1000 --output keys.txt
 
 The key goes to standard output and what it is to standard error, so that
@@ -102,7 +102,7 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "JSON", value_parser = metadata)]
     metadata: Option<Metadata>,
     /// A field that is kept encrypted, with a text as its value; repeatable. Whoever lists the processes of this machine sees
-    /// it: --sensitive-file does without that
+    /// it, and your shell's history keeps it: --sensitive-file does without that
     #[arg(long, value_name = "NAME=VALUE", value_parser = SensitiveParser)]
     sensitive: Vec<Sensitive>,
     /// Fields that are kept encrypted, as a JSON object in this file; - is standard input

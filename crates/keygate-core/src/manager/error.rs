@@ -117,11 +117,12 @@ pub enum ManageError {
     /// It is one of many, and the time was over before it was begun.
     #[error("it was not begun, as the others took too long: ask for it again")]
     NotBegun,
-    /// Something could not be encrypted, or opened again.
+    /// Something could not be encrypted, or opened again. Where the secret that it is sealed under is not configured, it may be
+    /// once that is.
     #[error(transparent)]
     Sealed(#[from] SealError),
-    /// Sensitive fields of the key cannot be opened: they were changed, or stand where they were not put, or the secret they
-    /// are sealed under is not configured. It is in the log as well.
+    /// Sensitive fields of the key cannot be opened: they were changed, or stand where they were not put. It is in the log as
+    /// well.
     #[error("{0}")]
     SensitiveDamaged(Box<DamagedFields>),
     /// Only a revoked or expired key can be deleted.
@@ -192,8 +193,9 @@ impl ManageError {
             Self::IdempotencyMismatch => "idempotency_key_reused",
             Self::Busy => "busy",
             Self::NotBegun => "not_begun",
+            // Whoever puts the secret back among the retired ones has it answered.
+            Self::Sealed(SealError::UnknownEntry(_)) | Self::Setup(_) | Self::Store(_) => "store_unavailable",
             Self::Random(_) | Self::Sealed(_) => "internal",
-            Self::Setup(_) | Self::Store(_) => "store_unavailable",
         }
     }
 }
@@ -201,6 +203,12 @@ impl ManageError {
 impl From<StoreError> for ManageError {
     fn from(error: StoreError) -> Self {
         Self::Store(Arc::new(error))
+    }
+}
+
+impl From<Arc<StoreError>> for ManageError {
+    fn from(error: Arc<StoreError>) -> Self {
+        Self::Store(error)
     }
 }
 

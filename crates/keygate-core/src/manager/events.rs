@@ -66,7 +66,8 @@ pub(super) fn sensitive_read(actor: &Actor, key: &Key, opened: &Sensitive) {
     act!(actor, key, "sensitive fields read", fields = ?opened);
 }
 
-pub(super) fn sensitive_damaged(key: &Key, field: &FieldName, entry: EntryId, problem: &SealError) {
+/// `unsaid` is how often it was not said since the last time.
+pub(super) fn sensitive_unopened(key: &Key, field: &FieldName, entry: EntryId, problem: &SealError, unsaid: u64) {
     tracing::error!(
         target: "keygate::admin",
         key_id = %key.id,
@@ -74,6 +75,7 @@ pub(super) fn sensitive_damaged(key: &Key, field: &FieldName, entry: EntryId, pr
         %field,
         %entry,
         %problem,
+        unsaid,
         "a sensitive field of a key cannot be opened"
     );
 }

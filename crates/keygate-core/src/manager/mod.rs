@@ -260,9 +260,9 @@ impl ApiKeyManager {
         self.inner.finder.policy()
     }
 
-    /// How many usable keys, and webhooks, name each entry of the secret ring: an entry may be dropped when none does, and no
-    /// [seal of the audit](Self::audit_ring_usage). It reads every
-    /// record of the store.
+    /// How many usable keys, and webhooks, name each entry of the secret ring; and of keys that have ended or are revoked, those
+    /// whose sensitive fields are under it, until they are erased. An entry may be dropped when none does, and no
+    /// [seal of the audit](Self::audit_ring_usage). It reads every record of the store.
     ///
     /// # Errors
     /// When the store does not answer.

@@ -28,6 +28,7 @@ use crate::lifecycle::{check_schedule, due, next_rotation};
 use crate::names::PrincipalId;
 use crate::notice::Posted;
 use crate::record::{KeyRecord, KeyStatus, ParentStatus, UserRecord, UserStatus};
+use crate::ring::SealError;
 use crate::store::{Due, MemoName, StoreError, WriteRefusal};
 use crate::usage::period::Day;
 
@@ -425,7 +426,9 @@ impl ApiKeyManager {
             Ok(_) => Ok(Step::Rotated),
             Err(ManageError::NotTaken) => Ok(Step::Waiting("no notifier took its new text")),
             Err(ManageError::StillOverlapping) => Ok(Step::Waiting("two earlier keys of its line are good still")),
-            Err(ManageError::SensitiveDamaged(_)) => Ok(Step::Waiting("a sensitive field of it cannot be opened")),
+            Err(ManageError::SensitiveDamaged(_) | ManageError::Sealed(SealError::UnknownEntry(_))) => {
+                Ok(Step::Waiting("a sensitive field of it cannot be opened"))
+            }
             Err(error) => Err(error),
         }
     }

@@ -70,11 +70,11 @@ fn purpose(organization: &OrganizationId, key: KeyId, field: &FieldName, entry: 
 
 impl ApiKeyManager {
     /// Opens the sensitive fields of a key: all of them, or the one of this name, if there is one. What it opened is written
-    /// to the log by name.
+    /// to the log by name, as information.
     ///
     /// # Errors
     /// [`SensitiveDamaged`](ManageError::SensitiveDamaged) when one of them cannot be opened: then none is shown, and those
-    /// that can be are named. When there is no such key within the actor's reach, or the store fails.
+    /// that can be are named. [`Sealed`](ManageError::Sealed) when the secret that one is sealed under is not configured. When there is no such key within the actor's reach, or the store fails.
     pub async fn sensitive(
         &self,
         actor: &Actor,
@@ -91,7 +91,7 @@ impl ApiKeyManager {
     /// The record that was read, with what it has sealed moved to the current ring entry where that is newer. A failure leaves
     /// it for later.
     pub(super) async fn sealed_anew(&self, record: KeyRecord) -> KeyRecord {
-        // A revoked record is not written any more, and needs no secret of the ring.
+        // A revoked record is not written any more: its secret stays in the ring until it is erased.
         if record.key.status.status == KeyStatus::Revoked || !self.inner.has_sealed_before(&record) {
             return record;
         }
@@ -145,6 +145,12 @@ impl Inner {
         SensitiveValue::from_json(&text).ok_or(SealError::Damaged)
     }
 
+    fn complain_of(&self, key: &Key, name: &FieldName, sealed: &Sealed, problem: &SealError) {
+        self.cache.complaints().sensitive_unopened.at(self.clock.tick(), |unsaid| {
+            events::sensitive_unopened(key, name, sealed.entry(), problem, unsaid);
+        });
+    }
+
     /// Opens all sensitive fields, or the one of this name.
     pub(super) fn open_sensitive(
         &self,
@@ -158,13 +164,17 @@ impl Inner {
                     opened.insert(name.clone(), value);
                 }
                 Err(problem) => {
-                    events::sensitive_damaged(&record.key, name, sealed.entry(), &problem);
+                    self.complain_of(&record.key, name, sealed, &problem);
                     damaged.push((name.clone(), sealed.entry(), problem));
                 }
             }
         }
         if damaged.is_empty() {
             return Ok(Sensitive::of(opened)?);
+        }
+        // A secret that is not configured is the deployment's trouble, and no damage.
+        if let Some((.., problem)) = damaged.iter().find(|(.., why)| matches!(why, SealError::UnknownEntry(_))) {
+            return Err(problem.clone().into());
         }
         let readable = opened.into_keys().collect();
         let fields = DamagedFields { key_id: record.key.id, damaged, readable };
@@ -198,7 +208,7 @@ impl Inner {
         for (name, sealed) in sensitive.iter_mut().filter(|(_, sealed)| marker.is_newer(current, sealed.entry())) {
             match self.open_field(key, name, sealed) {
                 Ok(value) => *sealed = self.seal_field(key, name, &value)?,
-                Err(problem) => events::sensitive_damaged(key, name, sealed.entry(), &problem),
+                Err(problem) => self.complain_of(key, name, sealed, &problem),
             }
         }
         Ok(())

@@ -39,13 +39,13 @@ pub enum SetupError {
     },
     /// A secret was dropped that keys still need.
     #[error(
-        "ring entry {entry} was dropped while {keys} usable keys still name it; put its secret back among the \
-         retired secrets until those keys are rotated, revoked or expired"
+        "ring entry {entry} was dropped while {keys} keys still need it; put its secret back among the \
+         retired secrets until those keys are rotated, revoked or expired, and those with sensitive fields erased"
     )]
     StillNamed {
         /// The dropped entry.
         entry: EntryId,
-        /// How many usable keys name it.
+        /// How many keys need it.
         keys: u64,
     },
     /// A secret was dropped that the audit still needs.

@@ -14,6 +14,7 @@ use crate::limits::Limits;
 use crate::names::{Description, KeyName, NameError, Tag};
 use crate::network::CidrSet;
 use crate::record::{Key, KeyRecord, Metadata, Revision, RotationSchedule, Sensitive};
+use crate::ring::Sealed;
 use crate::scope::ScopeSet;
 
 /// How often an update is tried again after another came in between.
@@ -219,6 +220,9 @@ impl ApiKeyManager {
         let mut changed = update.apply(&mut record.key, now)?;
         match &update.sensitive {
             Some(asked) if !asked.is_empty() || !record.sensitive.is_empty() => {
+                if !asked.is_empty() {
+                    self.confirm_current().await?;
+                }
                 record.keep_sensitive(self.inner.seal_sensitive(&record.key, asked)?);
                 changed.push("sensitive");
             }
@@ -236,9 +240,10 @@ impl ApiKeyManager {
         if !counts(counted_until) && counts(record.key.counts_until()) {
             self.check_room(&record.key.organization, &record.key.user).await?;
             // An entry may be dropped from the ring once no usable key names it. This one would be usable again.
-            let known = |entry| self.inner.ring.entry(entry).is_some();
-            if !known(record.minted_under) || !known(record.digested_under) {
-                let problem = "cannot be moved: the secret this key was made under is gone";
+            let sealed = record.sensitive.values().map(Sealed::entry);
+            let mut named = [record.minted_under, record.digested_under].into_iter().chain(sealed);
+            if named.any(|entry| self.inner.ring.entry(entry).is_none()) {
+                let problem = "cannot be moved: a secret that this key was made or has fields under is gone";
                 return Err(NameError::new("expiry", problem).into());
             }
         }

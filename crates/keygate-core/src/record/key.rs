@@ -272,4 +272,14 @@ impl KeyRecord {
         let sealed = self.offer.iter().chain(self.sensitive.values()).map(Sealed::entry);
         [self.minted_under, self.digested_under].into_iter().chain(sealed).collect()
     }
+
+    /// Those of them that it needs still at `now`: all while it may be used, and after that the ones of its sensitive fields,
+    /// which are opened for as long as it is kept.
+    #[must_use]
+    pub fn ring_entries_needed(&self, now: DateTime<Utc>) -> BTreeSet<EntryId> {
+        if self.key.usable_until().is_none_or(|end| end > now) {
+            return self.ring_entries();
+        }
+        self.sensitive.values().map(Sealed::entry).collect()
+    }
 }

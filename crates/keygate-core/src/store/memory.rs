@@ -681,11 +681,8 @@ impl Store for MemoryStore {
         let state = self.state();
         let now = self.clock.now();
         let mut usage = BTreeMap::new();
-        let is_usable = |record: &&KeyRecord| record.key.usable_until().is_none_or(|end| end > now);
-        for record in state.records.values().filter(is_usable) {
-            for entry in record.ring_entries() {
-                *usage.entry(entry).or_insert(0) += 1;
-            }
+        for entry in state.records.values().flat_map(|record| record.ring_entries_needed(now)) {
+            *usage.entry(entry).or_insert(0) += 1;
         }
         for entry in state.webhooks.values().flat_map(|record| record.ring_entries(now)) {
             *usage.entry(entry).or_insert(0) += 1;

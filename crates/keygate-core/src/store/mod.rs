@@ -473,7 +473,8 @@ pub trait Store: Debug + Send + Sync + 'static {
         1
     }
 
-    /// How many records that can still be used, and webhooks, name each ring entry. It reads every record of the store.
+    /// How many records [need](KeyRecord::ring_entries_needed) each ring entry, and how many webhooks name it. It reads every
+    /// record of the store.
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError>;
 
     /// How many seals and checkpoints of all audits name each ring entry.

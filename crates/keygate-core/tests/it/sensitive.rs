@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 use keygate_core::key::KeyId;
 use keygate_core::manager::{
-    BulkKeys, BulkOperation, CreatedOnce, DamagedFields, IdempotencyKey, KeyFilter, KeyUpdate, ManageError, NewKey,
+    BulkKeys, BulkOperation, CreatedOnce, DamagedFields, Expiry, IdempotencyKey, KeyFilter, KeyUpdate, ManageError,
+    NewKey,
 };
 use keygate_core::names::{FieldName, KeyName};
 use keygate_core::record::{KeyRecord, Sensitive};
@@ -141,10 +142,8 @@ async fn a_changed_byte_or_a_cut_is_refused_and_named() {
         assert_eq!(put(sealed.as_bytes()[..place].to_vec(), sealed.entry()).await, SealError::Damaged, "{place} bytes");
     }
     assert_eq!(put([sealed.as_bytes(), &[0]].concat(), sealed.entry()).await, SealError::Damaged);
-    let unknown = entry(9);
-    assert_eq!(put(sealed.as_bytes().to_vec(), unknown).await, SealError::UnknownEntry(unknown));
     let error = instance.manager.sensitive(&operator(), id, None).await.unwrap_err().detail();
-    assert!(error.contains("pin") && error.contains(&unknown.to_string()) && error.contains("account"), "{error}");
+    assert!(error.contains("pin") && error.contains("account"), "{error}");
     let one = instance.manager.sensitive(&operator(), id, Some(&name("account"))).await.unwrap();
     assert_eq!(one.sensitive.field("account"), Some(&json!(CANARY)));
     let log = log.take();
@@ -156,6 +155,28 @@ async fn a_changed_byte_or_a_cut_is_refused_and_named() {
     })
     .await;
     assert_eq!(opened(&instance, id).await, two());
+}
+
+/// It is no damage, and whoever asks is told nothing of the ring.
+#[tokio::test]
+async fn a_field_under_a_secret_that_is_not_configured_is_the_deployments_trouble() {
+    let log = Log::begin();
+    let instance = Instance::new();
+    let id = instance.create(new_sensitive(&two())).await.key.id;
+    let unknown = entry(9);
+    tamper(&instance, id, |fields| {
+        let bytes = fields[&name("pin")].as_bytes().to_vec();
+        fields.insert(name("pin"), Sealed::from_parts(unknown, bytes));
+    })
+    .await;
+    let refused = instance.manager.sensitive(&operator(), id, None).await.unwrap_err();
+    assert!(matches!(&refused, ManageError::Sealed(SealError::UnknownEntry(named)) if *named == unknown), "{refused}");
+    assert_eq!((refused.reason(), refused.is_trouble()), ("store_unavailable", true));
+    assert!(!refused.detail().contains(&unknown.to_string()));
+    let log = log.take();
+    assert!(log.contains("ERROR") && log.contains("field=pin") && log.contains(&unknown.to_string()), "{log}");
+    let one = instance.manager.sensitive(&operator(), id, Some(&name("account"))).await.unwrap();
+    assert_eq!(one.sensitive.field("account"), Some(&json!(CANARY)));
 }
 
 #[tokio::test]
@@ -249,27 +270,28 @@ async fn a_successor_has_what_its_predecessor_had() {
 async fn a_key_whose_fields_cannot_be_opened_is_not_rotated() {
     let instance = Instance::new();
     let id = instance.create(new_sensitive(&two())).await.key.id;
-    let gone = entry(9);
-    tamper(&instance, id, |fields| {
-        let bytes = fields[&name("pin")].as_bytes().to_vec();
-        fields.insert(name("pin"), Sealed::from_parts(gone, bytes));
-    })
-    .await;
-    let before = instance.record(id).await;
-    let refusals = [
-        instance.manager.rotate(&operator(), id, None).await.unwrap_err().detail(),
-        instance.manager.rotate(&operator(), id, Some(TimeDelta::zero())).await.unwrap_err().detail(),
-    ];
-    for refusal in refusals {
-        assert!(refusal.contains("pin") && refusal.contains(&gone.to_string()), "{refusal}");
+    let sealed = instance.record(id).await.sensitive[&name("pin")].clone();
+    let cut = Sealed::from_parts(sealed.entry(), sealed.as_bytes()[1..].to_vec());
+    let gone = Sealed::from_parts(entry(9), sealed.as_bytes().to_vec());
+    for (put, reason) in [(cut, "sensitive_damaged"), (gone, "store_unavailable")] {
+        tamper(&instance, id, |fields| {
+            fields.insert(name("pin"), put);
+        })
+        .await;
+        let before = instance.record(id).await;
+        for overlap in [None, Some(TimeDelta::zero())] {
+            let refusal = instance.manager.rotate(&operator(), id, overlap).await.unwrap_err();
+            assert_eq!(refusal.reason(), reason);
+            assert_eq!(refusal.detail().contains("pin"), reason == "sensitive_damaged", "{refusal}");
+        }
+        let rotate = BulkOperation::Rotate { overlap: None };
+        for dry_run in [true, false] {
+            let keys = BulkKeys::Named(vec![id]);
+            let page = instance.manager.bulk_of(&operator(), &org("acme"), &rotate, &keys, dry_run).await.unwrap();
+            assert_eq!(page.outcome.failed[0].reason, reason, "{dry_run}");
+        }
+        assert_eq!(instance.record(id).await, before);
     }
-    let rotate = BulkOperation::Rotate { overlap: None };
-    for dry_run in [true, false] {
-        let keys = BulkKeys::Named(vec![id]);
-        let page = instance.manager.bulk_of(&operator(), &org("acme"), &rotate, &keys, dry_run).await.unwrap();
-        assert_eq!(page.outcome.failed[0].reason, "sensitive_damaged", "{dry_run}");
-    }
-    assert_eq!(instance.record(id).await, before);
     // Without that field it is.
     tamper(&instance, id, |fields| drop(fields.remove(&name("pin")))).await;
     let new = instance.manager.rotate(&operator(), id, None).await.unwrap().new_key_id;
@@ -332,17 +354,65 @@ async fn a_retired_secret_is_needed_until_no_usable_key_has_a_value_under_it() {
         under.record(id).await.sensitive
     };
     tamper(&new, id, |fields| *fields = sealed).await;
+    // That of a revoked key is opened until it is erased, and moves no more.
     new.manager.revoke(&operator(), under_old, None).await.unwrap();
-    let usage = new.manager.ring_usage(&the_operator()).await.unwrap();
-    assert_eq!((usage[&entry(1)], usage[&entry(2)]), (1, 2));
+    let usage = async || {
+        let usage = new.manager.ring_usage(&the_operator()).await.unwrap();
+        (usage[&entry(1)], usage[&entry(2)])
+    };
+    assert_eq!(usage().await, (2, 2));
     let without = new.beside(ring(&[2]));
     assert_eq!(word(&without.manager.open().await.map_err(ManageError::from).unwrap_err()), "setup");
-    assert_eq!(opened(&new, id).await, two());
+    assert_eq!((opened(&new, id).await, opened(&new, under_old).await), (two(), two()));
+    assert_eq!(usage().await, (1, 2));
+    let without = new.beside(ring(&[2]));
+    assert_eq!(word(&without.manager.open().await.map_err(ManageError::from).unwrap_err()), "setup");
+    new.manager.delete(&operator(), under_old, None).await.unwrap();
     assert_eq!(new.manager.ring_usage(&the_operator()).await.unwrap()[&entry(1)], 0);
     let without = new.beside(ring(&[2]));
     without.manager.open().await.unwrap();
     assert_eq!(opened(&without, id).await, two());
     assert!(without.manager.get(&operator(), plain).await.is_ok());
+}
+
+/// An instance that has not moved on with the others must not seal under what the ring has no more.
+#[tokio::test]
+async fn an_update_seals_under_a_secret_of_the_deployment_alone() {
+    let instance = Instance::under(ring(&[1]));
+    let id = instance.create(new_key()).await.key.id;
+    let foreign = instance.beside(ring(&[9]));
+    let mut update = KeyUpdate::new();
+    update.sensitive = Some(fields(two()));
+    let bulk = BulkOperation::Update(Box::new(update.clone()));
+    let refused = foreign.manager.update(&operator(), id, &update, None).await.unwrap_err();
+    assert_eq!(word(&refused), "setup");
+    let page = foreign.manager.bulk_of(&operator(), &org("acme"), &bulk, &BulkKeys::Named(vec![id]), true).await;
+    assert_eq!(page.unwrap().outcome.failed[0].reason, "store_unavailable");
+    assert!(instance.record(id).await.sensitive.is_empty());
+    instance.manager.update(&operator(), id, &update, None).await.unwrap();
+    assert_eq!(opened(&instance, id).await, two());
+}
+
+/// A key that has ended is given no life again without the secret of its fields.
+#[tokio::test]
+async fn a_key_with_fields_that_nobody_can_open_is_not_made_usable_again() {
+    let instance = Instance::new();
+    let id = instance.create(new_sensitive(&two())).await.key.id;
+    tamper(&instance, id, |fields| {
+        fields.insert(name("pin"), Sealed::from_parts(entry(9), vec![7; 60]));
+    })
+    .await;
+    let end = async |seconds| {
+        let mut update = KeyUpdate::new();
+        update.expiry = Some(Expiry::In(TimeDelta::seconds(seconds)));
+        instance.manager.update(&operator(), id, &update, None).await
+    };
+    end(1).await.unwrap();
+    instance.clock.advance(std::time::Duration::from_secs(2));
+    let refused = end(60).await.unwrap_err();
+    assert!(matches!(&refused, ManageError::Invalid(error) if error.field() == "expiry"), "{refused}");
+    tamper(&instance, id, |fields| drop(fields.remove(&name("pin")))).await;
+    end(60).await.unwrap();
 }
 
 #[tokio::test]

@@ -64,10 +64,7 @@ impl RedisStore {
                     .map_err(|error| StoreError::damaged("a record under a name that is not a key's", error))?;
                 let fresh: Vec<KeyId> = ids.into_iter().filter(|id| seen.insert(*id)).collect();
                 for record in self.read_records(&fresh).await?.into_iter().flatten() {
-                    if record.key.usable_until().is_some_and(|end| end <= now) {
-                        continue;
-                    }
-                    for entry in record.ring_entries() {
+                    for entry in record.ring_entries_needed(now) {
                         *usage.entry(entry).or_insert(0) += 1;
                     }
                 }

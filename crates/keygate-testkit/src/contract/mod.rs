@@ -237,6 +237,7 @@ macro_rules! store_contract {
                 seals_of_the_audit_need_their_ring_entries,
                 random_audits_fare_as_in_the_memory_store,
                 ring_usage_counts_usable_keys_per_entry,
+                ring_usage_counts_sensitive_fields_until_they_are_erased,
                 a_watcher_is_told_of_every_write_of_a_key,
                 a_watcher_is_told_of_every_key_of_a_batch,
                 a_revocation_alone_is_told_as_one,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use keygate_core::names::FieldName;
 use keygate_core::record::KeyStatus;
 use keygate_core::ring::{EntryId, Sealed};
 use keygate_core::store::{Deployment, Store};
@@ -86,4 +87,25 @@ pub async fn ring_usage_counts_usable_keys_per_entry(store: Arc<dyn Store>) {
     (successor.minted_under, successor.digested_under) = (new, new);
     store.succeed(&superseded, record.key.revision, &successor).await.unwrap();
     assert_eq!(usage_of(&*store, [old, new]).await, [2, 3]);
+}
+
+/// Sensitive fields are opened until their record is gone, whatever became of the key.
+pub async fn ring_usage_counts_sensitive_fields_until_they_are_erased(store: Arc<dyn Store>) {
+    let (minted, sealed) = (sample::ring_entry(), sample::ring_entry());
+    let (organization, user) = (sample::organization(), sample::user("ann"));
+    let with_field = || {
+        let mut record = sample::record(&organization, &user);
+        (record.minted_under, record.digested_under) = (minted, minted);
+        let name = FieldName::new("card").unwrap();
+        record.keep_sensitive([(name, Sealed::from_parts(sealed, vec![1]))].into_iter().collect());
+        record
+    };
+    let revoked = created(&*store, with_field()).await;
+    let ended = created(&*store, with_field()).await;
+    assert_eq!(usage_of(&*store, [minted, sealed]).await, [2, 2]);
+    store.set_status(&organization, revoked.key.id, &sample::status(KeyStatus::Revoked)).await.unwrap();
+    store.replace(&sample::expiring(&ended, Some(sample::past())), ended.key.revision).await.unwrap();
+    assert_eq!(usage_of(&*store, [minted, sealed]).await, [0, 2]);
+    store.delete(&organization, ended.key.id, ended.key.revision.next()).await.unwrap();
+    assert_eq!(usage_of(&*store, [minted, sealed]).await, [0, 1]);
 }

@@ -40,8 +40,7 @@ struct Asked {
     params(("key_id" = KeyIdShape, Path, description = "The key's id."), Asked),
     responses(
         (status = 200, description = "The fields.", body = SensitiveFieldsShape),
-        (status = 500, description = "A field was changed, or stands where it was not put, or the secret that it is sealed \
-            under is not configured; `detail` names it: `sensitive_damaged`."),
+        (status = 500, description = "A field was changed, or stands where it was not put; `detail` names it: `sensitive_damaged`."),
     ),
 )]
 async fn open(

@@ -16,7 +16,7 @@ pub(crate) struct KeyPolicyShape {
     /// Their scopes cover each of these.
     #[schema(max_items = 64)]
     required_scopes: Vec<ScopeShape>,
-    /// Whether they say which networks they may be used from.
+    /// Whether they say which networks they may be used from, none of which is everywhere.
     require_allowed_ips: bool,
     /// Whether there may be no wildcard in their scopes, their permissions and what they may hand on.
     forbid_wildcards: bool,
@@ -39,7 +39,7 @@ pub(crate) struct NewKeyPolicyShape {
     /// Their scopes cover each of these.
     #[schema(required = false, max_items = 64)]
     required_scopes: Vec<ScopeShape>,
-    /// Whether they say which networks they may be used from.
+    /// Whether they say which networks they may be used from, none of which is everywhere.
     #[schema(required = false, default = false)]
     require_allowed_ips: bool,
     /// Whether there may be no wildcard in their scopes, their permissions and what they may hand on.

@@ -14,6 +14,7 @@ use super::rotate::check_overlap;
 use super::{ApiKeyManager, Cursor, KeyFilter, KeyUpdate, ManageError, Rotation};
 use crate::actor::Actor;
 use crate::audit::{ActOutcome, ActTarget, Action, Changes};
+use crate::clock::to_millis;
 use crate::key::KeyId;
 use crate::names::{NameError, OrganizationId, Reason};
 use crate::record::KeyStatus;
@@ -277,7 +278,7 @@ impl ApiKeyManager {
             BulkOperation::Activate { reason } => (KeyStatus::Active, reason),
             BulkOperation::Revoke { reason } => (KeyStatus::Revoked, reason),
             BulkOperation::Rotate { overlap } if dry_run => {
-                self.check_rotatable(actor, &found, *overlap).await?;
+                self.check_rotatable(actor, &found, *overlap, to_millis(self.inner.clock.now())).await?;
                 return Ok(None);
             }
             BulkOperation::Rotate { overlap } => {

@@ -8,7 +8,7 @@ use serde_json::{Map, json};
 use zeroize::Zeroizing;
 
 use super::act::Act;
-use super::policy::{self, Above};
+use super::policy::{self, Above, PolicyViolation};
 use super::{ApiKeyManager, Inner, ManageError, SetupError, events};
 use crate::actor::{Actor, ManagementPermission};
 use crate::audit::{ActOutcome, ActTarget, Action, Changes, MAX_ITEMS};
@@ -239,10 +239,12 @@ struct Minted {
 }
 
 /// Why one of a group was not stored.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Refusal {
     /// The store refused it.
     Store(CreateRefusal),
+    /// It is not within a policy that was set while it was made.
+    Policy(Box<PolicyViolation>),
     /// Its user has left.
     Offboarded,
 }
@@ -251,13 +253,15 @@ impl Refusal {
     fn of(self, key: &Key) -> ManageError {
         match self {
             Self::Store(refusal) => ManageError::Refused(refusal),
+            Self::Policy(violation) => ManageError::PolicyViolated(violation),
             Self::Offboarded => ManageError::Offboarded { user: key.user.clone() },
         }
     }
 
-    fn reason(self) -> &'static str {
+    fn reason(&self) -> &'static str {
         match self {
-            Self::Store(refusal) => ManageError::Refused(refusal).reason(),
+            Self::Store(refusal) => ManageError::Refused(*refusal).reason(),
+            Self::Policy(_) => "policy_violated",
             Self::Offboarded => "user_offboarded",
         }
     }
@@ -290,7 +294,8 @@ async fn close_making(mut act: Act<'_>, stored: &Result<Vec<Result<(), Refusal>>
     let Ok(outcomes) = stored else {
         return act.conclude(ActOutcome::Failed, Some("store_unavailable")).await;
     };
-    let refusals: Vec<Option<&'static str>> = outcomes.iter().map(|made| made.err().map(Refusal::reason)).collect();
+    let refusals: Vec<Option<&'static str>> =
+        outcomes.iter().map(|made| made.as_ref().err().map(Refusal::reason)).collect();
     act.all_became(refusals.iter().map(|refusal| refusal.unwrap_or(ActOutcome::Done.as_str())));
     match refusals.iter().any(Option::is_none) {
         true => act.conclude(ActOutcome::Done, None).await,
@@ -319,6 +324,12 @@ impl From<SetupError> for NotStored {
             SetupError::Store(error) => Self::Store(error),
             error => Self::Setup(error),
         }
+    }
+}
+
+impl From<Arc<StoreError>> for NotStored {
+    fn from(error: Arc<StoreError>) -> Self {
+        Self::Store(error)
     }
 }
 
@@ -382,7 +393,7 @@ impl ApiKeyManager {
                             events::created(actor, &record.key);
                             Ok(CreatedKey { text: text.clone(), key: record.key.clone() })
                         }
-                        Some(Err(refusal)) => Err(refusal.of(&record.key)),
+                        Some(Err(refusal)) => Err(refusal.clone().of(&record.key)),
                         None => Err(ManageError::Store(Arc::new(StoreError::unavailable("it left a key unanswered")))),
                     },
                     Err(NotStored::Setup(error)) => Err(ManageError::Setup(error.clone())),
@@ -415,17 +426,32 @@ impl ApiKeyManager {
 
     /// Stores new records of one organization within its quotas.
     async fn store_new(&self, act: &mut Act<'_>, minted: &[Minted]) -> Result<Vec<Result<(), Refusal>>, NotStored> {
-        let Some(organization) = minted.first().map(|minted| minted.record.key.organization.clone()) else {
-            return Ok(Vec::new());
-        };
+        let Some(Minted { record: first, .. }) = minted.first() else { return Ok(Vec::new()) };
+        let organization = first.key.organization.clone();
         self.confirm_current().await?;
-        let Parents { organization: configured, roles, .. } = self.inner.store.parents(&organization, None).await?;
-        let quota = self.quota_as_configured(configured.as_ref());
+        // Once more, as making their texts may have taken long.
+        let mut above = Above::new(&*self.inner.store);
+        let mut violations = Vec::with_capacity(minted.len());
+        for Minted { record: KeyRecord { key, .. }, .. } in minted {
+            violations.push(policy::violation(&*above.of(&organization, key.project.as_ref()).await?, key));
+        }
+        let parents = above.of(&organization, first.key.project.as_ref()).await?;
+        let quota = self.quota_as_configured(parents.organization.as_ref());
         act.begin(&organization, told_of(minted)).await?;
         let users = minted.iter().map(|minted| &minted.record.key.user);
-        let gone = self.offboarded(&organization, roles.is_some(), users).await?;
-        let is_gone = |minted: &Minted| gone.contains(&minted.record.key.user);
-        let made = || minted.iter().filter(|minted| !is_gone(minted)).map(|minted| &minted.record);
+        let gone = self.offboarded(&organization, parents.roles.is_some(), users).await?;
+        let refusals: Vec<Option<Refusal>> = minted
+            .iter()
+            .zip(violations)
+            .map(|(minted, violation)| {
+                let is_gone = gone.contains(&minted.record.key.user);
+                if is_gone { Some(Refusal::Offboarded) } else { violation.map(Refusal::Policy) }
+            })
+            .collect();
+        let made = || {
+            let all = minted.iter().zip(&refusals);
+            all.filter(|(_, refusal)| refusal.is_none()).map(|(minted, _)| &minted.record)
+        };
         let announced = self.announce_created(made().map(|record| &record.key)).await?;
         let records: Vec<_> = made().cloned().collect();
         let ids: Vec<_> = records.iter().map(|record| record.key.id).collect();
@@ -442,8 +468,9 @@ impl ApiKeyManager {
         .await;
         let mut created = created?.into_iter();
         // Where the store leaves one unanswered, none of those behind it has an answer.
-        let outcomes = minted.iter().map_while(|minted| {
-            if is_gone(minted) { Some(Err(Refusal::Offboarded)) } else { Some(created.next()?.map_err(Refusal::Store)) }
+        let outcomes = refusals.into_iter().map_while(|refusal| match refusal {
+            Some(refusal) => Some(Err(refusal)),
+            None => Some(created.next()?.map_err(Refusal::Store)),
         });
         Ok(outcomes.collect())
     }
@@ -452,51 +479,49 @@ impl ApiKeyManager {
     pub(super) async fn mint(
         &self,
         actor: &Actor,
-        mut new: NewKey,
+        new: NewKey,
         id: Option<KeyId>,
         above: &mut Above<'_>,
     ) -> Result<(KeyText, KeyRecord), ManageError> {
         let above = self.above(actor, &new, above).await?;
-        let sensitive = std::mem::take(&mut new.sensitive);
-        let (key, scheme) = self.draw_up(actor, new, id, &above)?;
+        let (key, scheme) = self.draw_up(actor, &new, id, &above)?;
         let (text, verifier, entry) = self.mint_text(key.id, key.environment, scheme).await?;
         let mut record = KeyRecord::new(key, verifier, entry, entry);
-        record.keep_sensitive(self.inner.seal_sensitive(&record.key, &sensitive)?);
+        record.keep_sensitive(self.inner.seal_sensitive(&record.key, &new.sensitive)?);
         self.inner.plan_look(&mut record);
         Ok((text, record))
     }
 
     /// What stands above a new key that its actor may ask for. What nobody may ask for is refused without it.
-    async fn above(&self, actor: &Actor, new: &NewKey, above: &mut Above<'_>) -> Result<Arc<Parents>, ManageError> {
+    pub(super) async fn above(
+        &self,
+        actor: &Actor,
+        new: &NewKey,
+        above: &mut Above<'_>,
+    ) -> Result<Arc<Parents>, ManageError> {
         if !actor.reaches(&new.organization) {
             return Err(ManageError::ParentNotFound);
         }
         new.check()?;
         new.check_grants(actor)?;
         new.expiry.resolve(to_millis(self.inner.clock.now()))?;
-        above.of(&new.organization, new.project.as_ref()).await
+        Ok(above.of(&new.organization, new.project.as_ref()).await?)
     }
 
     /// Refuses a new key that could not be made, whatever the quotas say.
     pub(super) async fn check_new(&self, actor: &Actor, new: &NewKey) -> Result<(), ManageError> {
         let above = self.above(actor, new, &mut Above::new(&*self.inner.store)).await?;
-        let plain = NewKey { sensitive: Sensitive::default(), ..new.clone() };
-        self.draw_up(actor, plain, None, &above).map(drop)
+        self.draw_up(actor, new, None, &above).map(drop)
     }
 
-    /// All that is shown of a new key, as the actor may ask for it below these, and how it is to be verified.
+    /// All that is shown of a new key, below what stands [above](Self::above) it, and how it is to be verified.
     pub(super) fn draw_up(
         &self,
         actor: &Actor,
-        new: NewKey,
+        new: &NewKey,
         id: Option<KeyId>,
         above: &Parents,
     ) -> Result<(Key, Scheme), ManageError> {
-        if !actor.reaches(&new.organization) {
-            return Err(ManageError::ParentNotFound);
-        }
-        new.check()?;
-        new.check_grants(actor)?;
         let scopes = new.scopes();
         let now = to_millis(self.inner.clock.now());
         let expires_at = policy::expiry(above, new.expiry).resolve(now)?;
@@ -520,28 +545,28 @@ impl ApiKeyManager {
         let key = Key {
             id,
             revision: Revision::FIRST,
-            organization: new.organization,
-            user: new.user,
-            project: new.project,
-            name: new.name.map_or_else(|| KeyName::new("Unnamed key"), Ok)?,
-            description: new.description,
-            permissions: new.permissions,
+            organization: new.organization.clone(),
+            user: new.user.clone(),
+            project: new.project.clone(),
+            name: new.name.clone().map_or_else(|| KeyName::new("Unnamed key"), Ok)?,
+            description: new.description.clone(),
+            permissions: new.permissions.clone(),
             scopes,
-            grantable: new.grantable,
+            grantable: new.grantable.clone(),
             limits: new.limits.unwrap_or(default_limits),
             created_at: now,
             created_by: actor.principal().clone(),
             expires_at,
             not_before,
             status: StatusChange::new(KeyStatus::Active, now, None),
-            tags: new.tags,
-            allowed_ips: policy::allowed_ips(above, new.allowed_ips),
+            tags: new.tags.clone(),
+            allowed_ips: policy::allowed_ips(above, new.allowed_ips.clone()),
             environment,
             rotation_schedule: new.rotation_schedule,
             security_tier,
             lineage: Lineage { root: id, generation: 0 },
             succession: Succession { hand_over: new.hand_over, ..Succession::default() },
-            metadata: new.metadata,
+            metadata: new.metadata.clone(),
             sensitive_fields: Vec::new(),
         };
         check_schedule(&key)?;

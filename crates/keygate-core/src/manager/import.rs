@@ -237,6 +237,8 @@ impl ApiKeyManager {
         let mut in_trouble = false;
         let mut above = Above::new(&*self.inner.store);
         for chunk in lines.chunks(AT_ONCE) {
+            // A policy may be set while a long import runs.
+            above.read_again();
             let mut prepared = Vec::with_capacity(chunk.len());
             for (line, text) in chunk {
                 match self.prepare(actor, organization, (*line, text), &mut above).await {
@@ -278,9 +280,8 @@ impl ApiKeyManager {
         above: &mut Above<'_>,
     ) -> Result<Prepared, ManageError> {
         let ImportedKey { secret, new } = ImportedKey::read(text, organization)?;
-        new.check()?;
-        let above = above.of(organization, new.project.as_ref()).await?;
-        let (key, scheme) = self.draw_up(actor, new, None, &above)?;
+        let above = self.above(actor, &new, above).await?;
+        let (key, scheme) = self.draw_up(actor, &new, None, &above)?;
         let entry = self.inner.ring.current();
         let (verifier, tokens, salted) = self.keep_of(&secret, scheme, entry)?;
         let mut record = KeyRecord::new(key, verifier, entry.id(), entry.id());

@@ -12,6 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::create::DEFAULT_EXPIRY_DAYS;
 use super::{Expiry, ManageError};
+use crate::lifecycle::check_schedule;
 use crate::limits::Limits;
 use crate::names::{OrganizationId, ProjectId};
 use crate::network::CidrSet;
@@ -82,18 +83,23 @@ impl<'a> Above<'a> {
         &mut self,
         organization: &OrganizationId,
         project: Option<&ProjectId>,
-    ) -> Result<Arc<Parents>, ManageError> {
+    ) -> Result<Arc<Parents>, Arc<StoreError>> {
         let vacant = match self.read.entry((organization.clone(), project.cloned())) {
             Entry::Occupied(read) => return Ok(Arc::clone(read.get())),
             Entry::Vacant(vacant) => vacant,
         };
         if let Some(error) = &self.failed {
-            return Err(ManageError::Store(Arc::clone(error)));
+            return Err(Arc::clone(error));
         }
         match self.store.parents(organization, project).await {
             Ok(parents) => Ok(Arc::clone(vacant.insert(Arc::new(parents)))),
-            Err(error) => Err(ManageError::Store(Arc::clone(self.failed.insert(Arc::new(error))))),
+            Err(error) => Err(Arc::clone(self.failed.insert(Arc::new(error)))),
         }
+    }
+
+    /// Has what was read be read again, as for the next part of a long call.
+    pub(super) fn read_again(&mut self) {
+        self.read.clear();
     }
 }
 
@@ -133,33 +139,68 @@ pub(super) fn expiry(above: &Parents, said: Expiry) -> Expiry {
     match said {
         Expiry::Default => {
             let days = default_of(above, |defaults| defaults.expires_in_days).unwrap_or(DEFAULT_EXPIRY_DAYS);
-            let days = longest_life_days(above).map_or(days, |longest| days.min(longest));
+            let days = longest_life(above).map_or(days, |(longest, _)| days.min(longest));
             Expiry::In(TimeDelta::days(days.into()))
         }
         said => said,
     }
 }
 
-fn longest_life_days(above: &Parents) -> Option<u32> {
-    policies(above).filter_map(|(_, policy)| policy.longest_life_days).min()
+/// The longest life that a key may have, and whose rule that is.
+fn longest_life(above: &Parents) -> Option<(u32, PolicyLevel)> {
+    let said = policies(above).filter_map(|(level, policy)| Some((policy.longest_life_days?, level)));
+    said.min_by_key(|(days, _)| *days)
 }
 
-/// The end of a successor that is made at `made`: that which it was to have, if it may live so long.
-pub(super) fn end_of_successor(
+fn end_of_life(made: DateTime<Utc>, days: u32) -> Option<DateTime<Utc>> {
+    made.checked_add_signed(TimeDelta::days(days.into()))
+}
+
+/// Refuses a successor that is made at `made` and would have to end before it begins.
+pub(super) fn check_successor(
     above: &Parents,
     made: DateTime<Utc>,
-    end: Option<DateTime<Utc>>,
-) -> Option<DateTime<Utc>> {
-    let latest = longest_life_days(above).and_then(|days| made.checked_add_signed(TimeDelta::days(days.into())));
-    match (end, latest) {
-        (Some(end), Some(latest)) => Some(end.min(latest)),
-        (end, latest) => end.or(latest),
+    not_before: Option<DateTime<Utc>>,
+) -> Result<(), ManageError> {
+    let Some((days, level)) = longest_life(above) else { return Ok(()) };
+    match (not_before, end_of_life(made, days)) {
+        (Some(begin), Some(latest)) if begin >= latest => Err(violated(
+            PolicyRule::LongestLife,
+            level,
+            format!("a key must end within {days} days of its making, and its successor would not have begun by then"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Brings the end of a successor forward to the longest life there may be. Where the overlap of its schedule has no room in
+/// that, it becomes half of it; and a life of one day has no room for any, so that nothing is rotated by itself.
+pub(super) fn bound_successor(above: &Parents, new: &mut Key) {
+    let Some((days, _)) = longest_life(above) else { return };
+    let Some(latest) = end_of_life(new.created_at, days) else { return };
+    if new.expires_at.is_some_and(|end| end <= latest) {
+        return;
+    }
+    new.expires_at = Some(latest);
+    if check_schedule(new).is_err()
+        && let Some(schedule) = &mut new.rotation_schedule
+    {
+        schedule.overlap_days = schedule.overlap_days.min(days / 2);
+        schedule.auto_rotate &= schedule.overlap_days > 0;
     }
 }
 
 /// Refuses a new key that is not within the policies.
 pub(super) fn check(above: &Parents, key: &Key) -> Result<(), ManageError> {
-    check_rules(above, key, |_| true)
+    check_rules(above, key, None, |_| true)
+}
+
+/// The same, of a key that was drawn up before: what it is not within now.
+pub(super) fn violation(above: &Parents, key: &Key) -> Option<Box<PolicyViolation>> {
+    match check(above, key) {
+        Err(ManageError::PolicyViolated(violation)) => Some(violation),
+        _ => None,
+    }
 }
 
 /// Refuses what an update makes of a key, as far as the policies speak of what it changes.
@@ -170,7 +211,7 @@ pub(super) fn check_change(
     changed: &[&'static str],
 ) -> Result<(), ManageError> {
     let is_later = before.expires_at.is_some_and(|end| after.expires_at.is_none_or(|asked| asked > end));
-    check_rules(above, after, |rule| match rule {
+    check_rules(above, after, Some(before), |rule| match rule {
         // To bring an end forward never leads out of it.
         PolicyRule::LongestLife => changed.contains(&"expires_at") && is_later,
         PolicyRule::RequiredScopes => changed.contains(&"scopes"),
@@ -186,13 +227,22 @@ pub(super) fn may_concern(changed: &[&'static str]) -> bool {
     changed.iter().any(|field| matches!(*field, "expires_at" | "scopes" | "permissions" | "allowed_ips" | "name"))
 }
 
-fn check_rules(above: &Parents, key: &Key, concerns: impl Fn(PolicyRule) -> bool) -> Result<(), ManageError> {
+fn check_rules(
+    above: &Parents,
+    key: &Key,
+    before: Option<&Key>,
+    concerns: impl Fn(PolicyRule) -> bool,
+) -> Result<(), ManageError> {
     for (level, policy) in policies(above) {
         for rule in PolicyRule::ALL.into_iter().filter(|rule| concerns(*rule)) {
-            if let Some(allowed) = policy.violation(rule, key) {
-                return Err(ManageError::PolicyViolated(Box::new(PolicyViolation { policy: rule, level, allowed })));
+            if let Some(allowed) = policy.violation(rule, key, before) {
+                return Err(violated(rule, level, allowed));
             }
         }
     }
     Ok(())
+}
+
+fn violated(policy: PolicyRule, level: PolicyLevel, allowed: String) -> ManageError {
+    ManageError::PolicyViolated(Box::new(PolicyViolation { policy, level, allowed }))
 }

@@ -16,7 +16,7 @@ use crate::key::{KeyId, KeyText};
 use crate::lifecycle::{next_rotation, succeed};
 use crate::names::{NameError, Reason};
 use crate::notice::Verdict;
-use crate::record::{Key, KeyRecord, KeyState, KeyStatus, RotationSchedule, Superseded};
+use crate::record::{Key, KeyRecord, KeyState, KeyStatus, Parents, RotationSchedule, Superseded};
 use crate::ring::Sealed;
 use crate::store::{StoreError, WriteRefusal};
 
@@ -84,8 +84,9 @@ pub struct Overlapping {
 
 impl ApiKeyManager {
     /// Makes a key's successor: the same in all but its text, its generation and its times. It lives as long as the key was to
-    /// live, or as long as the policies above it allow. The key itself is good for another `overlap`, at most 365 days, but no longer than it was; by default for that
-    /// of its schedule, or seven days. Without any, which is for a key that leaked, it is revoked at once.
+    /// live, or as long as the policies above it allow; an overlap of its schedule that has no room in that becomes half of it.
+    /// The key itself is good for another `overlap`, at most 365 days, but no longer than it was; by default for that of its
+    /// schedule, or seven days. Without any, which is for a key that leaked, it is revoked at once.
     ///
     /// Each generation is rotated once, whoever asks. Dropping the future leaves it open whether this one was; so does a store
     /// that fails in the middle. The successor's text is then lost, unless it is [handed over](Self::claim_successor); the
@@ -96,7 +97,8 @@ impl ApiKeyManager {
     /// deactivated or has ended, [`Revoked`](ManageError::Revoked) when it is revoked,
     /// [`SensitiveDamaged`](ManageError::SensitiveDamaged) when a sensitive field of it cannot be opened, to be handed on;
     /// [`StillOverlapping`](ManageError::StillOverlapping) when two earlier keys of its line are good still,
-    /// [`Offboarded`](ManageError::Offboarded) when its user has left; when there is no
+    /// [`Offboarded`](ManageError::Offboarded) when its user has left;
+    /// [`PolicyViolated`](ManageError::PolicyViolated) when its successor would have to end before it begins; when there is no
     /// such key within the actor's reach, it can do what the actor may not grant, the overlap is out of range, or the store fails.
     pub async fn rotate(&self, actor: &Actor, id: KeyId, overlap: Option<TimeDelta>) -> Result<Rotation, ManageError> {
         let mut act = self.act(actor, Action::KeyRotate, ActTarget::key(id));
@@ -120,15 +122,14 @@ impl ApiKeyManager {
         for _ in 0..ATTEMPTS {
             let found = act.find(self, id).await?;
             let now = to_millis(self.inner.clock.now());
-            self.check_rotatable(actor, &found, overlap).await?;
+            let above = self.check_rotatable(actor, &found, overlap, now).await?;
             if !self.offboarded(&found.key.organization, true, [&found.key.user]).await?.is_empty() {
                 return Err(ManageError::Offboarded { user: found.key.user });
             }
             let successor = successor.map_or_else(|| self.successor_id(&found.key, now), Ok)?;
             let overlap = overlap.unwrap_or_else(|| overlap_of(&found.key));
             let (old, mut new) = succeed(&found.key, successor, actor.principal(), now, overlap);
-            let above = self.inner.store.parents(&new.organization, new.project.as_ref()).await?;
-            new.expires_at = policy::end_of_successor(&above, now, new.expires_at);
+            policy::bound_successor(&above, &mut new);
             let scheme = found.verifier.scheme().unwrap_or(new.security_tier.scheme());
             let (text, verifier, entry) = self.mint_text(successor, new.environment, scheme).await?;
             let offer = if new.succession.hand_over && overlap > TimeDelta::zero() {
@@ -296,18 +297,22 @@ impl ApiKeyManager {
         Ok(Rotation { old_key_id, new_key_id, text, overlap_expires_at, successor: new.key })
     }
 
-    /// Refuses a rotation that the key, those before it, its actor or the overlap does not allow.
+    /// Refuses a rotation at `now` that the key, those before it, what stands above it, its actor or the overlap does not
+    /// allow; what stands above it is handed back.
     pub(super) async fn check_rotatable(
         &self,
         actor: &Actor,
         record: &KeyRecord,
         overlap: Option<TimeDelta>,
-    ) -> Result<(), ManageError> {
-        let now = to_millis(self.inner.clock.now());
+        now: DateTime<Utc>,
+    ) -> Result<Parents, ManageError> {
         Self::check_rotation(actor, &record.key, overlap, now)?;
         self.check_overlapping(&record.key, now).await?;
         // What cannot be opened cannot be handed on, and would be lost with the key.
-        self.inner.open_sensitive(record, None).map(drop)
+        self.inner.open_sensitive(record, None)?;
+        let above = self.inner.store.parents(&record.key.organization, record.key.project.as_ref()).await?;
+        policy::check_successor(&above, now, record.key.not_before)?;
+        Ok(above)
     }
 
     /// Refuses a rotation that the key, its actor or the overlap does not allow.

@@ -1,6 +1,7 @@
 //! What new keys of an organization or a project have to be, and what they are where nobody says.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ const MAX_ENVIRONMENTS: usize = 64;
 /// The longest pattern of names, in bytes.
 const MAX_PATTERN_LENGTH: usize = 256;
 /// What a compiled pattern may take, in bytes.
-const SIZE_LIMIT: usize = 256 * 1024;
+const SIZE_LIMIT: usize = 128 * 1024;
 
 /// What keys have to be, of whoever makes or changes them. Nothing by default. Its JSON form is that of the management API.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +30,7 @@ pub struct KeyPolicy {
     pub longest_life_days: Option<u32>,
     /// Their scopes cover each of these.
     pub required_scopes: ScopeSet,
-    /// They say which networks they may be used from.
+    /// They say which networks they may be used from, and none of those is everywhere (`0.0.0.0/0`, `::/0`).
     pub require_allowed_ips: bool,
     /// There is no wildcard in their scopes, their permissions and what they may hand on.
     pub forbid_wildcards: bool,
@@ -121,8 +122,8 @@ impl KeyPolicy {
         }
     }
 
-    /// What a key would have to be by a rule, if it is not that.
-    pub(crate) fn violation(&self, rule: PolicyRule, key: &Key) -> Option<String> {
+    /// What a key would have to be by a rule, if it is not that. A wildcard that it had before is passed over.
+    pub(crate) fn violation(&self, rule: PolicyRule, key: &Key, before: Option<&Key>) -> Option<String> {
         match rule {
             PolicyRule::LongestLife => {
                 let days = self.longest_life_days?;
@@ -134,12 +135,18 @@ impl KeyPolicy {
                 let missing = key.scopes.first_uncovered(&self.required_scopes)?;
                 Some(format!("a key must have the scope {missing}"))
             }
-            PolicyRule::RequireAllowedIps => (self.require_allowed_ips && key.allowed_ips.is_empty())
-                .then(|| "a key must name the networks it may be used from".to_owned()),
+            PolicyRule::RequireAllowedIps => (self.require_allowed_ips && !names_networks(&key.allowed_ips))
+                .then(|| "a key must name the networks it may be used from, and not everywhere".to_owned()),
             PolicyRule::ForbidWildcards if self.forbid_wildcards => {
-                let sets = [("scopes", &key.scopes), ("permissions", &key.permissions), ("grantable", &key.grantable)];
-                let wild = |(field, set): (&'static str, &ScopeSet)| Some((field, first_wildcard(set)?.clone()));
-                let (field, scope) = sets.into_iter().find_map(wild)?;
+                let sets: [(_, fn(&Key) -> &ScopeSet); 3] = [
+                    ("scopes", |key| &key.scopes),
+                    ("permissions", |key| &key.permissions),
+                    ("grantable", |key| &key.grantable),
+                ];
+                let (field, scope) = sets.into_iter().find_map(|(field, of)| {
+                    let had = |scope: &Scope| before.is_some_and(|before| of(before).iter().any(|held| held == scope));
+                    Some((field, of(key).iter().find(|scope| !scope.is_concrete() && !had(scope))?))
+                })?;
                 Some(format!("{scope} in {field} has a wildcard, and a key may have none"))
             }
             PolicyRule::ForbidWildcards => None,
@@ -156,8 +163,9 @@ impl KeyPolicy {
     }
 }
 
-fn first_wildcard(set: &ScopeSet) -> Option<&Scope> {
-    set.iter().find(|scope| !scope.is_concrete())
+/// Whether networks are said, and keep anybody out.
+fn names_networks(networks: &CidrSet) -> bool {
+    !networks.is_empty() && networks.iter().all(|network| network.as_net().prefix_len() > 0)
 }
 
 impl KeyDefaults {
@@ -179,9 +187,13 @@ fn check_days(field: &'static str, days: Option<u32>) -> Result<(), NameError> {
 
 /// A regular expression that the whole of a key's name must match. It is in the syntax of the `regex` crate, whose matching
 /// takes time in proportion to the name.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct NamePattern(String);
+pub struct NamePattern {
+    text: String,
+    /// What it is compiled to once it was needed, if it can be. So it is compiled once for all the keys of a call.
+    compiled: OnceLock<Option<Regex>>,
+}
 
 impl NamePattern {
     /// The pattern of this expression.
@@ -190,16 +202,16 @@ impl NamePattern {
     /// When it is empty, longer than 256 bytes, has control or invisible characters, is no regular expression, or is too large
     /// once compiled.
     pub fn new(expression: impl Into<String>) -> Result<Self, NameError> {
-        let pattern = Self(expression.into());
+        let pattern = Self::kept(expression.into());
         let refused = |problem: String| Err(NameError::new("policy name_pattern", problem));
-        if pattern.0.is_empty() || pattern.0.len() > MAX_PATTERN_LENGTH {
+        if pattern.text.is_empty() || pattern.text.len() > MAX_PATTERN_LENGTH {
             return refused(format!("must be a regular expression of 1 to {MAX_PATTERN_LENGTH} bytes"));
         }
-        if pattern.0.chars().any(is_deceptive) {
+        if pattern.text.chars().any(is_deceptive) {
             return refused("must not contain control or invisible formatting characters".to_owned());
         }
         // By itself first: what closes a group that it did not open would come out of the anchors.
-        match compile(&pattern.0).and_then(|_| pattern.anchored()) {
+        match compile(&pattern.text).and_then(|_| pattern.anchored()) {
             Ok(_) => Ok(pattern),
             Err(error) => {
                 let lines: Vec<String> = error.to_string().lines().map(|line| line.trim().to_owned()).collect();
@@ -211,16 +223,22 @@ impl NamePattern {
     /// The expression.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// One that was looked at when it was taken.
+    fn kept(text: String) -> Self {
+        Self { text, compiled: OnceLock::new() }
     }
 
     /// Whether a name matches. One that was kept by another version and cannot be compiled admits none.
     fn admits(&self, name: &str) -> bool {
-        self.anchored().is_ok_and(|regex| regex.is_match(name))
+        let compiled = self.compiled.get_or_init(|| self.anchored().ok());
+        compiled.as_ref().is_some_and(|regex| regex.is_match(name))
     }
 
     fn anchored(&self) -> Result<Regex, regex::Error> {
-        compile(&format!(r"\A(?:{})\z", self.0))
+        compile(&format!(r"\A(?:{})\z", self.text))
     }
 }
 
@@ -228,15 +246,23 @@ fn compile(expression: &str) -> Result<Regex, regex::Error> {
     RegexBuilder::new(expression).size_limit(SIZE_LIMIT).dfa_size_limit(SIZE_LIMIT).build()
 }
 
+impl PartialEq for NamePattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for NamePattern {}
+
 impl fmt::Display for NamePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(&self.text)
     }
 }
 
 impl fmt::Debug for NamePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(&self.text, f)
     }
 }
 
@@ -249,13 +275,13 @@ impl TryFrom<String> for NamePattern {
 
 impl From<NamePattern> for String {
     fn from(pattern: NamePattern) -> String {
-        pattern.0
+        pattern.text
     }
 }
 
 /// A pattern that was kept, as it is: it was looked at when it was taken, and is not compiled until it is needed.
 pub(super) fn kept_pattern<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<NamePattern>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(NamePattern))
+    Ok(Option::<String>::deserialize(deserializer)?.map(NamePattern::kept))
 }
 
 #[cfg(test)]
@@ -280,7 +306,7 @@ mod tests {
             assert_eq!(error.field(), "policy name_pattern", "{bad}");
             assert!(!error.to_string().contains('\n'), "{error}");
         }
-        assert!(!NamePattern("(".into()).admits("("), "what cannot be compiled any more admits nothing");
+        assert!(!NamePattern::kept("(".into()).admits("("), "what cannot be compiled any more admits nothing");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What stands above a key says what it is where nobody does, and what it has to be.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,6 +16,7 @@ use keygate_core::record::{
     Key, KeyDefaults, KeyPolicy, NamePattern, OrganizationRecord, ProjectRecord, RotationSchedule, SecurityTier,
 };
 use keygate_core::store::Store;
+use keygate_testkit::FaultyStore;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -78,7 +80,7 @@ fn in_web(more: impl FnOnce(&mut NewKey)) -> NewKey {
 #[tokio::test]
 async fn each_rule_refuses_what_is_not_within_it_and_says_what_would_be() {
     type Change = fn(&mut NewKey);
-    let cases: [(Value, Change, Change, &str, &str); 8] = [
+    let cases: [(Value, Change, Change, &str, &str); 10] = [
         (
             json!({"longest_life_days": 30}),
             |new| new.expiry = Expiry::In(days(31)),
@@ -100,6 +102,24 @@ async fn each_rule_refuses_what_is_not_within_it_and_says_what_would_be() {
             |new| new.allowed_ips = Some(networks("192.0.2.0/24")),
             "require_allowed_ips",
             "networks",
+        ),
+        // Everywhere is no network that keeps anybody out, whatever stands beside it.
+        (
+            json!({"require_allowed_ips": true}),
+            |new| new.allowed_ips = Some(networks("0.0.0.0/0")),
+            |new| new.allowed_ips = Some(networks("::1")),
+            "require_allowed_ips",
+            "not everywhere",
+        ),
+        (
+            json!({"require_allowed_ips": true}),
+            |new| {
+                let both = ["::/0", "192.0.2.1"].map(|network| Cidr::new(network).unwrap());
+                new.allowed_ips = Some(CidrSet::new(both).unwrap());
+            },
+            |new| new.allowed_ips = Some(networks("0.0.0.0/1")),
+            "require_allowed_ips",
+            "not everywhere",
         ),
         (
             json!({"forbid_wildcards": true}),
@@ -224,7 +244,8 @@ async fn an_update_is_held_to_the_policy_in_what_it_changes() {
     });
     let old = instance
         .create(in_web(|new| {
-            new.scopes = Some(scopes(&["a:*"]));
+            new.scopes = Some(scopes(&["a:*", "c:*"]));
+            new.grantable = scopes(&["**"]);
             new.expiry = Expiry::In(days(90));
         }))
         .await
@@ -249,7 +270,7 @@ async fn an_update_is_held_to_the_policy_in_what_it_changes() {
         (&|update| update.expiry = Some(Expiry::In(days(91))), "longest_life_days"),
         (&|update| update.expiry = Some(Expiry::Never), "longest_life_days"),
         (&|update| update.scopes = Some(scopes(&["a:b"])), "required_scopes"),
-        (&|update| update.scopes = Some(scopes(&["tenant", "a:*"])), "forbid_wildcards"),
+        (&|update| update.scopes = Some(scopes(&["tenant", "b:*"])), "forbid_wildcards"),
         (&|update| update.permissions = Some(scopes(&["**"])), "forbid_wildcards"),
         (&|update| update.name = Some(KeyName::new("other").unwrap()), "name_pattern"),
         (
@@ -265,13 +286,15 @@ async fn an_update_is_held_to_the_policy_in_what_it_changes() {
         assert_eq!(violation(update(change).await), (rule, "organization"));
     }
     assert_eq!(instance.record(old.id).await.key, old);
-    let allowed: [&dyn Fn(&mut KeyUpdate); 7] = [
+    let allowed: [&dyn Fn(&mut KeyUpdate); 8] = [
         &|update| update.limits = Some(Limits::UNLIMITED),
         &|update| update.description = Some("described".parse().unwrap()),
         // What stays as it is is no change.
         &|update| update.name = Some(KeyName::new("Unnamed key").unwrap()),
         // To bring an end forward never leads out of it, even where it is still beyond.
         &|update| update.expiry = Some(Expiry::In(days(60))),
+        // What it may do no more is never out of it, with wildcards that it had; nor with those that it may hand on.
+        &|update| update.scopes = Some(scopes(&["tenant", "a:*"])),
         &|update| update.scopes = Some(scopes(&["tenant", "a:b"])),
         &|update| update.allowed_ips = Some(networks("192.0.2.0/24")),
         &|update| update.name = Some(KeyName::new("web-1").unwrap()),
@@ -281,6 +304,10 @@ async fn an_update_is_held_to_the_policy_in_what_it_changes() {
     }
     let open: &dyn Fn(&mut KeyUpdate) = &|update| update.allowed_ips = Some(CidrSet::default());
     assert_eq!(violation(update(open).await).0, "require_allowed_ips");
+    let everywhere: &dyn Fn(&mut KeyUpdate) = &|update| update.allowed_ips = Some(networks("::/0"));
+    assert_eq!(violation(update(everywhere).await).0, "require_allowed_ips");
+    let wild_again: &dyn Fn(&mut KeyUpdate) = &|update| update.scopes = Some(scopes(&["tenant", "a:*"]));
+    assert_eq!(violation(update(wild_again).await).0, "forbid_wildcards");
     // A life is counted from its making, however often it is prolonged.
     instance.clock.advance(DAY * 20);
     let later: &dyn Fn(&mut KeyUpdate) = &|update| update.expiry = Some(Expiry::In(days(5)));
@@ -304,6 +331,76 @@ async fn a_successor_has_what_its_predecessor_had_and_ends_within_the_longest_li
         assert_eq!(new.expires_at, Some(new.created_at + days(life)));
         assert_eq!(new.name.as_str(), "Unnamed key", "it goes on as it is");
     }
+}
+
+/// Its schedule goes on in the shorter life: nobody is left without a key.
+#[tokio::test]
+async fn a_shortened_life_has_room_for_the_overlap_of_its_schedule() {
+    for (longest, overlap, rotates) in [(10, 7, true), (7, 3, true), (2, 1, true), (1, 0, false)] {
+        let instance = Instance::new();
+        let schedule = |overlap_days, auto_rotate| RotationSchedule {
+            interval_days: 30,
+            warning_days: 1,
+            auto_rotate,
+            notify_users: true,
+            overlap_days,
+        };
+        let new = new_key_with(|new| {
+            (new.expiry, new.hand_over, new.rotation_schedule) = (Expiry::Never, true, Some(schedule(7, true)));
+        });
+        let old = instance.create(new).await.key.id;
+        organization_policy(&instance, json!({"longest_life_days": longest})).await;
+        let rotation = instance.manager.rotate(&operator(), old, None).await.unwrap();
+        let new = &rotation.successor;
+        assert_eq!(new.rotation_schedule, Some(schedule(overlap, rotates)), "{longest}");
+        assert!(schedule(overlap, rotates).check().is_ok());
+        let end = new.expires_at.unwrap();
+        assert_eq!(end, new.created_at + days(longest));
+        let due = instance.manager.rotation(&operator(), new.id).await.unwrap().next_rotation.unwrap();
+        assert_eq!(due, end - days(overlap));
+        assert!(instance.validate(rotation.text.expose()).await.is_ok());
+        instance.clock.advance(DAY * (longest - overlap));
+        if rotates {
+            let run = instance.manager.run_schedules(&the_operator()).await.unwrap();
+            assert_eq!((run.rotated, run.waiting), (1, 0), "{longest}");
+        }
+    }
+}
+
+/// Before anything is written, and in a dry run too.
+#[tokio::test]
+async fn a_successor_that_would_end_before_it_begins_is_refused() {
+    let instance = Instance::new();
+    let begin = instance.create(new_key()).await.key.created_at + days(20);
+    let waiting = new_key_with(|new| (new.expiry, new.not_before) = (Expiry::Never, Some(begin)));
+    let old = instance.create(waiting).await.key;
+    of_organization(&instance, |update| update.policy = Some(Some(policy(json!({"longest_life_days": 20}))))).await;
+    for dry_run in [true, false] {
+        let rotate = BulkOperation::Rotate { overlap: None };
+        let keys = BulkKeys::Named(vec![old.id]);
+        let page = instance.manager.bulk_of(&operator(), &org("acme"), &rotate, &keys, dry_run).await.unwrap();
+        assert_eq!(page.outcome.failed[0].reason, "policy_violated", "{dry_run}");
+    }
+    let refused = instance.manager.rotate(&operator(), old.id, None).await;
+    assert_eq!(violation(refused), ("longest_life_days", "organization"));
+    assert_eq!(instance.record(old.id).await.key, old);
+    instance.clock.advance(DAY);
+    let new = instance.manager.rotate(&operator(), old.id, None).await.unwrap().successor;
+    assert!(new.not_before < new.expires_at);
+}
+
+#[tokio::test]
+async fn a_policy_that_is_set_while_a_text_is_made_holds_for_it() {
+    let instance = Instance::under(ring(&[1]));
+    let store = FaultyStore::new(instance.memory.clone());
+    let manager = support::manager_over(Arc::new(store.clone()), ring(&[1]), &instance.clock);
+    let slow = in_web(|new| new.security_tier = Some(SecurityTier::High));
+    let making = tokio::spawn(async move { manager.create(&operator(), slow).await });
+    store.wait_for_calls(|calls| calls.parents == 1).await;
+    store.stall();
+    of_project(&instance, |update| update.policy = Some(Some(policy(json!({"name_pattern": "web"}))))).await;
+    store.heal();
+    assert_eq!(violation(making.await.unwrap()), ("name_pattern", "project"));
 }
 
 #[tokio::test]

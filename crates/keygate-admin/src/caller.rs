@@ -23,7 +23,7 @@ impl Caller {
     /// Refuses a caller without a permission that this call needs beside that of its route.
     pub(crate) fn demand(&self, permission: ManagementPermission) -> Result<(), Problem> {
         let needed = self.admission.require_permission(&permission.scope());
-        needed.map_err(|denial| Problem::forbidden(denial.detail()))
+        needed.map_err(|denial| Problem::lacks(permission, denial.detail()))
     }
 }
 

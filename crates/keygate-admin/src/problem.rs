@@ -2,16 +2,19 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use keygate_core::actor::ManagementPermission;
 use keygate_core::manager::ManageError;
 use keygate_core::names::NameError;
 use keygate_core::ring::SealError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::middleware::refused::OperatorsAlone;
+use crate::middleware::refused::Needed;
 
 /// The reason of a call that the caller may not make.
 const FORBIDDEN: &str = "permission_denied";
+/// What most calls need that no permission covers.
+const OPERATOR: &str = "operator";
 
 /// A problem in the form of RFC 9457, with the stable `reason` beside it. Programs branch on `reason`; `title` and `detail`
 /// are for people.
@@ -36,6 +39,10 @@ pub struct Problem {
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     #[schema(ignore)]
     violated: Option<Violated>,
+    /// What the caller would have needed, for the audit.
+    #[serde(skip)]
+    #[schema(ignore)]
+    needs: &'static str,
 }
 
 /// Which rule a key would not be within.
@@ -60,6 +67,7 @@ impl Problem {
             detail: detail.into(),
             reason,
             violated: None,
+            needs: OPERATOR,
         }
     }
 
@@ -71,6 +79,11 @@ impl Problem {
     /// The caller may not do this.
     pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, FORBIDDEN, "Permission denied", detail)
+    }
+
+    /// The caller does not have this permission.
+    pub(crate) fn lacks(permission: ManagementPermission, detail: impl Into<String>) -> Self {
+        Self { needs: permission.as_str(), ..Self::forbidden(detail) }
     }
 
     /// What was named in `If-Match` is not what is there.
@@ -151,10 +164,10 @@ fn named_as_sent(error: &NameError) -> String {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let is_operators_alone = self.reason == FORBIDDEN;
+        let needed = (self.reason == FORBIDDEN).then_some(Needed(self.needs));
         let mut response = (status, axum::Json(self)).into_response();
-        if is_operators_alone {
-            response.extensions_mut().insert(OperatorsAlone);
+        if let Some(needed) = needed {
+            response.extensions_mut().insert(needed);
         }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

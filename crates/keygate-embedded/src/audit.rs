@@ -44,13 +44,11 @@ pub(crate) fn append(
             return Ok(Some(place.value().1));
         }
     }
-    if let Some(intent) = entry.step.closes() {
-        let place = (organization, intent);
-        let is_open = open.get(place).map_err(storage)?.is_some_and(|act| act.value() == entry.act.as_bytes());
-        if is_open {
-            open.remove(place).map_err(storage)?;
-        } else if matches!(entry.step, Step::Reconciled { .. }) {
-            return Ok(None);
+    if let Some(near) = entry.step.closes() {
+        match intent_of(&open, organization, near, entry.act)? {
+            Some(intent) => drop(open.remove((organization, intent)).map_err(storage)?),
+            None if matches!(entry.step, Step::Reconciled { .. }) => return Ok(None),
+            None => {}
         }
     }
     let sequence = last + 1;
@@ -60,6 +58,25 @@ pub(crate) fn append(
     }
     states.insert(organization, (sequence, checkpoint.as_deref().unwrap_or_default())).map_err(storage)?;
     Ok(Some(sequence))
+}
+
+/// The sequence of the intent of an act that is open: the one it was said to have, or any.
+fn intent_of(
+    open: &impl ReadableTable<(&'static str, u64), &'static [u8; 16]>,
+    organization: &str,
+    near: u64,
+    act: ActId,
+) -> Result<Option<u64>, StoreError> {
+    if open.get((organization, near)).map_err(storage)?.is_some_and(|held| held.value() == act.as_bytes()) {
+        return Ok(Some(near));
+    }
+    for held in open.range(all(organization)).map_err(storage)? {
+        let (place, held) = held.map_err(storage)?;
+        if held.value() == act.as_bytes() {
+            return Ok(Some(place.value().1));
+        }
+    }
+    Ok(None)
 }
 
 /// How far the audit has come.
@@ -116,16 +133,18 @@ pub(crate) fn seals(
     Ok(kept)
 }
 
-/// Keeps a seal after that of the entry `expected`.
+/// Keeps a seal after the one that is `previous`.
 pub(crate) fn put_seal(
     transaction: &WriteTransaction,
     organization: &str,
-    expected: Option<u64>,
+    previous: Option<&KeptSeal>,
     seal: &KeptSeal,
 ) -> Result<bool, StoreError> {
     let mut seals = transaction.open_table(AUDIT_SEALS).map_err(storage)?;
+    let appended = state_of(&transaction.open_table(AUDIT_STATES).map_err(storage)?, organization)?.0;
     let last = seals.range(all(organization)).map_err(storage)?.next_back().transpose().map_err(storage)?;
-    if last.map(|(place, _)| place.value().1) != expected {
+    let last = last.map(|(place, bytes)| KeptSeal { last: place.value().1, bytes: bytes.value().to_vec() });
+    if last.as_ref() != previous || last.is_some_and(|last| last.last >= seal.last) || seal.last > appended {
         return Ok(false);
     }
     seals.insert((organization, seal.last), &seal.bytes[..]).map_err(storage)?;

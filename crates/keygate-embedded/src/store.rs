@@ -571,11 +571,12 @@ impl Store for EmbeddedStore {
     async fn put_audit_seal(
         &self,
         organization: &OrganizationId,
-        expected: Option<u64>,
+        previous: Option<&KeptSeal>,
         seal: &KeptSeal,
     ) -> Result<bool, StoreError> {
-        let (organization, seal) = (organization.clone(), seal.clone());
-        self.write(Vec::new(), move |write, _| audit::put_seal(write, organization.as_str(), expected, &seal)).await
+        let (organization, previous, seal) = (organization.clone(), previous.cloned(), seal.clone());
+        self.write(Vec::new(), move |write, _| audit::put_seal(write, organization.as_str(), previous.as_ref(), &seal))
+            .await
     }
 
     async fn trim_audit(

@@ -621,11 +621,11 @@ impl Store for FaultyStore {
     async fn put_audit_seal(
         &self,
         organization: &OrganizationId,
-        expected: Option<u64>,
+        previous: Option<&KeptSeal>,
         seal: &KeptSeal,
     ) -> Result<bool, StoreError> {
         let lost = self.enter(|calls| calls.put_audit_seal += 1).await?;
-        answer(lost, self.inner.put_audit_seal(organization, expected, seal).await)
+        answer(lost, self.inner.put_audit_seal(organization, previous, seal).await)
     }
 
     async fn trim_audit(

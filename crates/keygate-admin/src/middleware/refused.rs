@@ -10,9 +10,9 @@ use keygate_core::denial::{Denial, DenialReason};
 use crate::admin::State;
 use crate::caller::Caller;
 
-/// That a call was refused to whoever holds this permission and is not the operator.
+/// That a call was refused to whoever is let in, and what it needs: a permission, or to be the operator.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct OperatorsAlone;
+pub(crate) struct Needed(pub(crate) &'static str);
 
 /// Within the layer that checks keys: lets a request through, and has it written down where it is refused so.
 pub(crate) async fn record(StateOf(state): StateOf<State>, request: Request, next: Next) -> Response {
@@ -27,8 +27,10 @@ pub(crate) async fn record(StateOf(state): StateOf<State>, request: Request, nex
         response.extensions().get::<Denial>().filter(|denial| denial.reason() == DenialReason::PermissionDenied);
     let needed = match denial {
         Some(denial) => denial.required().map(ToString::to_string).unwrap_or_default(),
-        None if response.extensions().get::<OperatorsAlone>().is_some() => "operator".to_owned(),
-        None => return response,
+        None => match response.extensions().get::<Needed>() {
+            Some(Needed(needed)) => (*needed).to_owned(),
+            None => return response,
+        },
     };
     // Whether a key is valid is asked by services all the time, and changes nothing.
     if needed != ManagementPermission::KeysVerify.as_str() {

@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::{Builder, Uuid};
 
+use super::attest::{ATTEST_BYTES, attest, body};
 use super::store::{KeptEntry, Step};
 use crate::clock::to_millis;
 use crate::key::KeyId;
 use crate::names::OrganizationId;
+use crate::ring::SecretRing;
 use crate::store::StoreError;
 
 /// The version of how entries are written.
@@ -288,11 +290,12 @@ impl Header {
 }
 
 impl AuditEntry {
-    /// The entry's bytes, without its place and its organization, which are where it stands.
+    /// The entry's bytes, without its place and its organization, which are where it stands; and behind them what shows that they
+    /// were written under this ring.
     ///
     /// # Errors
     /// When it has more than [`MAX_ENTRY_BYTES`].
-    pub fn encode(&self, step: Step) -> Result<Vec<u8>, StoreError> {
+    pub(crate) fn encode(&self, step: Step, ring: &SecretRing) -> Result<Vec<u8>, StoreError> {
         let mut words: Vec<String> = Vec::new();
         let items = self.items.iter().map(|item| {
             let word = item.outcome.as_ref().map_or(0, |outcome| {
@@ -330,17 +333,18 @@ impl AuditEntry {
         bytes.extend(self.at.timestamp_millis().to_be_bytes());
         let damaged = |problem: String| StoreError::damaged("an entry of the audit to be kept", problem);
         let bytes = postcard::to_extend(&written, bytes).map_err(|error| damaged(error.to_string()))?;
-        if bytes.len() > MAX_ENTRY_BYTES {
-            return Err(damaged(format!("it has {} bytes, and may have {MAX_ENTRY_BYTES}", bytes.len())));
+        let length = bytes.len() + ATTEST_BYTES;
+        if length > MAX_ENTRY_BYTES {
+            return Err(damaged(format!("it has {length} bytes, and may have {MAX_ENTRY_BYTES}")));
         }
-        Ok(bytes)
+        Ok(attest(ring, &self.organization_id, bytes))
     }
 
-    /// The entry of these bytes.
+    /// The entry of these bytes, without asking whether they are as they were written.
     ///
     /// # Errors
     /// When they are those of none, or of a version that is not known.
-    pub fn decode(organization: &OrganizationId, kept: &KeptEntry) -> Result<Self, StoreError> {
+    pub(crate) fn decode(organization: &OrganizationId, kept: &KeptEntry) -> Result<Self, StoreError> {
         let sequence = kept.sequence;
         let damaged = |problem: &str| StoreError::damaged(format!("entry {sequence} of the audit"), problem);
         let header = Header::read(&kept.bytes).ok_or_else(|| damaged("it has no header"))?;
@@ -348,7 +352,8 @@ impl AuditEntry {
             return Err(damaged(&format!("its version is {}, and {VERSION} is known", kept.bytes[0])));
         }
         let unreadable = || damaged("it cannot be read");
-        let written: WrittenV1 = postcard::from_bytes(&kept.bytes[HEADER..]).map_err(|_| unreadable())?;
+        let written = body(&kept.bytes).and_then(|body| body.get(HEADER..)).ok_or_else(unreadable)?;
+        let written: WrittenV1 = postcard::from_bytes(written).map_err(|_| unreadable())?;
         let json =
             |text: Option<String>| text.map(|text| serde_json::from_str(&text)).transpose().map_err(|_| unreadable());
         let mut items = Vec::with_capacity(written.items.len());
@@ -427,6 +432,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::audit::attest::{Attested, attested};
+    use crate::ring::MasterSecret;
+
+    fn ring(number: u8) -> SecretRing {
+        SecretRing::new(&MasterSecret::from_bytes(std::array::from_fn(|place| number ^ place as u8)).unwrap())
+    }
 
     fn entry() -> AuditEntry {
         let acme = OrganizationId::new("acme").unwrap();
@@ -444,7 +455,7 @@ mod tests {
     }
 
     fn read_back(entry: &AuditEntry, step: Step) -> AuditEntry {
-        let bytes = entry.encode(step).unwrap();
+        let bytes = entry.encode(step, &ring(1)).unwrap();
         let header = Header::read(&bytes).unwrap();
         assert_eq!(header, Header { step, act: entry.act_id, millis: entry.at.timestamp_millis() });
         AuditEntry::decode(&entry.organization_id, &KeptEntry { sequence: entry.sequence, bytes }).unwrap()
@@ -474,14 +485,14 @@ mod tests {
             ..ActItem::new(KeyId::from_bytes((number as u128).to_be_bytes()))
         };
         entry.items = (0..1_000).map(one).collect();
-        assert!(entry.encode(Step::Alone).unwrap().len() < 20_000);
+        assert!(entry.encode(Step::Alone, &ring(1)).unwrap().len() < 20_000);
         entry.items = (0..MAX_ITEMS).map(one).collect();
-        assert!(entry.encode(Step::Alone).unwrap().len() < MAX_ENTRY_BYTES);
+        assert!(entry.encode(Step::Alone, &ring(1)).unwrap().len() < MAX_ENTRY_BYTES);
     }
 
     #[test]
     fn what_is_no_entry_is_refused() {
-        let bytes = entry().encode(Step::Alone).unwrap();
+        let bytes = entry().encode(Step::Alone, &ring(1)).unwrap();
         let decode = |bytes: &[u8]| {
             let acme = OrganizationId::new("acme").unwrap();
             AuditEntry::decode(&acme, &KeptEntry { sequence: 7, bytes: bytes.to_vec() })
@@ -493,5 +504,23 @@ mod tests {
         }
         let newer = [&[2], &bytes[1..]].concat();
         assert!(decode(&newer).unwrap_err().to_string().contains("version is 2"));
+    }
+
+    /// By itself, sealed or not: no bit of it is changed, and it is of no other organization.
+    #[test]
+    fn an_entry_shows_who_wrote_it() {
+        let (entry, other) = (entry(), OrganizationId::new("other").unwrap());
+        let (bytes, acme) = (entry.encode(Step::Alone, &ring(1)).unwrap(), &entry.organization_id);
+        assert_eq!(attested(&ring(1), acme, &bytes), Attested::Genuine);
+        assert_eq!(attested(&ring(1), &other, &bytes), Attested::Forged);
+        assert_eq!(attested(&ring(2), acme, &bytes), Attested::RingEntryMissing(ring(1).current_id()));
+        for bit in 0..bytes.len() * 8 {
+            let mut altered = bytes.clone();
+            altered[bit / 8] ^= 1 << (bit % 8);
+            assert_ne!(attested(&ring(1), acme, &altered), Attested::Genuine, "bit {bit}");
+        }
+        for length in 0..bytes.len() {
+            assert_ne!(attested(&ring(1), acme, &bytes[..length]), Attested::Genuine, "{length} bytes");
+        }
     }
 }

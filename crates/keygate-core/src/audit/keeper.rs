@@ -8,17 +8,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{StreamExt, stream};
 use moka::sync::Cache as MokaCache;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::action::Action;
-use super::entry::{ActId, ActTarget, AuditEntry, EntryKind};
+use super::attest::{Attested, attested};
+use super::entry::{ActId, ActOutcome, ActTarget, AuditEntry, EntryKind};
 use super::policy::AuditPolicy;
 use super::reconcile;
 use super::seal::{BEFORE_ALL, Checkpoint, SEALED_AT_ONCE, Seal, run_of};
-use super::store::{Append, AuditState, Step};
+use super::store::{Append, AuditState, KeptEntry, KeptSeal, Step};
 use super::window::Windows;
 use crate::clock::{Clock, to_millis};
 use crate::denial::{Denial, DenialReason};
@@ -46,6 +48,16 @@ const TRIMMED_AT_ONCE: usize = 32;
 const TRIMS_AT_ONCE: usize = 16;
 /// Denials that are written down at once.
 const SAMPLED_AT_ONCE: usize = 16;
+/// Organizations that are seen to at once.
+const TIDIED_AT_ONCE: usize = 8;
+/// After how long what failed is tried again.
+const TRIED_AGAIN: TimeDelta = TimeDelta::seconds(10);
+/// Acts that were not begun after all and are being closed.
+const CLOSED_AT_ONCE: usize = 16;
+/// After how long it is tried to close such an act: at first, and again.
+const NOT_BEGUN_AFTER: [Duration; 3] = [Duration::from_millis(100), Duration::from_secs(5), Duration::from_secs(30)];
+/// Why an act was not done whose intent may have been kept, but was not answered to be.
+const NOT_BEGUN: &str = "not_begun";
 
 /// Writes the audit of organizations down, and seals it.
 pub(crate) struct Keeper {
@@ -56,10 +68,13 @@ pub(crate) struct Keeper {
     refusals: Windows<()>,
     samples: Windows<(KeyId, DenialReason)>,
     sampling: Arc<Semaphore>,
+    closing: Arc<Semaphore>,
     /// What is to be sealed.
     unsealed: Mutex<BTreeSet<OrganizationId>>,
-    /// Where acts were open that it was too early to look up.
-    open: Mutex<BTreeMap<OrganizationId, DateTime<Utc>>>,
+    /// Where acts were open that it was too early to look up, or what was to be seen to could not be.
+    later: Mutex<BTreeMap<OrganizationId, DateTime<Utc>>>,
+    /// Where something may be too old to be kept.
+    untrimmed: Mutex<BTreeSet<OrganizationId>>,
     /// When it was last looked whether anything is too old.
     trimmed: MokaCache<OrganizationId, DateTime<Utc>>,
     is_tidying: AtomicBool,
@@ -103,7 +118,9 @@ impl Keeper {
             samples: Windows::new(policy.samples_a_minute),
             sampling: Arc::new(Semaphore::new(SAMPLED_AT_ONCE)),
             unsealed: Mutex::default(),
-            open: Mutex::default(),
+            later: Mutex::default(),
+            untrimmed: Mutex::default(),
+            closing: Arc::new(Semaphore::new(CLOSED_AT_ONCE)),
             trimmed: MokaCache::new(REMEMBERED as u64),
             is_tidying: AtomicBool::new(false),
             myself: Weak::clone(myself),
@@ -124,11 +141,39 @@ impl Keeper {
 
     /// Writes an entry down, and gives its place.
     pub(crate) async fn append(&self, entry: &AuditEntry, step: Step) -> Result<Option<u64>, StoreError> {
-        let append = Append { act: entry.act_id, step, bytes: entry.encode(step)? };
+        let append = Append { act: entry.act_id, step, bytes: entry.encode(step, &self.ring)? };
         let appended = self.store.append_audit(&entry.organization_id, &append).await;
         // Also where the store failed: it may have done it.
         self.seal_soon(&entry.organization_id);
+        self.trim_later(&entry.organization_id);
         appended
+    }
+
+    /// Of an act that is not done because its intent could not be written down: the store may have kept that all the same, and is
+    /// told that nothing came of it, where it did. Nothing is waited for; beyond so many at once, it is found out in two minutes.
+    pub(crate) fn not_begun(&self, intent: AuditEntry) {
+        let (runtime, place) = (Handle::try_current(), Arc::clone(&self.closing).try_acquire_owned());
+        let (Ok(runtime), Ok(place)) = (runtime, place) else { return };
+        let keeper = Weak::clone(&self.myself);
+        drop(runtime.spawn(async move {
+            let mut outcome = AuditEntry { kind: EntryKind::Outcome, ..intent };
+            (outcome.outcome, outcome.reason) = (Some(ActOutcome::Failed), Some(NOT_BEGUN.to_owned()));
+            for delay in NOT_BEGUN_AFTER {
+                sleep(delay).await;
+                let Some(keeper) = keeper.upgrade() else { break };
+                outcome.at = keeper.now();
+                // Kept only where the act is open, which it is not if its intent was not kept.
+                if keeper.append(&outcome, Step::Reconciled { intent: 0 }).await.is_ok() {
+                    break;
+                }
+            }
+            drop(place);
+        }));
+    }
+
+    /// Has an organization's audit trimmed in this instance's round, as it was looked at.
+    pub(crate) fn looked_at(&self, organization: &OrganizationId) {
+        self.trim_later(organization);
     }
 
     /// Whether a refusal of an organization is written down now: with how many before it were not.
@@ -198,22 +243,34 @@ impl Keeper {
         }));
     }
 
-    /// Seals all that this instance wrote, and looks up what is due to be.
+    /// Seals all that this instance wrote, and looks up what is due to be. What cannot be is tried again a little later.
     pub(crate) async fn tidy_all(&self) {
         if !self.policy.is_on {
             return;
         }
         let mut due = std::mem::take(&mut *lock(&self.unsealed));
         let now = self.clock.now();
-        due.extend(lock(&self.open).extract_if(.., |_, at| *at <= now).map(|(organization, _)| organization));
-        for organization in due {
+        due.extend(lock(&self.later).extract_if(.., |_, at| *at <= now).map(|(organization, _)| organization));
+        let tidying = stream::iter(due).map(|organization| async move {
             if let Err(error) = self.tidy(&organization).await {
                 tracing::warn!(target: "keygate::audit", organization_id = %organization, %error, "the audit is not sealed yet");
+                self.look_again(&organization, now + TRIED_AGAIN);
             }
+        });
+        tidying.buffer_unordered(TIDIED_AT_ONCE).collect::<()>().await;
+    }
+
+    /// Has an organization looked at from this time on.
+    fn look_again(&self, organization: &OrganizationId, at: DateTime<Utc>) {
+        let mut later = lock(&self.later);
+        if let Some(sooner) = later.get_mut(organization) {
+            *sooner = at.min(*sooner);
+        } else if later.len() < REMEMBERED {
+            later.insert(organization.clone(), at);
         }
     }
 
-    /// Closes what is open for long, seals what is not, and takes away what is too old.
+    /// Closes what is open for long, and seals what is not sealed. It takes nothing away.
     pub(crate) async fn tidy(&self, organization: &OrganizationId) -> Result<AuditState, StoreError> {
         let mut state = self.store.audit_state(organization).await?;
         if !self.policy.is_on {
@@ -222,24 +279,32 @@ impl Keeper {
         let overdue = self.now() - OPEN_FOR;
         let mut is_any_closed = false;
         for open in state.open.iter().filter(|open| open.act.at() <= overdue) {
-            is_any_closed |= reconcile::close(self, organization, *open).await?;
+            match reconcile::close(self, organization, *open).await {
+                Ok(is_closed) => is_any_closed |= is_closed,
+                // One that cannot be closed keeps nothing from being sealed.
+                Err(error) => {
+                    tracing::error!(
+                        target: "keygate::audit",
+                        organization_id = %organization,
+                        act_id = %open.act,
+                        %error,
+                        "it cannot be written down what became of an act"
+                    );
+                    self.look_again(organization, self.now() + TRIED_AGAIN);
+                }
+            }
         }
         if let Some(open) = state.open.iter().find(|open| open.act.at() > overdue) {
-            let at = open.act.at() + OPEN_FOR;
-            let mut later = lock(&self.open);
-            if later.len() < REMEMBERED {
-                later.insert(organization.clone(), at);
-            }
+            self.look_again(organization, open.act.at() + OPEN_FOR);
         }
         if is_any_closed {
             state = self.store.audit_state(organization).await?;
         }
-        let state = self.seal(organization, state).await?;
-        self.trim(organization, state).await
+        self.seal(organization, state).await
     }
 
     async fn seal(&self, organization: &OrganizationId, mut state: AuditState) -> Result<AuditState, StoreError> {
-        let (mut races, mut made) = (0, 0);
+        let (mut races, mut made, mut is_named) = (0, 0, false);
         loop {
             let (previous, next) = after(&state);
             if next > state.last || made >= SEALS_AT_ONCE || races >= RACES {
@@ -248,15 +313,34 @@ impl Keeper {
                 }
                 return Ok(state);
             }
+            if !is_named {
+                // Whoever drops a ring entry that the marker does not name asks no seal for it.
+                let marker = self.store.deployment().await?;
+                is_named = marker.is_some_and(|marker| marker.ring_entries.contains(&self.ring.current_id()));
+                if !is_named {
+                    tracing::debug!(target: "keygate::audit", organization_id = %organization, "the ring is not confirmed yet");
+                    return Ok(state);
+                }
+            }
             let to = state.last.min(next.saturating_add(SEALED_AT_ONCE as u64 - 1));
             let mut entries = self.store.audit_entries(organization, next..=to, false, SEALED_AT_ONCE).await?;
             entries.dedup_by_key(|entry| entry.sequence);
-            let run = run_of(&entries);
-            let last = if run < entries.len() { entries[run - 1].sequence } else { to };
-            let seal = Seal::make(&self.ring, organization, (previous, next, last), &entries[..run], self.now());
-            let expected = state.seal.as_ref().map(|seal| seal.last);
-            if self.store.put_audit_seal(organization, expected, &seal).await? {
+            entries.truncate(run_of(&entries));
+            entries.truncate(self.sealable(organization, &entries));
+            // What the store says has been written and is not there is no reason for a seal.
+            let Some(last) = entries.last().map(|entry| entry.sequence) else {
+                tracing::error!(
+                    target: "keygate::audit", organization_id = %organization, from = next, "no entry is there that can be sealed"
+                );
+                return Ok(state);
+            };
+            let seal = Seal::make(&self.ring, organization, (previous, next, last), &entries, self.now());
+            if self.store.put_audit_seal(organization, state.seal.as_ref(), &seal).await? {
                 made += 1;
+                if let Some(head) = Seal::read(&seal).map(|seal| seal.head()) {
+                    // Outside of the store it shows later whether the end was cut off.
+                    tracing::info!(target: "keygate::audit", organization_id = %organization, %head, "the audit is sealed");
+                }
                 state.seal = Some(seal);
             } else {
                 races += 1;
@@ -265,27 +349,78 @@ impl Keeper {
         }
     }
 
-    /// Takes away what is too old, or too much: whole seals, but never the last.
-    async fn trim(&self, organization: &OrganizationId, mut state: AuditState) -> Result<AuditState, StoreError> {
+    /// How many of these entries go under one seal: up to one that was made under a ring entry that is not configured here, which
+    /// is for others to seal; and the last is genuine, so that nobody makes a chain long by entries of their own.
+    fn sealable(&self, organization: &OrganizationId, entries: &[KeptEntry]) -> usize {
+        let mut run = 0;
+        for (place, entry) in entries.iter().enumerate() {
+            match attested(&self.ring, organization, &entry.bytes) {
+                Attested::Genuine => run = place + 1,
+                Attested::Forged => {
+                    let sequence = entry.sequence;
+                    tracing::error!(target: "keygate::audit", organization_id = %organization, sequence, "an entry is not as it was written");
+                }
+                Attested::RingEntryMissing(id) => {
+                    tracing::warn!(target: "keygate::audit", organization_id = %organization, entry = %id, "an entry needs a ring entry that is not configured");
+                    break;
+                }
+            }
+        }
+        run
+    }
+
+    /// Takes away what is too old, or too much, of a few of the organizations that this instance has written or looked at. For
+    /// whoever runs the schedules of the deployment, as what is kept is that deployment's to say.
+    pub(crate) async fn trim_all(&self) {
+        if !self.policy.is_on {
+            return;
+        }
+        let due = std::mem::take(&mut *lock(&self.untrimmed));
+        let trimming = stream::iter(due).map(|organization| async move {
+            let trimmed = async {
+                let state = self.store.audit_state(&organization).await?;
+                self.trim(&organization, state).await
+            };
+            match trimmed.await {
+                Ok(true) => {}
+                Ok(false) => self.trim_later(&organization),
+                Err(error) => {
+                    tracing::warn!(target: "keygate::audit", organization_id = %organization, %error, "what is too old in the audit is still kept");
+                    self.trim_later(&organization);
+                }
+            }
+        });
+        trimming.buffer_unordered(TIDIED_AT_ONCE).collect::<()>().await;
+    }
+
+    fn trim_later(&self, organization: &OrganizationId) {
+        let mut untrimmed = lock(&self.untrimmed);
+        if untrimmed.len() < REMEMBERED {
+            untrimmed.insert(organization.clone());
+        }
+    }
+
+    /// Takes away what is too old, or too much: whole seals, but never the last. It says whether that is all for now.
+    async fn trim(&self, organization: &OrganizationId, mut state: AuditState) -> Result<bool, StoreError> {
         let now = self.now();
         if self.trimmed.get(organization).is_some_and(|at| now - at < TRIMS_EVERY) {
-            return Ok(state);
+            return Ok(false);
         }
         let too_old = (now - self.policy.retention()).timestamp_millis();
+        // How far the chain goes by its own word: what else the store says of its end anybody can write there.
+        let newest = state.seal.as_ref().and_then(|kept| self.genuine(organization, kept)).map(|seal| seal.last);
+        let Some(newest) = newest else { return Ok(true) };
         for round in 0.. {
             if round >= TRIMS_AT_ONCE {
-                // The rest goes with the next who comes.
-                return Ok(state);
+                // The rest goes with the next round.
+                return Ok(false);
             }
-            let Some(newest) = state.seal.as_ref().map(|seal| seal.last) else { break };
             let seals = self.store.audit_seals(organization, 0, TRIMMED_AT_ONCE).await?;
             let goes = seals.iter().map_while(|kept| {
-                let seal = Seal::read(kept)?;
                 // What is not genuine is evidence.
-                let under = self.ring.entry(seal.ring_entry)?;
-                let is_over =
-                    seal.millis < too_old || state.last - seal.last.min(state.last) >= self.policy.most_entries;
-                (is_over && seal.last < newest && Seal::is_genuine(kept, under, organization)).then_some(seal)
+                let seal = self.genuine(organization, kept)?;
+                let is_over = seal.millis < too_old || newest.saturating_sub(seal.last) >= self.policy.most_entries;
+                (is_over && seal.last < newest).then_some(seal)
             });
             let Some(last) = goes.last() else { break };
             let checkpoint = Checkpoint::make(&self.ring, organization, &last.head(), now);
@@ -297,7 +432,13 @@ impl Keeper {
             state.checkpoint = Some(checkpoint);
         }
         self.trimmed.insert(organization.clone(), now);
-        Ok(state)
+        Ok(true)
+    }
+
+    fn genuine(&self, organization: &OrganizationId, kept: &KeptSeal) -> Option<Seal> {
+        let seal = Seal::read(kept)?;
+        let under = self.ring.entry(seal.ring_entry)?;
+        Seal::is_genuine(kept, under, organization).then_some(seal)
     }
 }
 

@@ -10,25 +10,36 @@
 //!   to stop a key that leaked is worth more than to have it written down first, and is written down after it.
 //! - **What is done is answered as it was done**, also where the outcome cannot be written. An intent that is open for two minutes
 //!   is closed by whoever writes or reads there next, and by the schedules' minute of an instance that saw it: the outcome says that
-//!   it was *reconciled*, and what the records show, `done` or `unknown`. An outcome that comes later still is written beside that.
+//!   it was *reconciled*, and `done` where a record shows what only this act can have made, or else `unknown`. An outcome that
+//!   comes later still is written beside that. Where an intent was kept and not answered, the act is not done, and is soon closed
+//!   as `failed`.
 //! - **Once.** A store gives the next number and keeps the entry in one step, and knows a call that is sent again by its act.
 //! - **One entry for what is done to many.** A bulk operation, an import or the making of several keys names its keys as items.
 //! - **Refusals are bounded.** What anybody can cause as often as they like is written down so often a minute, and the next says
 //!   how much was not. A key of another tenant that was asked for stands in the audit of whoever asked.
 //!
-//! # What a seal shows
+//! # What shows
+//!
+//! Behind every entry stands its MAC under the [secret ring](crate::ring) and for its organization, which whoever writes it makes.
+//! One whose MAC does not hold is never sealed as genuine and is told as altered for ever, whoever takes seals away before; it is
+//! shown to readers as `not_genuine`. That entries are all there, once, and in their order is the seals' to show.
 //!
 //! A second after something was written, one instance seals it: a *seal* has a tag of each entry under it and the MAC of the seal
 //! before it, all keyed by the [secret ring](crate::ring), so that nobody who can write to the store alone can make one. Of two who seal
 //! at once one wins, as the store compares the last seal. A [verification](crate::manager::ApiKeyManager::verify_audit) says which
 //! entry was altered, removed, inserted or moved, and which seal is gone or forged. What it cannot show is that the *end* was cut
-//! off with its seals, or all of it: whoever notes down the [head](AuditHead) of the chain elsewhere, and asks for it again, learns
-//! that too. Nor does it show what is done to an entry before it is sealed, or by somebody who has the secrets.
+//! off with its seals, or all of it, and that genuine entries were dropped, repeated or put into another order at an end that is not
+//! sealed yet or whose seals were taken away: whoever notes down the [head](AuditHead) of the chain elsewhere, and asks for it
+//! again, learns that too. Each new head is logged (`keygate::audit`, at info), so that a log outside of the store is such a
+//! place. Nor does it show what is done by somebody who has the secrets. A store that fails over to a replica that was behind
+//! loses the newest entries with their seals, and shows it in the same way: by a head.
 //!
-//! What is older than the [policy](AuditPolicy) says goes, in whole seals, and leaves a sealed *checkpoint* behind. A ring entry is
-//! needed as long as a seal names it.
+//! What is older than the [policy](AuditPolicy) says goes, in whole seals, and leaves a sealed *checkpoint* behind: in the
+//! scheduler's minute of an instance that wrote or read there, and never because somebody reads. A ring entry is needed as long as a
+//! seal names it; an entry that is not sealed yet and was made under one that is not configured waits for whoever has it.
 
 mod action;
+mod attest;
 mod change;
 mod entry;
 mod keeper;
@@ -48,6 +59,8 @@ pub use seal::{AuditHead, AuditHeadError, SEALED_AT_ONCE, ring_entry_of};
 pub use store::{Append, AuditState, KeptEntry, KeptSeal, OPEN_AT_ONCE, OpenIntent, Step};
 pub use verify::{AuditFault, AuditVerification, FaultKind, MAX_FAULTS};
 
+pub(crate) use attest::{Attested, attested};
 pub(crate) use change::Changes;
 pub(crate) use keeper::Keeper;
+pub(crate) use seal::Checkpoint;
 pub(crate) use verify::Verifier;

@@ -4,12 +4,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Map, Value};
 
 use super::action::Action;
+use super::attest::{Attested, attested};
 use super::change;
 use super::entry::{ActOutcome, AuditEntry, EntryKind};
 use super::keeper::Keeper;
-use super::store::{OpenIntent, Step};
+use super::store::{KeptEntry, OpenIntent, Step};
 use crate::key::KeyId;
-use crate::names::{OrganizationId, ProjectId, RoleName, UserId};
+use crate::names::OrganizationId;
 use crate::notice::WebhookId;
 use crate::store::StoreError;
 
@@ -25,8 +26,12 @@ pub(super) async fn close(
     open: OpenIntent,
 ) -> Result<bool, StoreError> {
     let place = open.sequence;
-    let there = keeper.store.audit_entries(organization, place..=place, false, 1).await?;
-    let intent = there.first().and_then(|kept| AuditEntry::decode(organization, kept).ok());
+    let there = match keeper.store.audit_entries(organization, place..=place, false, 1).await {
+        Err(error @ StoreError::Unavailable(_)) => return Err(error),
+        there => there.unwrap_or_default(),
+    };
+    let is_genuine = |kept: &&KeptEntry| attested(keeper.ring(), organization, &kept.bytes) == Attested::Genuine;
+    let intent = there.first().filter(is_genuine).and_then(|kept| AuditEntry::decode(organization, kept).ok());
     let intent = intent.filter(|intent| intent.act_id == open.act);
     let mut outcome = match intent {
         Some(intent) => AuditEntry { at: keeper.now(), kind: EntryKind::Outcome, ..intent },
@@ -35,7 +40,15 @@ pub(super) async fn close(
             AuditEntry::begun(organization, open.act, keeper.now(), EntryKind::Outcome, action)
         }
     };
-    outcome.outcome = Some(if was_done(keeper, &mut outcome).await? { ActOutcome::Done } else { ActOutcome::Unknown });
+    let was_done = match was_done(keeper, &mut outcome).await {
+        Err(error @ StoreError::Unavailable(_)) => return Err(error),
+        Err(error) => {
+            tracing::error!(target: "keygate::audit", act_id = %open.act, %error, "what became of an act cannot be read");
+            false
+        }
+        Ok(was_done) => was_done,
+    };
+    outcome.outcome = Some(if was_done { ActOutcome::Done } else { ActOutcome::Unknown });
     outcome.reconciled = true;
     let closed = keeper.append(&outcome, Step::Reconciled { intent: place }).await?;
     if closed.is_some() {
@@ -51,7 +64,8 @@ pub(super) async fn close(
     Ok(closed.is_some())
 }
 
-/// Whether what is there is what the act was to make of it.
+/// Whether what is there could only be made by this very act: a record under an id of its own, or a status since its time. What
+/// another act could have left the same is no evidence.
 async fn was_done(keeper: &Keeper, act: &mut AuditEntry) -> Result<bool, StoreError> {
     let (store, organization) = (&keeper.store, act.organization_id.clone());
     let Ok(action) = act.action.parse::<Action>() else { return Ok(false) };
@@ -66,52 +80,28 @@ async fn was_done(keeper: &Keeper, act: &mut AuditEntry) -> Result<bool, StoreEr
         return Ok(act.items.iter().any(|item| item.outcome.as_deref() == done));
     }
     if let Some(id) = act.target.key_id {
+        // A key that is made again under an id that was chosen before has another time.
+        let evidence: &[&str] = match action {
+            Action::KeyCreate => &["created_at"],
+            Action::KeyActivate | Action::KeyDeactivate | Action::KeyRevoke => &["status", "status_changed_at"],
+            _ => return Ok(false),
+        };
         let record = store.record(id).await?.filter(|record| record.key.organization == organization);
-        return Ok(match record {
-            None => action == Action::KeyDelete,
-            Some(record) => match action {
-                Action::KeyCreate => true,
-                Action::KeyDelete => false,
-                _ => is_as_meant(act, &change::shown(&record.key)),
-            },
-        });
+        return Ok(record.is_some_and(|record| is_as_meant(act, &change::shown(&record.key), evidence)));
     }
-    if let Some(id) = act.target.webhook_id.as_ref().and_then(|id| id.parse::<WebhookId>().ok()) {
+    if action == Action::WebhookCreate
+        && let Some(id) = act.target.webhook_id.as_ref().and_then(|id| id.parse::<WebhookId>().ok())
+    {
         let record = store.webhooks(&organization).await?;
-        let is_there = record.is_some_and(|record| record.webhooks.iter().any(|webhook| webhook.id == id));
-        return Ok(match action {
-            Action::WebhookCreate => is_there,
-            Action::WebhookDelete => !is_there,
-            _ => false,
-        });
+        return Ok(record.is_some_and(|record| record.webhooks.iter().any(|webhook| webhook.id == id)));
     }
-    let project = act.target.project_id.as_ref().and_then(|id| ProjectId::new(id).ok());
-    let there = match action {
-        Action::OrganizationCreate | Action::OrganizationUpdate => {
-            store.parents(&organization, None).await?.organization.map(|record| change::shown(&record))
-        }
-        Action::ProjectUpdate => {
-            store.parents(&organization, project.as_ref()).await?.project.map(|record| change::shown(&record))
-        }
-        Action::UserUpdate => match act.target.user_id.as_ref().and_then(|id| UserId::new(id).ok()) {
-            Some(user) => {
-                let held = store.users(&organization, &[user]).await?;
-                held.into_iter().next().flatten().map(|record| change::shown(&record))
-            }
-            None => None,
-        },
-        Action::RolePut => {
-            let roles = store.parents(&organization, None).await?.roles;
-            let name = act.target.role.as_ref().and_then(|name| RoleName::new(name).ok());
-            name.and_then(|name| roles?.roles.get(&name).map(change::shown))
-        }
-        _ => None,
-    };
-    Ok(there.is_some_and(|there| is_as_meant(act, &there)))
+    Ok(false)
 }
 
-/// Whether all fields that the act was to change are as it was to leave them.
-fn is_as_meant(act: &AuditEntry, there: &Map<String, Value>) -> bool {
+/// Whether these fields are as the act was to leave them, the first of which it was to change.
+fn is_as_meant(act: &AuditEntry, there: &Map<String, Value>, fields: &[&str]) -> bool {
     let Some(Value::Object(meant)) = &act.after else { return false };
-    !meant.is_empty() && meant.iter().all(|(field, value)| there.get(field).unwrap_or(&Value::Null) == value)
+    let is_meant = |field: &&str| meant.contains_key(*field);
+    fields.first().is_some_and(is_meant)
+        && fields.iter().all(|field| meant.get(*field).is_none_or(|value| there.get(*field) == Some(value)))
 }

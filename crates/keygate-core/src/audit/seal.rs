@@ -1,7 +1,7 @@
 //! Seals: what shows that entries are as they were. Pure functions; the argument is on the front page of the room.
 //!
 //! A seal in bytes: version, ring entry (4), first and last sequence (8 each), when it was made (8), the MAC of the seal
-//! before it (32), a tag of each entry (16 each), the MAC of all that (32). A checkpoint: version, ring entry, the last sequence
+//! before it (32), a tag of each entry (16 each; of one that was gone or not genuine, what says so), the MAC of all that (32). A checkpoint: version, ring entry, the last sequence
 //! that is not kept, when it was made, the MAC of the last seal that is not kept, the MAC of all that.
 
 use std::fmt;
@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
+use super::attest::{Attested, attested};
 use super::store::{KeptEntry, KeptSeal};
 use crate::names::OrganizationId;
 use crate::ring::{EntryId, RingEntry, SecretRing};
@@ -25,10 +26,11 @@ pub(crate) const SEALED_BYTES: usize = 1024 * 1024;
 pub(crate) const BEFORE_ALL: Mac = [0; 32];
 
 pub(crate) type Mac = [u8; 32];
-/// Of an entry that was not there when it was to be sealed, all zeros.
+/// Of an entry that was not there when it was to be sealed, all zeros; of one that was not as it was written, all ones.
 type Tag = [u8; 16];
 
 const MISSING: Tag = [0; 16];
+const NOT_GENUINE: Tag = [0xff; 16];
 const SEAL_HEADER: usize = 1 + 4 + 8 + 8 + 8 + 32;
 const CHECKPOINT_BYTES: usize = 1 + 4 + 8 + 8 + 32 + 32;
 
@@ -38,7 +40,7 @@ const OF_SEAL: &[u8] = b"keygate/v1 audit seal";
 const OF_CHECKPOINT: &[u8] = b"keygate/v1 audit checkpoint";
 
 /// The MAC of parts, so that no two lists of parts are the same bytes.
-fn mac(ring_entry: &RingEntry, label: &[u8], organization: &OrganizationId, parts: &[&[u8]]) -> Mac {
+pub(super) fn mac(ring_entry: &RingEntry, label: &[u8], organization: &OrganizationId, parts: &[&[u8]]) -> Mac {
     let mut all: Vec<&[u8]> = vec![label, organization.as_str().as_bytes()];
     all.extend(parts);
     let lengths: Vec<[u8; 8]> = all.iter().map(|part| (part.len() as u64).to_be_bytes()).collect();
@@ -123,12 +125,15 @@ pub(crate) enum Found {
     /// It was not there when it was to be sealed.
     RemovedBefore,
     Altered,
+    /// It was not as it was written when it was to be sealed.
+    AlteredBefore,
     /// It is another of the same seal.
     Moved,
 }
 
 impl Seal {
-    /// Seals a run of entries, which follow one another from `first` but for those that are missing.
+    /// Seals a run of entries, which follow one another from `first` but for those that are missing. Of those that are not as they
+    /// were written it says so, for ever.
     pub(crate) fn make(
         ring: &SecretRing,
         organization: &OrganizationId,
@@ -146,7 +151,10 @@ impl Seal {
         let mut entries = entries.iter().peekable();
         for sequence in first..=last {
             let entry = entries.next_if(|entry| entry.sequence == sequence);
-            bytes.extend(entry.map_or(MISSING, |entry| tag(under, organization, &entry.bytes)));
+            bytes.extend(entry.map_or(MISSING, |entry| match attested(ring, organization, &entry.bytes) {
+                Attested::Genuine => tag(under, organization, &entry.bytes),
+                Attested::Forged | Attested::RingEntryMissing(_) => NOT_GENUINE,
+            }));
         }
         let mac = mac(under, OF_SEAL, organization, &[&bytes]);
         bytes.extend(mac);
@@ -197,6 +205,9 @@ impl Seal {
     ) -> Found {
         let place = sequence.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
         let Some(sealed) = place.and_then(|place| self.tags.get(place)) else { return Found::Altered };
+        if *sealed == NOT_GENUINE {
+            return Found::AlteredBefore;
+        }
         let Some(there) = there else {
             return if *sealed == MISSING { Found::RemovedBefore } else { Found::Removed };
         };
@@ -262,6 +273,16 @@ impl Checkpoint {
     pub(crate) fn is_genuine(bytes: &[u8], under: &RingEntry, organization: &OrganizationId) -> bool {
         let Some((sealed, own)) = bytes.split_last_chunk::<32>() else { return false };
         bytes.len() == CHECKPOINT_BYTES && mac(under, OF_CHECKPOINT, organization, &[sealed]).ct_eq(own).into()
+    }
+
+    /// The last sequence that is not kept, as a genuine checkpoint says: 0 where there is none.
+    pub(crate) fn through(ring: &SecretRing, organization: &OrganizationId, bytes: Option<&[u8]>) -> u64 {
+        let genuine = bytes.and_then(|bytes| {
+            let checkpoint = Self::read(bytes)?;
+            let under = ring.entry(checkpoint.ring_entry)?;
+            Self::is_genuine(bytes, under, organization).then_some(checkpoint.through)
+        });
+        genuine.unwrap_or(0)
     }
 
     pub(crate) fn head(&self) -> AuditHead {

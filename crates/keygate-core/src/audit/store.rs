@@ -9,14 +9,14 @@ use crate::ring::EntryId;
 pub enum Step {
     /// It opens an act.
     Intent,
-    /// It closes the act of the intent with this sequence, and is kept all the same where that is closed.
+    /// It closes its act, and is kept all the same where that is closed.
     Outcome {
-        /// The intent's sequence.
+        /// The intent's sequence, where a store may look first; 0 where it is not known.
         intent: u64,
     },
-    /// It closes the act of the intent with this sequence, and is not kept where that is closed.
+    /// It closes its act, and is not kept where that is closed.
     Reconciled {
-        /// The intent's sequence.
+        /// The intent's sequence, where a store may look first; 0 where it is not known.
         intent: u64,
     },
     /// It stands for itself.
@@ -47,7 +47,7 @@ impl Step {
         }
     }
 
-    /// The intent that it closes.
+    /// The sequence of the intent that it closes, as far as that is known.
     #[must_use]
     pub fn closes(self) -> Option<u64> {
         match self {

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
+use super::attest::attest;
 use super::seal::{BEFORE_ALL, Checkpoint, Seal};
 use super::verify::{AuditVerification, FaultKind, Verifier};
 use super::{AuditHead, AuditState, KeptEntry, KeptSeal};
@@ -47,6 +48,7 @@ impl Kept {
             self.last += 1;
             // No two of them are one bit apart.
             let bytes = format!("entry {:016x} of many", self.last.wrapping_mul(0x9e37_79b9_7f4a_7c15)).into_bytes();
+            let bytes = attest(&self.ring, &self.organization, bytes);
             self.entries.push(KeptEntry { sequence: self.last, bytes });
         }
     }
@@ -188,6 +190,26 @@ fn what_was_gone_before_it_was_sealed_stays_to_be_seen() {
     kept.entries.remove(3);
     kept.seal();
     assert_eq!(kept.faults(), [(FaultKind::Removed, 4)]);
+}
+
+/// Whoever takes the seals away and alters what was under them does not have it sealed as genuine: it shows before it is sealed,
+/// and for ever after.
+#[test]
+fn an_altered_entry_is_never_sealed_as_genuine() {
+    for left in 0..2 {
+        let mut kept = Kept::new(&[2, 2], 0);
+        kept.seals.truncate(left);
+        kept.entries[2].bytes[8] ^= 1;
+        assert_eq!(kept.faults(), [(FaultKind::Altered, 3)]);
+        kept.seal();
+        assert_eq!(kept.faults(), [(FaultKind::Altered, 3)]);
+        kept.write(2);
+        kept.seal();
+        assert_eq!(kept.faults(), [(FaultKind::Altered, 3)]);
+        // Nor does it help to put back what was there.
+        kept.entries[2].bytes[8] ^= 1;
+        assert_eq!(kept.faults(), [(FaultKind::Altered, 3)]);
+    }
 }
 
 fn audits() -> impl Strategy<Value = Kept> {

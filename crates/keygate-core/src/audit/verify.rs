@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::attest::{Attested, attested};
 use super::seal::{AuditHead, BEFORE_ALL, Checkpoint, Found, Mac, Seal};
 use super::store::{AuditState, KeptEntry, KeptSeal};
 use crate::names::OrganizationId;
@@ -18,7 +19,7 @@ pub const MAX_FAULTS: usize = 100;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FaultKind {
-    /// An entry is not as it was sealed.
+    /// An entry is not as it was written or sealed, or was written by somebody who has no secret of the ring.
     Altered,
     /// An entry is gone.
     Removed,
@@ -230,6 +231,9 @@ impl<'a> Verifier<'a> {
                     self.fault(FaultKind::Removed, sequence, "the entry was gone when it was to be sealed");
                 }
                 Found::Altered => self.fault(FaultKind::Altered, sequence, "the entry is not as it was sealed"),
+                Found::AlteredBefore => {
+                    self.fault(FaultKind::Altered, sequence, "the entry was not as it was written when it was sealed");
+                }
                 Found::Moved => self.fault(FaultKind::Reordered, sequence, "another entry is in this one's place"),
             }
         }
@@ -248,7 +252,19 @@ impl<'a> Verifier<'a> {
                 self.fault(FaultKind::Removed, gone, "the entry is gone");
             }
             self.next = entry.sequence.saturating_add(1);
+            match attested(self.ring, self.organization, &entry.bytes) {
+                Attested::Genuine => {}
+                Attested::Forged => {
+                    self.fault(FaultKind::Altered, entry.sequence, "the entry is not as it was written")
+                }
+                Attested::RingEntryMissing(id) => self.ring_entry_missing(id, entry.sequence, "the entry"),
+            }
         }
+    }
+
+    /// There is an entry where nobody looks: it is no longer kept, or was never written.
+    pub(crate) fn beyond(&mut self, sequence: u64) {
+        self.fault(FaultKind::Inserted, sequence, "there is an entry of a sequence that none was written under");
     }
 
     /// All was looked at, up to the last entry that the store says there is.

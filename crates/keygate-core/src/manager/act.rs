@@ -127,7 +127,13 @@ impl Act<'_> {
     /// Writes down what is about to be done, before anything of it is. Where that fails it must not be done.
     pub(super) async fn begin(&mut self, organization: &OrganizationId, changes: Changes) -> Result<(), StoreError> {
         let Some(entry) = self.intend(organization, changes)? else { return Ok(()) };
-        let intent = self.inner.audit.append(&entry, Step::Intent).await?;
+        let intent = match self.inner.audit.append(&entry, Step::Intent).await {
+            Ok(intent) => intent,
+            Err(error) => {
+                self.inner.audit.not_begun(entry);
+                return Err(error);
+            }
+        };
         self.stage = Stage::Begun { act: entry.act_id, intent };
         Ok(())
     }

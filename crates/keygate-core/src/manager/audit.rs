@@ -9,9 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{ApiKeyManager, MAX_PAGE, ManageError};
 use crate::actor::Actor;
-use crate::audit::{ActId, AuditEntry, AuditHead, AuditPolicy, AuditVerification, EntryKind, KeptEntry, Verifier};
+use crate::audit::{
+    ActId, Attested, AuditEntry, AuditHead, AuditPolicy, AuditVerification, Checkpoint, EntryKind, KeptEntry, Verifier,
+    attested,
+};
 use crate::key::KeyId;
 use crate::names::OrganizationId;
+use crate::ring::SecretRing;
 use crate::store::{Store, StoreError};
 
 /// Entries that are read at once.
@@ -26,6 +30,8 @@ const TRIES: usize = 3;
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(1);
 /// The action of an entry that cannot be read.
 const UNREADABLE: &str = "unreadable";
+/// The action of an entry that is not as it was written, of which nothing else is told.
+const NOT_GENUINE: &str = "not_genuine";
 
 /// Which entries of the audit are asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -143,13 +149,18 @@ impl ApiKeyManager {
             // It is read all the same.
             tracing::debug!(target: "keygate::audit", organization_id = %organization, %error, "the audit is not sealed yet");
         }
+        self.inner.audit.looked_at(organization);
         let newest_first = order == AuditOrder::NewestFirst;
+        // What a verification looks at, and nothing else.
+        let (ring, state) = (self.inner.audit.ring(), self.inner.store.audit_state(organization).await?);
+        let first = Checkpoint::through(ring, organization, state.checkpoint.as_deref()).saturating_add(1);
+        let last = state.last;
         let limit = limit.clamp(1, MAX_PAGE);
         let mut page = AuditPage::default();
         let mut range = match (newest_first, cursor) {
-            (true, Some(AuditCursor(before))) => 0..=before.saturating_sub(1),
-            (false, Some(AuditCursor(after))) => after.saturating_add(1)..=u64::MAX,
-            (_, None) => 0..=u64::MAX,
+            (true, Some(AuditCursor(before))) => first..=last.min(before.saturating_sub(1)),
+            (false, Some(AuditCursor(after))) => first.max(after.saturating_add(1))..=last,
+            (_, None) => first..=last,
         };
         let mut looked_through = 0;
         loop {
@@ -159,12 +170,12 @@ impl ApiKeyManager {
                 looked_through += 1;
                 let sequence = kept.sequence;
                 range =
-                    if newest_first { 0..=sequence.saturating_sub(1) } else { sequence.saturating_add(1)..=u64::MAX };
-                let entry = readable(organization, &kept);
+                    if newest_first { first..=sequence.saturating_sub(1) } else { sequence.saturating_add(1)..=last };
+                let entry = readable(ring, organization, &kept);
                 let is_over = if newest_first {
-                    query.from.is_some_and(|from| entry.at + CLOCKS_DIFFER < from)
+                    query.from.is_some_and(|from| apart(entry.at, CLOCKS_DIFFER) < from)
                 } else {
-                    query.to.is_some_and(|to| entry.at - CLOCKS_DIFFER >= to)
+                    query.to.is_some_and(|to| apart(entry.at, -CLOCKS_DIFFER) >= to)
                 };
                 if is_over {
                     return Ok(page);
@@ -203,7 +214,19 @@ impl ApiKeyManager {
         if !actor.reaches(organization) {
             return Err(ManageError::ParentNotFound);
         }
-        self.inner.audit.tidy(organization).await?;
+        // What is not sealed yet is, where the ring is that of this deployment; if it is not, that is what is found.
+        if let Err(error) = self.confirm_current().await {
+            tracing::debug!(target: "keygate::audit", %error, "the ring is not confirmed");
+        }
+        match self.inner.audit.tidy(organization).await {
+            Err(error @ StoreError::Unavailable(_)) => return Err(error.into()),
+            // It is looked at as it is.
+            Err(error) => {
+                tracing::error!(target: "keygate::audit", organization_id = %organization, %error, "the audit cannot be sealed");
+            }
+            Ok(_) => {}
+        }
+        self.inner.audit.looked_at(organization);
         let mut tries = 0;
         loop {
             tries += 1;
@@ -212,6 +235,12 @@ impl ApiKeyManager {
                 return Ok(found);
             }
         }
+    }
+
+    /// Takes away what is too old, or too much, of the audits that this instance has written or looked at, each once an hour. A
+    /// [scheduler](Self::start_scheduler) does it in its minute; nobody else does, so that whoever only reads takes nothing away.
+    pub async fn trim_audits(&self) {
+        self.inner.audit.trim_all().await;
     }
 
     /// Looks through the audit once, and says whether nothing was taken away meanwhile.
@@ -254,7 +283,14 @@ impl ApiKeyManager {
             verifier.unsealed(&entries.take(from..=to).await?);
             from = to.saturating_add(1);
         }
-        let is_steady = store.audit_state(organization).await?.checkpoint == state.checkpoint;
+        let through = Checkpoint::through(self.inner.audit.ring(), organization, state.checkpoint.as_deref());
+        let before = store.audit_entries(organization, 0..=through, true, 1).await?;
+        let after = store.audit_entries(organization, state.last.saturating_add(1)..=u64::MAX, true, 1).await?;
+        let now = store.audit_state(organization).await?;
+        // Beyond the last there may be what was written meanwhile, but not beyond the last of now.
+        let beyond = before.iter().chain(after.iter().filter(|entry| entry.sequence > now.last));
+        beyond.for_each(|entry| verifier.beyond(entry.sequence));
+        let is_steady = now.checkpoint == state.checkpoint;
         Ok((verifier.finish(state.last), is_steady))
     }
 }
@@ -294,7 +330,19 @@ impl Entries<'_> {
 }
 
 /// The entry, or one that says that it cannot be read: it must not be missed, nor keep others from being seen.
-fn readable(organization: &OrganizationId, kept: &KeptEntry) -> AuditEntry {
+fn readable(ring: &SecretRing, organization: &OrganizationId, kept: &KeptEntry) -> AuditEntry {
+    // Under a ring entry that is not configured any more it may be as it was sealed.
+    if attested(ring, organization, &kept.bytes) == Attested::Forged {
+        let sequence = kept.sequence;
+        tracing::error!(target: "keygate::audit", organization_id = %organization, sequence, "an entry is not as it was written");
+        let (act, at) = kept.header().map_or_else(
+            || (ActId::from_bytes([0; 16]), DateTime::default()),
+            |header| (header.act, DateTime::from_timestamp_millis(header.millis).unwrap_or_default()),
+        );
+        let mut entry = AuditEntry::begun(organization, act, at, EntryKind::Outcome, NOT_GENUINE.to_owned());
+        entry.sequence = sequence;
+        return entry;
+    }
     let mut entry = AuditEntry::decode(organization, kept).unwrap_or_else(|error| {
         tracing::error!(target: "keygate::audit", organization_id = %organization, %error, "the audit cannot be read");
         let act = kept.header().map_or_else(|| ActId::from_bytes([0; 16]), |header| header.act);
@@ -302,4 +350,10 @@ fn readable(organization: &OrganizationId, kept: &KeptEntry) -> AuditEntry {
     });
     entry.sequence = kept.sequence;
     entry
+}
+
+/// A time that much later, or the last there is.
+fn apart(at: DateTime<Utc>, by: TimeDelta) -> DateTime<Utc> {
+    let beyond = if by < TimeDelta::zero() { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+    at.checked_add_signed(by).unwrap_or(beyond)
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::act::Act;
 use super::manage::check_status;
 use super::rotate::check_overlap;
-use super::{ApiKeyManager, Cursor, KeyFilter, KeyUpdate, ManageError, Rotation};
+use super::{ApiKeyManager, Cursor, Expiry, KeyFilter, KeyUpdate, ManageError, Rotation};
 use crate::actor::Actor;
 use crate::audit::{ActOutcome, ActTarget, Action, Changes};
 use crate::clock::to_millis;
@@ -70,8 +70,48 @@ impl BulkOperation {
                 json!({ "operation": "rotate", "overlap_seconds": overlap.map(|overlap| overlap.num_seconds()) })
             }
             Self::Update(update) => {
-                let KeyUpdate { permissions, scopes, limits, .. } = &**update;
-                json!({ "operation": "update", "permissions": permissions, "scopes": scopes, "limits": limits })
+                let KeyUpdate {
+                    name,
+                    description,
+                    permissions,
+                    scopes,
+                    limits,
+                    expiry,
+                    tags,
+                    allowed_ips,
+                    rotation_schedule,
+                    hand_over,
+                    metadata,
+                    sensitive,
+                } = &**update;
+                let mut told = json!({
+                    "operation": "update",
+                    "name": name,
+                    "description": description,
+                    "permissions": permissions,
+                    "scopes": scopes,
+                    "limits": limits,
+                    "expiry": expiry.map(|expiry| match expiry {
+                        Expiry::Default => json!("default"),
+                        Expiry::Never => json!("never"),
+                        Expiry::In(life) => json!({ "in_seconds": life.num_seconds() }),
+                        Expiry::At(at) => json!(at),
+                    }),
+                    "tags": tags,
+                    "allowed_ips": allowed_ips,
+                    "hand_over": hand_over,
+                    "metadata": metadata,
+                    // What they are is nobody's to read here.
+                    "sensitive": sensitive.as_ref().map(|_| true),
+                });
+                if let Value::Object(fields) = &mut told {
+                    fields.retain(|_, value| !value.is_null());
+                    // To take the schedule away is something else than to leave it.
+                    if let Some(schedule) = rotation_schedule {
+                        fields.insert("rotation".to_owned(), json!(schedule));
+                    }
+                }
+                told
             }
         }
     }
@@ -103,6 +143,9 @@ pub struct BulkFailure {
     pub reason: &'static str,
     /// A sentence for people.
     pub detail: String,
+    /// Whether the store failed.
+    #[serde(skip)]
+    is_trouble: bool,
 }
 
 /// What came of a bulk operation: each key asked for is in one of the two lists, once, in the order asked. Its JSON form
@@ -173,7 +216,10 @@ impl ApiKeyManager {
         if let (true, Ok(BulkPage { outcome, .. })) = (act.is_begun(), &page)
             && outcome.successful.is_empty()
         {
-            act.conclude(ActOutcome::Refused, outcome.failed.first().map(|failure| failure.reason)).await;
+            // Where the store failed, it may have been done all the same.
+            let trouble = outcome.failed.iter().find(|failure| failure.is_trouble);
+            let became = if trouble.is_some() { ActOutcome::Failed } else { ActOutcome::Refused };
+            act.conclude(became, trouble.or(outcome.failed.first()).map(|failure| failure.reason)).await;
             return page;
         }
         act.close(page).await
@@ -250,7 +296,8 @@ impl ApiKeyManager {
                         trouble.get_or_insert_with(|| error.to_string());
                     }
                     act.became(key_id, error.reason(), None);
-                    outcome.failed.push(BulkFailure { key_id, reason: error.reason(), detail: error.detail() });
+                    let (reason, detail, is_trouble) = (error.reason(), error.detail(), error.is_trouble());
+                    outcome.failed.push(BulkFailure { key_id, reason, detail, is_trouble });
                 }
             }
         }

@@ -100,6 +100,21 @@ fn tell(act: &mut Act<'_>, outcomes: &[ImportOutcome]) {
     act.all_became(std::iter::repeat_n(ActOutcome::Done.as_str(), created));
 }
 
+/// What became of an import as a whole, and why nothing did, where nothing was made and not all of it was there.
+fn became(outcomes: &[ImportOutcome]) -> (ActOutcome, Option<&str>) {
+    let is_any = |status| outcomes.iter().any(|outcome| outcome.status == status);
+    if is_any(ImportStatus::Created) || !is_any(ImportStatus::Refused) {
+        return (ActOutcome::Done, None);
+    }
+    let mut reasons = outcomes.iter().filter_map(|outcome| outcome.reason.as_deref());
+    let first = reasons.clone().next();
+    // As of `ManageError::is_trouble`: it may have been done all the same.
+    match reasons.find(|reason| matches!(*reason, "store_unavailable" | "internal")) {
+        Some(trouble) => (ActOutcome::Failed, Some(trouble)),
+        None => (ActOutcome::Refused, first),
+    }
+}
+
 /// A key that may be made, as far as its line is concerned.
 struct Prepared {
     line: u64,
@@ -194,7 +209,14 @@ impl ApiKeyManager {
         if let (true, Ok(outcomes)) = (act.is_begun(), &imported) {
             tell(&mut act, outcomes);
         }
-        act.close(imported).await
+        match &imported {
+            Ok(outcomes) if act.is_begun() => {
+                let (became, why) = became(outcomes);
+                act.conclude(became, why).await;
+                imported
+            }
+            _ => act.close(imported).await,
+        }
     }
 
     async fn import_in(

@@ -77,15 +77,23 @@ impl From<&Webhook> for WebhookShown {
     }
 }
 
-/// What the audit tells of a change of webhooks: those that differ, without what they are signed with, and without the part of
-/// an address that may be a secret too.
+/// Scheme and host of an address: what comes after them, or before the host, may be a secret.
+fn origin(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}")
+}
+
+/// What the audit tells of a change of webhooks: those that differ, without what they are signed with, and of their addresses
+/// where they are.
 fn changes(before: &[Webhook], after: &[Webhook]) -> Changes {
     let shown = |these: &[Webhook], others: &[Webhook]| -> Map<String, Value> {
         let differ = these.iter().filter(|webhook| !others.contains(webhook));
         let told = differ.map(|webhook| {
             let WebhookShown { webhook_id, url, events, disabled, .. } = WebhookShown::from(webhook);
             let url = String::from(url);
-            let url = url.split(['?', '#']).next().unwrap_or_default();
+            let url = origin(&url);
             (webhook_id.to_string(), json!({ "url": url, "events": events, "disabled": disabled }))
         });
         told.collect()

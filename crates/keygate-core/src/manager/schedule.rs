@@ -209,8 +209,6 @@ impl ApiKeyManager {
             if let Either::Right(_) = select(pin!(minutes.tick()), pin!(is_told)).await {
                 return;
             }
-            // Acts that others left open, where this instance has seen them.
-            self.inner.audit.tidy_all().await;
             let run = async {
                 // First, so that an instance that could do nothing leaves the minute to the others.
                 self.confirm_current().await?;
@@ -230,6 +228,9 @@ impl ApiKeyManager {
                     tracing::warn!(target: "keygate::schedule", %error, "schedules were not run; they are again in a minute");
                 }
             }
+            // Acts that others left open, where this instance has seen them, and what is too old.
+            self.inner.audit.tidy_all().await;
+            self.trim_audits().await;
         }
     }
 

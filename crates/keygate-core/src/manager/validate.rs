@@ -183,16 +183,18 @@ fn decision(outcome: Outcome, context: RequestView<'_>, at: DateTime<Utc>) -> De
     Decision { at, outcome, address, location, endpoint, scopes: context.scopes() }
 }
 
-/// A denial of a known key, counted. What a stranger would be told, another tenant's key among it, is counted of nobody.
-fn denied(entry: &Arc<Entry>, denial: Denial, context: RequestView<'_>, at: DateTime<Utc>) -> Denial {
-    let outcome = Outcome::Denied(denial.reason());
-    if outcome.place().is_some() {
-        entry.decided(&decision(outcome, context, at));
-    }
-    denial
-}
-
 impl Inner {
+    /// A denial of a known key, counted, and sampled for the audit. What a stranger would be told, another tenant's key among it,
+    /// is counted of nobody, and stands in nobody's audit.
+    fn denied(&self, entry: &Arc<Entry>, denial: Denial, context: RequestView<'_>, at: DateTime<Utc>) -> Denial {
+        let outcome = Outcome::Denied(denial.reason());
+        if outcome.place().is_some() {
+            self.audit.denied(entry.key(), &denial, context.client_address());
+            entry.decided(&decision(outcome, context, at));
+        }
+        denial
+    }
+
     /// The decision over a key that is kept: `None` where the store has to be asked, because something of it may no longer
     /// hold, or no text was found yet to be this key by its slow verifier.
     ///
@@ -219,8 +221,7 @@ impl Inner {
         let above = AboveView { parents: held.value(), owner: known.map(|owner| owner.value()) };
         let at = self.clock.now_at(now);
         if let Err(denial) = check(entry.key(), above, context, Some(self.environment), at) {
-            self.audit.denied(entry.key(), &denial, context.client_address());
-            return Some(Err(denied(&entry, denial, context, at)));
+            return Some(Err(self.denied(&entry, denial, context, at)));
         }
         // Last, so that a denial burns nothing.
         let mut charge = Charge::default();
@@ -230,8 +231,7 @@ impl Inner {
             Quick::Denied(denial) => {
                 let denial = denial.for_key(entry.key().id);
                 self.limit_met(entry.key(), &denial);
-                self.audit.denied(entry.key(), &denial, context.client_address());
-                return Some(Err(denied(&entry, denial, context, at)));
+                return Some(Err(self.denied(&entry, denial, context, at)));
             }
             Quick::Ask => return None,
         }
@@ -259,10 +259,7 @@ impl Inner {
                 let hour = entry.decided(&decision(Outcome::Admitted, context.into(), at));
                 Ok(admission.counted_in(hour))
             }
-            Err(denial) => {
-                self.audit.denied(entry.key(), &denial, context.client_address);
-                Err(denied(entry, denial, context.into(), at))
-            }
+            Err(denial) => Err(self.denied(entry, denial, context.into(), at)),
         }
     }
 

@@ -36,7 +36,8 @@ impl Audits {
         if let Some((sequence, _)) = again {
             return Some(*sequence);
         }
-        let intent = entry.step.closes().filter(|intent| audit.open.get(intent) == Some(&entry.act));
+        let open = entry.step.closes().and_then(|_| audit.open.iter().find(|(_, act)| **act == entry.act));
+        let intent = open.map(|(intent, _)| *intent);
         if matches!(entry.step, Step::Reconciled { .. }) && intent.is_none() {
             return None;
         }
@@ -79,13 +80,21 @@ impl Audits {
         seals.take(limit).map(|(last, bytes)| KeptSeal { last: *last, bytes: bytes.clone() }).collect()
     }
 
-    pub(super) fn put_seal(&mut self, organization: &OrganizationId, expected: Option<u64>, seal: &KeptSeal) -> bool {
+    pub(super) fn put_seal(
+        &mut self,
+        organization: &OrganizationId,
+        previous: Option<&KeptSeal>,
+        seal: &KeptSeal,
+    ) -> bool {
         let Some(audit) = self.0.get_mut(organization) else { return false };
-        let unchanged = audit.seals.last_key_value().map(|(last, _)| *last) == expected;
-        if unchanged {
+        let last = audit.seals.last_key_value().map(|(last, bytes)| (*last, &bytes[..]));
+        let follows = last == previous.map(|previous| (previous.last, &previous.bytes[..]))
+            && last.is_none_or(|(last, _)| seal.last > last)
+            && seal.last <= audit.last;
+        if follows {
             audit.seals.insert(seal.last, seal.bytes.clone());
         }
-        unchanged
+        follows
     }
 
     pub(super) fn trim(

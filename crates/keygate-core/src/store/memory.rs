@@ -661,10 +661,10 @@ impl Store for MemoryStore {
     async fn put_audit_seal(
         &self,
         organization: &OrganizationId,
-        expected: Option<u64>,
+        previous: Option<&KeptSeal>,
         seal: &KeptSeal,
     ) -> Result<bool, StoreError> {
-        Ok(self.state().audits.put_seal(organization, expected, seal))
+        Ok(self.state().audits.put_seal(organization, previous, seal))
     }
 
     async fn trim_audit(

@@ -418,7 +418,7 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Keeps an entry at the end of an organization's audit, and gives its sequence: 1 for the first, and one more for each, without
     /// a gap, whoever appends at once. An [intent](crate::audit::Step::Intent) opens its act and an outcome closes it, in the same
-    /// step. An entry of an act and step that was kept is not kept again; the answer is then its sequence. `None` says that the
+    /// step: whatever sequence is named for the intent, it is found by its act. An entry of an act and step that was kept is not kept again; the answer is then its sequence. `None` says that the
     /// act was closed already, and nothing is kept.
     ///
     /// It is never under a name that those who watch are told of.
@@ -445,14 +445,14 @@ pub trait Store: Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<KeptSeal>, StoreError>;
 
-    /// Keeps a seal after the last one, if that still is of the entry `expected` (`None`: there is none), and says whether it
-    /// did.
+    /// Keeps a seal after the last one, if that still is `previous` (`None`: there is none), byte for byte, and the new one's last
+    /// entry comes after its and is not after the last that was appended; and says whether it did.
     ///
     /// A call that is sent again on its way, because its answer was lost, may be answered that it did not.
     async fn put_audit_seal(
         &self,
         organization: &OrganizationId,
-        expected: Option<u64>,
+        previous: Option<&KeptSeal>,
         seal: &KeptSeal,
     ) -> Result<bool, StoreError>;
 

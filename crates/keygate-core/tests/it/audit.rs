@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
-use keygate_core::audit::{ActOutcome, AuditEntry, AuditPolicy, EntryKind, FaultKind};
+use chrono::{DateTime, TimeDelta, Utc};
+use keygate_core::audit::{ActId, ActOutcome, Append, AuditEntry, AuditPolicy, EntryKind, FaultKind, Step};
 use keygate_core::context::RequestContext;
 use keygate_core::import::{ImportPattern, ImportPolicy};
 use keygate_core::key::KeyId;
@@ -16,8 +16,8 @@ use keygate_core::manager::{
 };
 use keygate_core::names::{KeyName, NameError, OrganizationId, ProjectId, Reason, RoleName};
 use keygate_core::notice::{NotTaken, Notice, WebhookSecret, WebhookSender, WebhookUrl};
-use keygate_core::record::{KeyStatus, ParentStatus, RotationSchedule, UserStatus};
-use keygate_core::store::Store;
+use keygate_core::record::{KeyStatus, ParentStatus, RotationSchedule, Sensitive, UserStatus};
+use keygate_core::store::{MemoryStore, Store};
 use keygate_core::verifier::Verifier;
 use serde_json::json;
 
@@ -395,6 +395,79 @@ async fn what_was_given_up_is_closed_too() {
     assert_eq!((closed.outcome, closed.reconciled), (Some(ActOutcome::Unknown), true));
 }
 
+/// An intent that is kept and looks failed: the act is not done, and never said to be, whatever is done after it.
+#[tokio::test]
+async fn an_act_whose_intent_was_not_answered_is_not_said_to_be_done() {
+    let instance = instance();
+    let key = instance.create(new_key()).await.key;
+    let losing = |memory: MemoryStore| {
+        let lost = std::sync::atomic::AtomicBool::new(false);
+        let store = FatefulStore::new(memory, move |call| {
+            let is_first = call.starts_with("append_audit") && !lost.swap(true, std::sync::atomic::Ordering::Relaxed);
+            if is_first { Fate::Lost } else { Fate::Answered }
+        });
+        ApiKeyManager::builder(store, ring(&[1])).clock(instance.clock.clone()).quota(ROOMY).build().unwrap()
+    };
+    let manager = losing(instance.memory.clone());
+    instance.clock.advance(Duration::from_secs(1));
+    assert!(manager.deactivate(&operator(), key.id, None).await.unwrap_err().is_trouble());
+    instance.clock.advance(Duration::from_secs(1));
+    manager.deactivate(&operator(), key.id, None).await.unwrap();
+    instance.clock.advance(Duration::from_secs(121));
+    let written = since(&instance, 2).await;
+    let first = written[0].act_id;
+    let became: Vec<_> =
+        written.iter().filter(|entry| entry.act_id == first).filter_map(|entry| entry.outcome).collect();
+    assert!(matches!(became[..], [ActOutcome::Unknown | ActOutcome::Failed]), "{written:#?}");
+    // A revocation goes on, and its outcome closes the intent that was not answered.
+    let manager = losing(instance.memory.clone());
+    manager.revoke(&operator(), key.id, None).await.unwrap();
+    assert!(instance.memory.audit_state(&org("acme")).await.unwrap().open.is_empty());
+    let written = entries(&instance).await;
+    let [.., intent, outcome] = &written[..] else { panic!("{written:#?}") };
+    assert_eq!((intent.act_id, outcome.outcome), (outcome.act_id, Some(ActOutcome::Done)));
+}
+
+/// What somebody puts into the store is not taken for an entry: it is never sealed as one, and keeps nothing from being sealed.
+#[tokio::test]
+async fn what_others_wrote_shows_for_ever() {
+    let instance = instance();
+    let (acme, actor) = (org("acme"), operator());
+    instance.create(new_key()).await;
+    let genuine = instance.memory.audit_entries(&acme, 1..=1, false, 1).await.unwrap().remove(0).bytes;
+    let act = ActId::fresh(instance.clock.now()).unwrap();
+    // As if it were an intent, with a header of its own and the rest of another entry.
+    let bytes = [&[1, Step::Intent.byte()], &act.as_bytes()[..], &genuine[18..]].concat();
+    instance.memory.append_audit(&acme, &Append { act, step: Step::Intent, bytes }).await.unwrap();
+    instance.clock.advance(Duration::from_secs(121));
+    for round in 0..3 {
+        let found = instance.manager.verify_audit(&actor, &acme, None).await.unwrap();
+        let faults: Vec<_> = found.faults.iter().map(|fault| (fault.kind, fault.sequence)).collect();
+        assert_eq!((faults, found.first_unsealed), (vec![(FaultKind::Altered, 3)], None), "round {round}: {found:?}");
+        instance.create(new_key()).await;
+        instance.manager.tend().await;
+    }
+    let written = entries(&instance).await;
+    assert_eq!((&*written[2].action, &*written[2].principal), ("not_genuine", ""));
+    let closed = written.iter().find(|entry| entry.act_id == act && entry.reconciled).unwrap();
+    assert_eq!((closed.outcome, &*closed.action), (Some(ActOutcome::Unknown), "unknown"));
+}
+
+/// Far from every time there may be.
+#[tokio::test]
+async fn an_audit_is_read_to_the_ends_of_time() {
+    let instance = instance();
+    instance.create(new_key()).await;
+    for (from, to) in [(None, Some(DateTime::<Utc>::MIN_UTC)), (Some(DateTime::<Utc>::MAX_UTC), None)] {
+        let mut query = AuditQuery::default();
+        (query.from, query.to) = (from, to);
+        for order in [AuditOrder::NewestFirst, AuditOrder::OldestFirst] {
+            let page = instance.manager.audit(&operator(), &org("acme"), &query, order, 10, None).await.unwrap();
+            assert_eq!(page.entries, []);
+        }
+    }
+}
+
 #[tokio::test]
 async fn bulk_is_one_act_with_its_keys() {
     let instance = instance();
@@ -465,6 +538,18 @@ async fn walls_stand_in_the_audit_too() {
     let text = format!("{written:?}");
     assert!(!text.contains("Unnamed key"), "{text}");
     assert_eq!(entries_of(&instance.manager, &org("other")).await.len(), 2, "its own creation");
+    // Nor does it say that somebody came with its key to where another tenant's are asked for.
+    let theirs = instance.create(new_key_with(|new| new.organization = org("other"))).await;
+    let within = RequestContext::new().within(org("acme"));
+    for _ in 0..2 {
+        // The second time it is decided at once.
+        instance.manager.validate(theirs.text.expose(), &RequestContext::new()).await.unwrap();
+        instance.manager.validate(theirs.text.expose(), &within).await.unwrap_err();
+    }
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(entries_of(&instance.manager, &org("other")).await.len(), 4, "its own creations");
     // Nobody reads another's, nor the operator's.
     let (query, order) = (AuditQuery::default(), AuditOrder::default());
     for foreign in ["other", "system"] {
@@ -494,7 +579,13 @@ async fn no_secret_is_in_the_audit() {
     let renewed = manager.renew_webhook_secret(&actor, &acme, webhook.webhook.webhook_id).await.unwrap();
     let mut update = KeyUpdate::new();
     update.hand_over = Some(true);
+    let pin = json!({"pin": "hidden-4711"});
+    update.sensitive = Some(Sensitive::new(pin.as_object().cloned().unwrap()).unwrap());
     manager.update(&actor, key.id, &update, None).await.unwrap();
+    let mut alone = KeyUpdate::new();
+    alone.sensitive.clone_from(&update.sensitive);
+    let bulk = BulkOperation::Update(Box::new(alone));
+    drop(manager.bulk(&actor, &acme, &bulk, &[key.id]).await);
     let rotation = manager.rotate(&actor, key.id, None).await.unwrap();
     let admission = manager.validate(text.expose(), &RequestContext::new()).await.unwrap();
     manager.claim_successor(&admission).await.unwrap();
@@ -521,7 +612,7 @@ async fn no_secret_is_in_the_audit() {
         assert!(!kept.windows(secret.len()).any(|window| window == secret.as_bytes()), "{secret}");
     }
     assert!(!kept.windows(32).any(|window| window == digest));
-    assert!(shown.contains("key.claim") && shown.contains("https://example.com/hook"));
+    assert!(shown.contains("key.claim") && shown.contains("https://example.com\"") && !shown.contains("/hook"));
 }
 
 /// Of keys that are known, sampled; of what is no key, nothing.
@@ -612,6 +703,16 @@ async fn what_is_too_old_is_not_kept() {
     let later = found.head.unwrap();
     instance.clock.advance(Duration::from_secs(4 * 86_400));
     instance.create(new_key()).await;
+    // Whoever only looks takes nothing away, whatever retention they have set.
+    let hasty = |builder: ManagerBuilder| builder.audit(AuditPolicy::default().retention_days(1).unwrap());
+    let reader = hasty(ApiKeyManager::builder(instance.memory.clone(), ring(&[1])).clock(instance.clock.clone()));
+    let reader = reader.build().unwrap();
+    assert_eq!(entries_of(&reader, &acme).await.len(), 6);
+    assert!(reader.verify_audit(&actor, &acme, None).await.unwrap().intact);
+    reader.tend().await;
+    let found = verify(Some(head)).await;
+    assert_eq!((found.intact, found.entries, found.seals, found.trimmed_through), (true, 6, 3, 0), "{found:?}");
+    instance.manager.trim_audits().await;
     let found = verify(Some(head)).await;
     assert_eq!((found.intact, found.entries, found.seals, found.trimmed_through), (true, 4, 2, 2), "{found:?}");
     assert_eq!(found.head_found, Some(true), "it is where the checkpoint is");

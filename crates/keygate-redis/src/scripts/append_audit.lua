@@ -2,7 +2,7 @@
 --
 -- KEYS    1 the entries  2 the acts that are open  3 how far it has come  4 that this entry is kept
 -- ARGV    1 the act  2 what the entry is: 0 an intent, 1 an outcome, 2 an outcome that is kept only if it closes the act, 3 alone
---         3 the sequence of the intent that it closes  4 the entry  5 for how long it is remembered, milliseconds
+--         3 the entry  4 for how long it is remembered, milliseconds
 -- returns its sequence, or nil when the act is closed
 
 local known = redis.call('GET', KEYS[4])
@@ -11,8 +11,7 @@ if known then
 end
 local closes = ARGV[2] == '1' or ARGV[2] == '2'
 if closes then
-  local intent = redis.call('ZSCORE', KEYS[2], ARGV[1])
-  closes = intent and tonumber(intent) == tonumber(ARGV[3])
+  closes = redis.call('ZSCORE', KEYS[2], ARGV[1])
   if ARGV[2] == '2' and not closes then
     return false
   end
@@ -23,12 +22,12 @@ if newest then
   last = math.max(last, tonumber(newest[1]:match('^%d+')))
 end
 local sequence = string.format('%.0f', last + 1)
-redis.call('XADD', KEYS[1], sequence .. '-0', 'e', ARGV[4])
+redis.call('XADD', KEYS[1], sequence .. '-0', 'e', ARGV[3])
 redis.call('HSET', KEYS[3], 'last', sequence)
 if ARGV[2] == '0' then
   redis.call('ZADD', KEYS[2], sequence, ARGV[1])
 elseif closes then
   redis.call('ZREM', KEYS[2], ARGV[1])
 end
-redis.call('SET', KEYS[4], sequence, 'PX', ARGV[5])
+redis.call('SET', KEYS[4], sequence, 'PX', ARGV[4])
 return sequence

@@ -42,7 +42,7 @@ impl RedisStore {
             self.layout.audit_once(organization, entry.act, step),
         ];
         let call = scripts::APPEND_AUDIT.call(names).arg(&entry.act.as_bytes()[..]).arg(step);
-        let call = call.arg(entry.step.closes().unwrap_or(0)).arg(&entry.bytes[..]);
+        let call = call.arg(&entry.bytes[..]);
         read(self.link.run(&call.arg(REMEMBERED_FOR.as_millis() as u64)).await)
     }
 
@@ -115,12 +115,13 @@ impl RedisStore {
     pub(super) async fn keep_audit_seal(
         &self,
         organization: &OrganizationId,
-        expected: Option<u64>,
+        previous: Option<&KeptSeal>,
         seal: &KeptSeal,
     ) -> Result<bool, StoreError> {
         let names = vec![self.layout.audit_seals(organization), self.layout.audit_state(organization)];
-        let expected = expected.map_or_else(String::new, |last| last.to_string());
-        let call = scripts::PUT_AUDIT_SEAL.call(names).arg(expected).arg(seal.last).arg(&seal.bytes[..]);
+        let expected = previous.map_or_else(String::new, |previous| previous.last.to_string());
+        let held = previous.map(|previous| &previous.bytes[..]).unwrap_or_default();
+        let call = scripts::PUT_AUDIT_SEAL.call(names).arg(expected).arg(held).arg(seal.last).arg(&seal.bytes[..]);
         read(self.link.run(&call).await)
     }
 

@@ -467,10 +467,10 @@ impl Store for RedisStore {
     async fn put_audit_seal(
         &self,
         organization: &OrganizationId,
-        expected: Option<u64>,
+        previous: Option<&KeptSeal>,
         seal: &KeptSeal,
     ) -> Result<bool, StoreError> {
-        self.keep_audit_seal(organization, expected, seal).await
+        self.keep_audit_seal(organization, previous, seal).await
     }
 
     async fn trim_audit(

@@ -2,7 +2,7 @@
 
 use keygate_core::actor::{Actor, Operator};
 use keygate_core::audit::{AuditVerification, FaultKind};
-use keygate_core::manager::{ApiKeyManager, NewKey};
+use keygate_core::manager::{ApiKeyManager, AuditOrder, AuditQuery, NewKey};
 use keygate_core::names::OrganizationId;
 use keygate_core::ring::{MasterSecret, SecretRing};
 use keygate_redis::{Layout, RedisStore};
@@ -105,6 +105,56 @@ async fn a_seal_that_is_removed_or_made_by_others_shows() {
     let _: u64 = deployment.server.command(["XTRIM", &name, "MAXLEN", "0"]).await.unwrap();
     let _: String = deployment.server.command(["XADD", &name, "11-0", "s", "forged"]).await.unwrap();
     assert_eq!(deployment.faults().await[0], (FaultKind::SealForged, 11));
+}
+
+/// Whoever takes the seals away and alters what was under them does not have it sealed as it then is.
+#[tokio::test]
+async fn an_altered_entry_is_not_sealed_anew() {
+    let deployment = Deployment::new().await;
+    let (name, seals) =
+        (deployment.layout.audit(&deployment.organization), deployment.layout.audit_seals(&deployment.organization));
+    let mut entries = Vec::new();
+    for sequence in 1..=10 {
+        entries.push((format!("{sequence}-0"), deployment.entry(&sequence.to_string()).await));
+    }
+    entries[6].1[40] ^= 1;
+    let _: u64 = deployment.server.command(["DEL", &name, &seals]).await.unwrap();
+    for (id, bytes) in &entries {
+        let _: String =
+            deployment.server.command([b"XADD", name.as_bytes(), id.as_bytes(), b"e", bytes]).await.unwrap();
+    }
+    assert_eq!(deployment.faults().await, [(FaultKind::Altered, 7)]);
+    let new = NewKey::new(deployment.organization.clone(), sample::user("ann"));
+    deployment.manager.create(&actor(), new).await.unwrap();
+    let found = deployment.verify().await;
+    assert_eq!((found.faults_in_all, found.first_unsealed), (1, None), "{found:?}");
+    // Where the last seal alone is taken away, what was under it is genuine, and sealed anew.
+    let deployment = Deployment::new().await;
+    let name = deployment.layout.audit_seals(&deployment.organization);
+    let _: u64 = deployment.server.command(["XDEL", &name, "10-0"]).await.unwrap();
+    let found = deployment.verify().await;
+    assert_eq!((found.intact, found.first_unsealed), (true, None), "{found:?}");
+}
+
+/// What is beyond the last entry is shown to nobody, and told by a verification; a `last` that somebody made up has nothing
+/// sealed or taken away.
+#[tokio::test]
+async fn what_is_beyond_the_end_shows() {
+    let deployment = Deployment::new().await;
+    let name = deployment.layout.audit(&deployment.organization);
+    let copy = deployment.entry("3").await;
+    let _: String = deployment.server.command([b"XADD", name.as_bytes(), b"50-0", b"e", &copy]).await.unwrap();
+    assert_eq!(deployment.faults().await, [(FaultKind::Inserted, 50)]);
+    let (query, order) = (AuditQuery::default(), AuditOrder::NewestFirst);
+    let organization = &deployment.organization;
+    let page = deployment.manager.audit(&actor(), organization, &query, order, 100, None).await.unwrap();
+    assert_eq!(page.entries.iter().map(|entry| entry.sequence).max(), Some(10));
+    let deployment = Deployment::new().await;
+    let state = deployment.layout.audit_state(&deployment.organization);
+    let _: u64 = deployment.server.command(["HSET", &state, "last", "2000000"]).await.unwrap();
+    deployment.manager.trim_audits().await;
+    let found = deployment.verify().await;
+    assert_eq!((found.seals, found.trimmed_through, found.intact), (2, 0, false), "{found:?}");
 }
 
 /// All of it is in one slot, under names that nobody is told of, and what is remembered of a call ends by itself.

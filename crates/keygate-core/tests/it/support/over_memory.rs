@@ -211,7 +211,7 @@ over_memory! {
             limit: usize) -> Result<Vec<KeptEntry>, StoreError>;
         async fn audit_seals(&self, organization: &OrganizationId, after: u64, limit: usize)
             -> Result<Vec<KeptSeal>, StoreError>;
-        async fn put_audit_seal(&self, organization: &OrganizationId, expected: Option<u64>, seal: &KeptSeal)
+        async fn put_audit_seal(&self, organization: &OrganizationId, previous: Option<&KeptSeal>, seal: &KeptSeal)
             -> Result<bool, StoreError>;
         async fn trim_audit(&self, organization: &OrganizationId, through: u64, checkpoint: &[u8], previous: Option<&[u8]>)
             -> Result<bool, StoreError>;

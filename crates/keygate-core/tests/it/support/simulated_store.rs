@@ -619,10 +619,10 @@ impl Store for SimulatedStore {
     async fn put_audit_seal(
         &self,
         organization: &OrganizationId,
-        expected: Option<u64>,
+        previous: Option<&KeptSeal>,
         seal: &KeptSeal,
     ) -> Result<bool, StoreError> {
-        self.aside().await?.put_audit_seal(organization, expected, seal).await
+        self.aside().await?.put_audit_seal(organization, previous, seal).await
     }
 
     async fn trim_audit(

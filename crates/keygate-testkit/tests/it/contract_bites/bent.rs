@@ -679,10 +679,10 @@ impl Store for Bent {
     async fn put_audit_seal(
         &self,
         organization: &OrganizationId,
-        expected: Option<u64>,
+        previous: Option<&KeptSeal>,
         seal: &KeptSeal,
     ) -> Result<bool, StoreError> {
-        self.inner.put_audit_seal(organization, expected, seal).await
+        self.inner.put_audit_seal(organization, previous, seal).await
     }
 
     async fn trim_audit(

@@ -31,6 +31,8 @@ pub enum Action {
     KeysBulk,
     /// Keys were taken in that were made elsewhere.
     KeysImport,
+    /// Sensitive fields of a key were opened.
+    KeySensitive,
     /// When a key is to be rotated was set.
     RotationSet,
     /// When a key is to be rotated was taken away.
@@ -67,7 +69,7 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::KeyCreate,
         Self::KeysCreate,
         Self::KeyUpdate,
@@ -80,6 +82,7 @@ impl Action {
         Self::KeyValidate,
         Self::KeysBulk,
         Self::KeysImport,
+        Self::KeySensitive,
         Self::RotationSet,
         Self::RotationClear,
         Self::RotationFinish,
@@ -114,6 +117,7 @@ impl Action {
             Self::KeyValidate => "key.validate",
             Self::KeysBulk => "keys.bulk",
             Self::KeysImport => "keys.import",
+            Self::KeySensitive => "key.sensitive",
             Self::RotationSet => "rotation.set",
             Self::RotationClear => "rotation.clear",
             Self::RotationFinish => "rotation.finish",

@@ -9,8 +9,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::act::Act;
 use super::{ApiKeyManager, Inner, ManageError, events};
 use crate::actor::Actor;
+use crate::audit::{ActTarget, Action, Changes};
 use crate::key::KeyId;
 use crate::names::{FieldName, OrganizationId};
 use crate::record::{Key, KeyRecord, KeyStatus, Sensitive, SensitiveValue};
@@ -69,8 +71,8 @@ fn purpose(organization: &OrganizationId, key: KeyId, field: &FieldName, entry: 
 }
 
 impl ApiKeyManager {
-    /// Opens the sensitive fields of a key: all of them, or the one of this name, if there is one. What it opened is written
-    /// to the log by name, as information.
+    /// Opens the sensitive fields of a key: all of them, or the one of this name, if there is one. What is opened is written in
+    /// the audit, by name, before it is, and to the log, as information.
     ///
     /// # Errors
     /// [`SensitiveDamaged`](ManageError::SensitiveDamaged) when one of them cannot be opened: then none is shown, and those
@@ -81,7 +83,22 @@ impl ApiKeyManager {
         id: KeyId,
         field: Option<&FieldName>,
     ) -> Result<OpenedFields, ManageError> {
-        let record = self.visible(actor, id).await?;
+        let mut act = self.act(actor, Action::KeySensitive, ActTarget::key(id));
+        let opened = self.sensitive_in(&mut act, actor, id, field).await;
+        act.close(opened).await
+    }
+
+    async fn sensitive_in(
+        &self,
+        act: &mut Act<'_>,
+        actor: &Actor,
+        id: KeyId,
+        field: Option<&FieldName>,
+    ) -> Result<OpenedFields, ManageError> {
+        let record = act.find(self, id).await?;
+        // Before anything is shown: what cannot be written down is not opened.
+        let names: Vec<&FieldName> = field.map_or_else(|| record.sensitive.keys().collect(), |field| vec![field]);
+        act.begin(&record.key.organization, Changes::of(&serde_json::json!({ "opened": names }))).await?;
         let opened = self.inner.open_sensitive(&record, field)?;
         events::sensitive_read(actor, &record.key, &opened);
         self.sealed_anew(record).await;

@@ -122,6 +122,7 @@ const ACTS: &[(&str, &str)] = &[
     ("bulk", "keys.bulk"),
     ("bulk_of", "keys.bulk"),
     ("import", "keys.import"),
+    ("sensitive", "key.sensitive"),
     ("create_organization", "organization.create"),
     ("create_organization_once", "organization.create"),
     ("update_organization", "organization.update"),
@@ -223,6 +224,7 @@ async fn perform(instance: &Instance, name: &str) -> (OrganizationId, usize) {
             let lines = manager.import(&the_operator(), &acme, line.to_string().as_bytes(), false).await.unwrap();
             assert!(lines[0].key_id.is_some(), "{lines:?}");
         }
+        "sensitive" => drop(manager.sensitive(&actor, key.id, None).await.unwrap()),
         "create_organization" => {
             drop(manager.create_organization(&the_operator(), &acme, &suspended).await.unwrap());
         }

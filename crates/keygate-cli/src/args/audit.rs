@@ -25,8 +25,8 @@ Examples:
   keygate audit verify --org acme
   keygate audit verify --org acme --head 1234:5f0c...
 
-Note the head down elsewhere from time to time: asked for again it shows whether the end was cut off,
-which nothing in the store can show.
+Note the head down elsewhere from time to time: asked for again, it shows
+whether the end was cut off, which nothing in the store can show.
 
 Exit status: 0 where everything is as it was written, 1 where something is not.";
 

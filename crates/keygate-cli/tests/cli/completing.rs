@@ -26,6 +26,7 @@ const ROLES: [&str; 4] = ["list", "show", "set", "remove"];
 const ORGANIZATIONS: [&str; 5] = ["create", "show", "update", "suspend", "resume"];
 const WEBHOOKS: [&str; 5] = ["list", "create", "delete", "renew-secret", "test"];
 const NOTICES: [&str; 2] = ["list", "redrive"];
+const AUDIT: [&str; 2] = ["verify", "export"];
 
 #[test]
 fn help_lists_every_command_and_promises_no_other() {
@@ -62,6 +63,7 @@ fn help_lists_every_command_and_promises_no_other() {
     let rotation = home.run(&["rotation", "--help"]).done().stdout;
     let webhooks = home.run(&["webhooks", "--help"]).done().stdout;
     let notices = home.run(&["notices", "--help"]).done().stdout;
+    let audit = home.run(&["audit", "--help"]).done().stdout;
     for (group, its_help, commands) in [
         ("keys", &keys, &KEYS[..]),
         ("organizations", &organizations, &ORGANIZATIONS[..]),
@@ -71,6 +73,7 @@ fn help_lists_every_command_and_promises_no_other() {
         ("rotation", &rotation, &ROTATION[..]),
         ("webhooks", &webhooks, &WEBHOOKS[..]),
         ("notices", &notices, &NOTICES[..]),
+        ("audit", &audit, &AUDIT[..]),
     ] {
         for command in commands {
             assert!(its_help.contains(&format!("\n  {command} ")), "{command} is not in {its_help}");
@@ -80,7 +83,7 @@ fn help_lists_every_command_and_promises_no_other() {
     }
     assert!(!help.contains("usage KEY") && !keys.contains("usage KEY"));
     assert!(
-        [help, keys, organizations, projects, users, roles, rotation, webhooks, notices]
+        [help, keys, organizations, projects, users, roles, rotation, webhooks, notices, audit]
             .iter()
             .flat_map(|help| help.lines())
             .all(|line| line.chars().count() <= 100)

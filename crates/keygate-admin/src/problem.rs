@@ -38,7 +38,7 @@ pub struct Problem {
     reason: &'static str,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     #[schema(ignore)]
-    violated: Option<Violated>,
+    violated: Option<Box<Violated>>,
     /// What the caller would have needed, for the audit.
     #[serde(skip)]
     #[schema(ignore)]
@@ -144,7 +144,8 @@ impl From<ManageError> for Problem {
         };
         let mut problem = Self::new(status, error.reason(), title, detail);
         if let ManageError::PolicyViolated(violation) = &error {
-            problem.violated = Some(Violated { policy: violation.policy.as_str(), level: violation.level.as_str() });
+            let (policy, level) = (violation.policy.as_str(), violation.level.as_str());
+            problem.violated = Some(Box::new(Violated { policy, level }));
         }
         problem
     }

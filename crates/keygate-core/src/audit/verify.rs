@@ -255,7 +255,7 @@ impl<'a> Verifier<'a> {
             match attested(self.ring, self.organization, &entry.bytes) {
                 Attested::Genuine => {}
                 Attested::Forged => {
-                    self.fault(FaultKind::Altered, entry.sequence, "the entry is not as it was written")
+                    self.fault(FaultKind::Altered, entry.sequence, "the entry is not as it was written");
                 }
                 Attested::RingEntryMissing(id) => self.ring_entry_missing(id, entry.sequence, "the entry"),
             }

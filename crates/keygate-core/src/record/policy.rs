@@ -102,6 +102,9 @@ impl fmt::Display for PolicyRule {
     }
 }
 
+/// One of a key's lists.
+type SetOf = fn(&Key) -> &ScopeSet;
+
 impl KeyPolicy {
     /// Says which of its rules cannot be.
     ///
@@ -138,7 +141,7 @@ impl KeyPolicy {
             PolicyRule::RequireAllowedIps => (self.require_allowed_ips && !names_networks(&key.allowed_ips))
                 .then(|| "a key must name the networks it may be used from, and not everywhere".to_owned()),
             PolicyRule::ForbidWildcards if self.forbid_wildcards => {
-                let sets: [(_, fn(&Key) -> &ScopeSet); 3] = [
+                let sets: [(_, SetOf); 3] = [
                     ("scopes", |key| &key.scopes),
                     ("permissions", |key| &key.permissions),
                     ("grantable", |key| &key.grantable),

@@ -6,7 +6,8 @@ use keygate_core::notice::WebhookRecord;
 use keygate_core::record::{OrganizationRecord, Parents, ProjectRecord, Revision, RolesRecord, UserRecord};
 use keygate_core::ring::EntryId;
 use keygate_core::store::{Deployment, StoreError, WriteRefusal};
-use redb::{ReadTransaction, ReadableTable, WriteTransaction};
+use redb::{AccessGuard, ReadTransaction, ReadableTable, WriteTransaction};
+use serde::de::DeserializeOwned;
 
 use crate::error::storage;
 use crate::tables::{
@@ -45,10 +46,7 @@ fn roles_of(
     roles: &impl ReadableTable<&'static str, &'static [u8]>,
     organization: &OrganizationId,
 ) -> Result<Option<RolesRecord>, StoreError> {
-    let held = roles.get(organization.as_str()).map_err(storage)?;
-    held.map(|bytes| serde_json::from_slice(bytes.value()))
-        .transpose()
-        .map_err(|error| StoreError::damaged(format!("the roles of organization {organization}"), error))
+    json_of(roles.get(organization.as_str()).map_err(storage)?, || format!("the roles of organization {organization}"))
 }
 
 fn user_of(
@@ -56,20 +54,16 @@ fn user_of(
     organization: &OrganizationId,
     id: &UserId,
 ) -> Result<Option<UserRecord>, StoreError> {
-    let held = users.get((organization.as_str(), id.as_str())).map_err(storage)?;
-    held.map(|bytes| serde_json::from_slice(bytes.value()))
-        .transpose()
-        .map_err(|error| StoreError::damaged(format!("user {id} of organization {organization}"), error))
+    json_of(users.get((organization.as_str(), id.as_str())).map_err(storage)?, || {
+        format!("user {id} of organization {organization}")
+    })
 }
 
 fn organization_of(
     organizations: &impl ReadableTable<&'static str, &'static [u8]>,
     id: &OrganizationId,
 ) -> Result<Option<OrganizationRecord>, StoreError> {
-    let held = organizations.get(id.as_str()).map_err(storage)?;
-    held.map(|bytes| serde_json::from_slice(bytes.value()))
-        .transpose()
-        .map_err(|error| StoreError::damaged(format!("organization {id}"), error))
+    json_of(organizations.get(id.as_str()).map_err(storage)?, || format!("organization {id}"))
 }
 
 fn project_of(
@@ -77,10 +71,18 @@ fn project_of(
     organization: &OrganizationId,
     id: &ProjectId,
 ) -> Result<Option<ProjectRecord>, StoreError> {
-    let held = projects.get((organization.as_str(), id.as_str())).map_err(storage)?;
-    held.map(|bytes| serde_json::from_slice(bytes.value()))
-        .transpose()
-        .map_err(|error| StoreError::damaged(format!("project {id} of organization {organization}"), error))
+    json_of(projects.get((organization.as_str(), id.as_str())).map_err(storage)?, || {
+        format!("project {id} of organization {organization}")
+    })
+}
+
+/// The record of these bytes, if there are any.
+fn json_of<T: DeserializeOwned>(
+    held: Option<AccessGuard<'_, &'static [u8]>>,
+    what: impl FnOnce() -> String,
+) -> Result<Option<T>, StoreError> {
+    let record = held.map(|bytes| serde_json::from_slice(bytes.value())).transpose();
+    record.map_err(|error| StoreError::damaged(what(), error))
 }
 
 /// Whether a write that was made from revision `expected` may go on.
@@ -155,10 +157,9 @@ fn webhooks_of(
     webhooks: &impl ReadableTable<&'static str, &'static [u8]>,
     organization: &OrganizationId,
 ) -> Result<Option<WebhookRecord>, StoreError> {
-    let held = webhooks.get(organization.as_str()).map_err(storage)?;
-    held.map(|bytes| serde_json::from_slice(bytes.value()))
-        .transpose()
-        .map_err(|error| StoreError::damaged(format!("the webhooks of organization {organization}"), error))
+    json_of(webhooks.get(organization.as_str()).map_err(storage)?, || {
+        format!("the webhooks of organization {organization}")
+    })
 }
 
 /// The ring entries that webhooks' secrets are sealed under now, each as often as there are webhooks that name it.

@@ -49,34 +49,30 @@ pub(crate) fn tiers() -> impl TypedValueParser<Value = SecurityTier> {
         .try_map(|text| SecurityTier::from_str(&text))
 }
 
-/// Reads an organization's id. A key has the form of one, and would be written into the store for all to see.
+/// Reads an organization's id.
 pub(crate) fn organization(text: &str) -> Result<OrganizationId, String> {
-    if holds_key(OsStr::new(text)) {
-        return Err("is a key and not an organization's id".to_owned());
-    }
-    text.parse().map_err(|error: NameError| error.to_string())
+    name(text, "an organization's id")
 }
 
-/// Reads a project's id. A key has the form of one, too.
+/// Reads a project's id.
 pub(crate) fn project(text: &str) -> Result<ProjectId, String> {
-    if holds_key(OsStr::new(text)) {
-        return Err("is a key and not a project's id".to_owned());
-    }
-    text.parse().map_err(|error: NameError| error.to_string())
+    name(text, "a project's id")
 }
 
-/// Reads a user's id. A key has the form of one, too.
+/// Reads a user's id.
 pub(crate) fn user(text: &str) -> Result<UserId, String> {
-    if holds_key(OsStr::new(text)) {
-        return Err("is a key and not a user's id".to_owned());
-    }
-    text.parse().map_err(|error: NameError| error.to_string())
+    name(text, "a user's id")
 }
 
-/// Reads a role's name. A key has the form of one, too.
+/// Reads a role's name.
 pub(crate) fn role(text: &str) -> Result<RoleName, String> {
+    name(text, "a role's name")
+}
+
+/// Reads a name. A key has the form of one, and would be written into the store for all to see.
+fn name<T: FromStr<Err = NameError>>(text: &str, what: &str) -> Result<T, String> {
     if holds_key(OsStr::new(text)) {
-        return Err("is a key and not a role's name".to_owned());
+        return Err(format!("is a key and not {what}"));
     }
     text.parse().map_err(|error: NameError| error.to_string())
 }

@@ -33,7 +33,7 @@ pub const DEFAULT_EXPIRY_DAYS: u32 = 90;
 /// The most days a key may be asked to live, some hundred years; a key may also never expire.
 pub const MAX_EXPIRY_DAYS: u32 = 36_500;
 /// What the operator's keys are permitted, and may hand on, when nothing else is asked for.
-const EVERYTHING: &str = "**";
+pub(super) const EVERYTHING: &str = "**";
 /// The scope of a key that is made without any.
 const DEFAULT_SCOPE: &str = "default";
 

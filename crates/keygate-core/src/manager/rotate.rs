@@ -123,7 +123,8 @@ impl ApiKeyManager {
             let found = act.find(self, id).await?;
             let now = to_millis(self.inner.clock.now());
             let above = self.check_rotatable(actor, &found, overlap, now).await?;
-            if !self.offboarded(&found.key.organization, true, [&found.key.user]).await?.is_empty() {
+            let governed = above.roles.is_some();
+            if !self.offboarded(&found.key.organization, governed, [&found.key.user]).await?.is_empty() {
                 return Err(ManageError::Offboarded { user: found.key.user });
             }
             let successor = successor.map_or_else(|| self.successor_id(&found.key, now), Ok)?;

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::act::Act;
-use super::create::{check_grants, check_strength};
+use super::create::{EVERYTHING, check_grants, check_strength};
 use super::parents::parent_refused;
 use super::roles::check_governed;
 use super::{ApiKeyManager, ManageError};
@@ -18,7 +18,7 @@ use crate::key::KeyId;
 use crate::names::{NameError, OrganizationId, Reason, RoleName, UserId};
 use crate::record::{Key, KeyStatus, MAX_ROLES_OF_USER, Revision, RolesRecord, UserRecord, UserStatus};
 use crate::scope::{Scope, ScopeSet};
-use crate::store::Listing;
+use crate::store::{Listing, StoreError};
 
 /// How often a change is tried again after another came in between.
 const ATTEMPTS: usize = 16;
@@ -29,8 +29,6 @@ const PAGE: usize = 1_000;
 const AT_ONCE: usize = 16;
 /// Why they are revoked.
 const OFFBOARDED: &str = "its user was offboarded";
-/// What no longer being capped lets a key do.
-const EVERYTHING: &str = "**";
 
 /// What is to change of a user; `None` leaves it as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,11 +68,9 @@ impl ApiKeyManager {
         if !actor.reaches(organization) {
             return Err(ManageError::ParentNotFound);
         }
-        let new = || UserRecord::new(organization.clone(), user.clone());
-        Ok(self
-            .read_user(organization, user)
-            .await?
-            .unwrap_or_else(|| UserRecord { revision: Revision::UNWRITTEN, ..new() }))
+        let unwritten =
+            || UserRecord { revision: Revision::UNWRITTEN, ..UserRecord::new(organization.clone(), user.clone()) };
+        Ok(self.read_user(organization, user).await?.unwrap_or_else(unwritten))
     }
 
     /// Changes a user: its keys can do what its roles cover from now on, and nothing while it is suspended, everywhere within
@@ -276,7 +272,7 @@ impl ApiKeyManager {
         organization: &OrganizationId,
         governed: bool,
         users: impl IntoIterator<Item = &'a UserId>,
-    ) -> Result<Vec<UserId>, crate::store::StoreError> {
+    ) -> Result<Vec<UserId>, StoreError> {
         if !governed {
             return Ok(Vec::new());
         }

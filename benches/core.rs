@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use hmac::{Hmac, KeyInit, Mac};
 use keygate::actor::{Actor, Operator};
+use keygate::audit::AuditPolicy;
 use keygate::clock::Tick;
 use keygate::context::RequestContext;
 use keygate::denial::DenialReason;
@@ -18,7 +19,7 @@ use keygate::key::KeyId;
 use keygate::limiter::call::MAX_TOKENS;
 use keygate::limiter::slot::Slot;
 use keygate::limits::{Limits, MAX_LIMIT};
-use keygate::manager::{ApiKeyManager, Attempt, CreatedKey, NewKey};
+use keygate::manager::{ApiKeyManager, Attempt, CreatedKey, NewKey, NewRole, UserUpdate};
 use keygate::names::PrincipalId;
 use keygate::network::{Cidr, CidrSet};
 use keygate::record::{KeyRecord, Quota};
@@ -154,6 +155,31 @@ fn validate(c: &mut Criterion) {
         });
     }
     {
+        // Each key's owner is looked at too, and its role.
+        let Deployment { manager, keys, .. } = deployment(1_000, 0, 2_100);
+        let (acme, reader) = ("acme".parse().unwrap(), "reader".parse().unwrap());
+        let role = NewRole { permissions: ScopeSet::parse(["reports:**"]).unwrap(), ..NewRole::default() };
+        ready(manager.put_role(&operator(), &acme, &reader, &role, None)).unwrap();
+        let having = UserUpdate { roles: Some(Some(vec![reader])), ..UserUpdate::default() };
+        for key in &keys {
+            ready(manager.update_user(&operator(), &acme, &key.key.user, &having, None)).unwrap();
+        }
+        let context = context();
+        for key in &keys {
+            ready(manager.validate(key.text.expose(), &context)).unwrap();
+        }
+        let mut turn = keys.iter().cycle();
+        group.bench_function(format!("hit of an owner with a role, {} keys", keys.len()), |b| {
+            b.iter(|| {
+                let text = turn.next().unwrap().text.expose().as_bytes();
+                match manager.attempt(black_box(text), &context) {
+                    Attempt::Decided(Ok(admission)) => admission,
+                    other => panic!("a key that is kept is decided at once: {other:?}"),
+                }
+            });
+        });
+    }
+    {
         // A limit that is met is told of once a day: whether it was is looked up at each denial.
         let spent = |nth| {
             let mut new = new_key(nth);
@@ -263,6 +289,26 @@ fn usage(c: &mut Criterion) {
     group.finish();
 }
 
+/// What it costs to write down who did what: an act that is, against one that is not, without the store's round trips.
+fn audit(c: &mut Criterion) {
+    let mut group = c.benchmark_group("audit");
+    // Nobody seals or trims here, so what is written stays in memory.
+    group.sample_size(20).measurement_time(std::time::Duration::from_secs(1));
+    for (how, policy) in [("written down", AuditPolicy::default()), ("not written down", AuditPolicy::off())] {
+        let ring = SecretRing::new(&MasterSecret::generate().unwrap());
+        let manager = ApiKeyManager::builder(MemoryStore::new(), ring).audit(policy).build().unwrap();
+        ready(manager.open()).unwrap();
+        let id = ready(manager.create(&operator(), new_key(0))).unwrap().key.id;
+        group.bench_function(format!("deactivate and activate a key, {how}"), |b| {
+            b.iter(|| {
+                ready(manager.deactivate(&operator(), id, None)).unwrap();
+                ready(manager.activate(&operator(), id, None)).unwrap()
+            });
+        });
+    }
+    group.finish();
+}
+
 fn create(c: &mut Criterion) {
     let mut group = c.benchmark_group("create");
     group.bench_function("one key", |b| {
@@ -343,5 +389,5 @@ fn checks(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, validate, usage, create, hashes, records, checks);
+criterion_group!(benches, validate, usage, audit, create, hashes, records, checks);
 criterion_main!(benches);

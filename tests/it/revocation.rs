@@ -12,11 +12,12 @@ use keygate::actor::{Actor, Operator};
 use keygate::coherence::Coherence;
 use keygate::context::RequestContext;
 use keygate::denial::DenialReason;
-use keygate::manager::{ApiKeyManager, CreatedKey, NewKey};
+use keygate::manager::{ApiKeyManager, CreatedKey, NewKey, NewRole, UserUpdate};
 use keygate::names::PrincipalId;
-use keygate::record::Quota;
+use keygate::record::{Quota, UserStatus};
 use keygate::redis::{RedisSettings, RedisStore};
 use keygate::ring::{MasterSecret, SecretRing};
+use keygate::scope::ScopeSet;
 use keygate_testkit::{FaultProxy, RedisServer};
 
 /// H.
@@ -63,7 +64,7 @@ impl Scene {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let before = self.there.cache_statistics().hits;
-            let decision = self.there.validate(key.text.expose(), &RequestContext::new()).await;
+            let decision = self.there.validate(key.text.expose(), &context()).await;
             if decision.is_ok() && self.there.cache_statistics().hits > before {
                 return;
             }
@@ -81,7 +82,7 @@ impl Scene {
             let (mut last, mut reason) = (None, None);
             while !stopped.load(Ordering::SeqCst) || reason.is_none() {
                 let began = Instant::now();
-                match there.validate(&text, &RequestContext::new()).await {
+                match there.validate(&text, &context()).await {
                     Ok(_) => (last, reason) = (Some(began), None),
                     Err(denial) => reason = Some(denial.reason()),
                 }
@@ -95,6 +96,20 @@ impl Scene {
         stop.store(true, Ordering::SeqCst);
         let (last, reason) = tokio::time::timeout(PATIENCE, asking).await.expect("it ends").unwrap();
         (last.map_or(Duration::ZERO, |last| last.saturating_duration_since(since)), reason.unwrap())
+    }
+
+    /// The owner of the keys may do what this covers, by its one role.
+    async fn covered_by(&self, permission: &str) -> Instant {
+        let (acme, worker) = ("acme".parse().unwrap(), "worker".parse().unwrap());
+        let role = NewRole { permissions: covering(permission), ..NewRole::default() };
+        self.here.put_role(&operator(), &acme, &worker, &role, None).await.unwrap();
+        self.owner(&UserUpdate { roles: Some(Some(vec![worker])), ..UserUpdate::default() }).await
+    }
+
+    async fn owner(&self, update: &UserUpdate) -> Instant {
+        let (acme, ada) = ("acme".parse().unwrap(), "ada".parse().unwrap());
+        self.here.update_user(&operator(), &acme, &ada, update, None).await.unwrap();
+        Instant::now()
     }
 
     async fn revoke(&self) -> Instant {
@@ -111,7 +126,7 @@ impl Scene {
         }
         // Word of a revocation made just now may still be on its way.
         let denial = loop {
-            match self.there.validate(self.key.text.expose(), &RequestContext::new()).await {
+            match self.there.validate(self.key.text.expose(), &context()).await {
                 Err(denial) => break denial,
                 Ok(_) => assert!(Instant::now() < deadline, "still accepted"),
             }
@@ -122,8 +137,19 @@ impl Scene {
     }
 }
 
+/// What every request needs.
+fn context() -> RequestContext {
+    RequestContext::new().needing_permission("work".parse().unwrap())
+}
+
 async fn make(manager: &ApiKeyManager) -> CreatedKey {
-    manager.create(&operator(), NewKey::new("acme".parse().unwrap(), "ada".parse().unwrap())).await.unwrap()
+    let mut new = NewKey::new("acme".parse().unwrap(), "ada".parse().unwrap());
+    new.permissions = covering("work");
+    manager.create(&operator(), new).await.unwrap()
+}
+
+fn covering(permission: &str) -> ScopeSet {
+    ScopeSet::parse([permission]).unwrap()
 }
 
 /// The key is revoked while the instance's connection is broken in this way, which is then mended.
@@ -204,6 +230,41 @@ async fn a_server_that_comes_back_empty_is_trouble_and_no_list_of_invalid_keys()
     assert_eq!(reason, DenialReason::StoreUnavailable);
 }
 
+/// What its owner may do no more a key may do no more, whatever lies between the instance and the store.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_demotion_reaches_the_keys_of_its_user_within_the_lease() {
+    // Where no role was ever configured, where there is one that covers, and where the connection leads nowhere.
+    for (covered, broken) in [(false, false), (true, false), (true, true)] {
+        let scene = Scene::new().await;
+        if covered {
+            scene.covered_by("work").await;
+            scene.wait_until_kept(&scene.key).await;
+        }
+        if broken {
+            scene.proxy.swallow();
+        }
+        let (late, reason) = scene.last_accepted(scene.covered_by("rest")).await;
+        within_the_lease(late);
+        let expected = if broken { DenialReason::StoreUnavailable } else { DenialReason::PermissionDenied };
+        assert_eq!(reason, expected);
+        scene.proxy.pass();
+        scene.covered_by("work").await;
+        scene.wait_until_kept(&scene.key).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspended_owner_is_refused_within_the_lease_and_comes_back() {
+    let scene = Scene::new().await;
+    let to = |status| UserUpdate { status: Some(status), ..UserUpdate::default() };
+    let suspended = to(UserStatus::Suspended);
+    let (late, reason) = scene.last_accepted(scene.owner(&suspended)).await;
+    within_the_lease(late);
+    assert_eq!(reason, DenialReason::UserSuspended);
+    scene.owner(&to(UserStatus::Active)).await;
+    scene.wait_until_kept(&scene.key).await;
+}
+
 /// What was confirmed is final: no request that begins afterwards is accepted, by anybody.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_confirmed_is_refused_everywhere() {
@@ -217,7 +278,7 @@ async fn what_was_confirmed_is_refused_everywhere() {
         let revocation = scene.here.revoke_confirmed(&operator(), key.key.id, None).await.unwrap();
         assert!(revocation.confirmed, "a lease is over long before the deployment's maximum");
         for manager in [&scene.here, &scene.there] {
-            assert!(manager.validate(key.text.expose(), &RequestContext::new()).await.is_err());
+            assert!(manager.validate(key.text.expose(), &context()).await.is_err());
         }
     }
 }

@@ -138,6 +138,8 @@ fn grants(world: &World) -> Vec<Case> {
             case("a permission in place of a scope", scoped, with(&world.permitted_only), Err(ScopeNotAuthorized)),
             case("a permission that covers", permitted, with(&world.writer), Ok("ada")),
             case("a permission that is missing", permitted, with(&world.reader), Err(PermissionDenied)),
+            case("a permission that the owner's role covers", permitted, with(&world.covered), Ok("boss")),
+            case("a permission that it does not", permitted, with(&world.capped), Err(PermissionDenied)),
             case("no key where one is needed for a scope", scoped, Request::new(), Err(MissingKey)),
         ]);
     }

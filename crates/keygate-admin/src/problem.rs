@@ -128,6 +128,8 @@ impl From<ManageError> for Problem {
             ManageError::TooManyNotices => (StatusCode::CONFLICT, "Too many notices wait"),
             ManageError::SendsNoWebhooks => (StatusCode::CONFLICT, "Sends no webhooks"),
             ManageError::IdempotencyMismatch => (StatusCode::UNPROCESSABLE_ENTITY, "Idempotency key reused"),
+            ManageError::NoLongerMatches => (StatusCode::CONFLICT, "No longer matches"),
+            ManageError::Unreadable => (StatusCode::INTERNAL_SERVER_ERROR, "A record cannot be read"),
             ManageError::NotBegun => (StatusCode::SERVICE_UNAVAILABLE, "Not begun"),
             ManageError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "Busy"),
             ManageError::Setup(_) | ManageError::Store(_) | ManageError::Sealed(SealError::UnknownEntry(_)) => {

@@ -1,6 +1,6 @@
 //! `keygate audit`.
 
-use keygate::audit::{FaultKind, MAX_FAULTS};
+use keygate::audit::{AuditVerification, FaultKind, MAX_FAULTS};
 use keygate::manager::{AuditOrder, MAX_PAGE};
 use keygate::names::OrganizationId;
 
@@ -46,11 +46,11 @@ async fn verify(
 ) -> Result<(), Failure> {
     let desk = Desk::open(settings, Absent::Refused).await?;
     let found = desk.verify_audit(org, head).await?;
-    if settings.json {
-        output::json(&found)?;
-    } else {
-        output::text(&audit_table::verification(&found))?;
-    }
+    let told = if settings.json { output::json(&found) } else { output::text(&audit_table::verification(&found)) };
+    Failure::or_verdict(told, verdict(org, &found))
+}
+
+fn verdict(org: &OrganizationId, found: &AuditVerification) -> Result<(), Failure> {
     if found.intact {
         return Ok(());
     }

@@ -35,16 +35,9 @@ pub(crate) async fn run(args: &DoctorArgs, settings: &SettingArgs) -> Result<(),
     };
     let failed: Vec<&str> =
         findings.iter().filter(|one| one.verdict == Verdict::Failure).map(|one| one.check).collect();
-    if failed.is_empty() {
-        return told;
-    }
-    // The exit status is the verdict, and stands even if the reader of the words has gone.
-    match told {
-        Ok(()) | Err(Failure::Unread) => {
-            Err(Failure::refused(format!("the deployment is not well: see {}", failed.join(", "))))
-        }
-        Err(failure) => Err(failure),
-    }
+    let is_well = failed.is_empty();
+    let verdict = || Failure::refused(format!("the deployment is not well: see {}", failed.join(", ")));
+    Failure::or_verdict(told, if is_well { Ok(()) } else { Err(verdict()) })
 }
 
 async fn look(args: &DoctorArgs, settings: &SettingArgs) -> Result<Vec<Finding>, Failure> {

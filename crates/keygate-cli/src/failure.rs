@@ -36,6 +36,14 @@ impl Failure {
         }
     }
 
+    /// How a command ends that has told something and comes to a verdict: this stands even if the reader of the words has gone.
+    pub(crate) fn or_verdict(told: Result<(), Self>, verdict: Result<(), Self>) -> Result<(), Self> {
+        match (told, verdict) {
+            (Ok(()) | Err(Self::Unread), Err(verdict)) => Err(verdict),
+            (told, _) => told,
+        }
+    }
+
     /// Says the sentence and gives the exit status.
     pub(crate) fn report(self) -> ExitCode {
         let (sentence, status) = match self {

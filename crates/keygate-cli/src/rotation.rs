@@ -68,18 +68,19 @@ async fn finish(id: KeyId, settings: &SettingArgs) -> Result<(), Failure> {
 async fn run_schedules(settings: &SettingArgs) -> Result<(), Failure> {
     let run = existing(settings).await?.run_schedules().await?;
     let ScheduleRun { rotated, waiting, withdrawn, failed, told, unread, .. } = run;
-    if settings.json {
-        output::json(&run)?;
+    let told = if settings.json {
+        output::json(&run)
     } else {
         output::text(&format!(
             "{rotated} rotated, {waiting} waiting, {withdrawn} offers withdrawn, {failed} failed, {told} notices made"
-        ))?;
-    }
-    match (failed, unread) {
+        ))
+    };
+    let verdict = match (failed, unread) {
         (0, 0) => Ok(()),
         (_, 0) => Err(Failure::refused(format!("it failed at {failed} keys: the next run tries them again"))),
         _ => Err(Failure::refused(format!(
             "{unread} lists of what is due could not be read: the next run reads them again"
         ))),
-    }
+    };
+    Failure::or_verdict(told, verdict)
 }

@@ -39,11 +39,9 @@ pub(crate) async fn run(command: &UsersCommand, settings: &SettingArgs) -> Resul
             let changed = change(user, &to(UserStatus::Offboarded), settings).await?;
             let keys = if changed.revoked == 1 { "1 key" } else { &format!("{} keys", changed.revoked) };
             let said = format!("{} of {} was offboarded: {keys} revoked", user.id, user.org);
-            tell(&changed, settings, &said)?;
-            if changed.complete {
-                return Ok(());
-            }
-            Err(Failure::refused("not all of its keys are revoked yet, though none can be used: run this again"))
+            let told = tell(&changed, settings, &said);
+            let left = "not all of its keys are revoked yet, though none can be used: run this again";
+            Failure::or_verdict(told, if changed.complete { Ok(()) } else { Err(Failure::refused(left)) })
         }
     }
 }

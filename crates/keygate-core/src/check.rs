@@ -10,8 +10,9 @@ use crate::context::{RequestView, RequiredEnvironment};
 use crate::denial::{Denial, DenialReason};
 use crate::governance::Owner;
 use crate::names::Environment;
+use crate::network::CidrSet;
 use crate::record::{Key, KeyStatus, ParentStatus, Parents, UserStatus};
-use crate::scope::Scope;
+use crate::scope::{Scope, ScopeSet};
 
 /// One of the checks that a presented text goes through, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -86,10 +87,40 @@ impl<'a> From<&'a Parents> for AboveView<'a> {
     }
 }
 
+/// What the checks read of a key. With many keys in use a hit costs what it has to fetch from memory: of a key, with all its fields,
+/// this would be here and there in ten lines; side by side it is in two.
+#[derive(Debug, Clone)]
+#[repr(C)]
+pub(crate) struct Checked {
+    status: KeyStatus,
+    environment: Environment,
+    allowed_ips: CidrSet,
+    not_before: Option<DateTime<Utc>>,
+    expires_at: Option<DateTime<Utc>>,
+    scopes: ScopeSet,
+    permissions: ScopeSet,
+}
+
+impl Checked {
+    pub(crate) fn of(key: &Key) -> Self {
+        Self {
+            status: key.status.status,
+            environment: key.environment,
+            allowed_ips: key.allowed_ips.clone(),
+            not_before: key.not_before,
+            expires_at: key.expires_at,
+            scopes: key.scopes.clone(),
+            permissions: key.permissions.clone(),
+        }
+    }
+}
+
 /// What a decision is made of.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub(crate) key: &'a Key,
+    /// Of the same key.
+    pub(crate) checked: &'a Checked,
     pub(crate) above: AboveView<'a>,
     pub(crate) context: RequestView<'a>,
     /// Where this service runs.
@@ -112,18 +143,24 @@ pub fn check<'a>(
     environment: Option<Environment>,
     now: DateTime<Utc>,
 ) -> Result<(), Denial> {
-    let subject = Subject { key, above: above.into(), context: context.into(), environment, now };
-    let first_failure = subject.run(|_, outcome| match outcome {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(denial) => ControlFlow::Break(denial),
-    });
-    match first_failure {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(denial) => Err(denial),
-    }
+    let (above, context, checked) = (above.into(), context.into(), &Checked::of(key));
+    Subject { key, checked, above, context, environment, now }.decide()
 }
 
 impl Subject<'_> {
+    /// The decision: the first check that fails gives the reason.
+    #[inline]
+    pub(crate) fn decide(&self) -> Result<(), Denial> {
+        let first_failure = self.run(|_, outcome| match outcome {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(denial) => ControlFlow::Break(denial),
+        });
+        match first_failure {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(denial) => Err(denial),
+        }
+    }
+
     /// Runs the checks in their order, for as long as whoever looks at the outcomes wants more.
     #[inline]
     pub(crate) fn run<B>(&self, mut each: impl FnMut(Check, Result<(), Denial>) -> ControlFlow<B>) -> ControlFlow<B> {
@@ -186,7 +223,7 @@ impl Subject<'_> {
 
     #[inline]
     fn status(&self) -> Result<(), Denial> {
-        match self.key.status.status {
+        match self.checked.status {
             KeyStatus::Active => Ok(()),
             KeyStatus::Inactive => Err(self.denial(DenialReason::KeyInactive)),
             KeyStatus::Revoked => Err(self.denial(DenialReason::KeyRevoked)),
@@ -195,23 +232,23 @@ impl Subject<'_> {
 
     #[inline]
     fn not_before(&self) -> Result<(), Denial> {
-        self.unless(self.key.not_before.is_some_and(|begin| self.now < begin), DenialReason::KeyNotYetValid)
+        self.unless(self.checked.not_before.is_some_and(|begin| self.now < begin), DenialReason::KeyNotYetValid)
     }
 
     #[inline]
     fn expiry(&self) -> Result<(), Denial> {
-        self.unless(self.key.is_expired(self.now), DenialReason::KeyExpired)
+        self.unless(self.checked.expires_at.is_some_and(|end| end <= self.now), DenialReason::KeyExpired)
     }
 
     #[inline]
     fn environment(&self) -> Result<(), Denial> {
         let required = self.required_environment();
-        self.unless(required.is_some_and(|here| here != self.key.environment), DenialReason::EnvironmentMismatch)
+        self.unless(required.is_some_and(|here| here != self.checked.environment), DenialReason::EnvironmentMismatch)
     }
 
     #[inline]
     fn client_address(&self) -> Result<(), Denial> {
-        let allowed = &self.key.allowed_ips;
+        let allowed = &self.checked.allowed_ips;
         let from_allowed = |address| allowed.contains(address);
         let fails = !allowed.is_empty() && !self.context.client_address().is_some_and(from_allowed);
         self.unless(fails, DenialReason::IpNotAllowed)
@@ -219,7 +256,7 @@ impl Subject<'_> {
 
     #[inline]
     fn scopes(&self) -> Result<(), Denial> {
-        match self.context.scopes().iter().find(|scope| !self.key.scopes.covers(scope)) {
+        match self.context.scopes().iter().find(|scope| !self.checked.scopes.covers(scope)) {
             Some(scope) => Err(self.denial(DenialReason::ScopeNotAuthorized).requiring(scope.clone())),
             None => Ok(()),
         }
@@ -228,7 +265,7 @@ impl Subject<'_> {
     /// Whether the key was given the permission, and its owner covers it.
     pub(crate) fn permits(&self, permission: &Scope) -> bool {
         let AboveView { parents, owner } = self.above;
-        self.key.permissions.covers(permission) && owner.is_none_or(|owner| owner.covers(parents, permission))
+        self.checked.permissions.covers(permission) && owner.is_none_or(|owner| owner.covers(parents, permission))
     }
 
     #[inline]

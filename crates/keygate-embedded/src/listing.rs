@@ -20,11 +20,17 @@ pub(crate) fn page(
     let mut ids = ids(transaction, listing, after, limit.saturating_add(1))?;
     let more = ids.len() > limit;
     ids.truncate(limit);
-    let listed = ids.iter().map(|id| {
-        record_of(&records, *id)?
-            .ok_or_else(|| StoreError::damaged(format!("key {id}"), "a list names it, it is not there"))
-    });
-    Ok(RecordPage { records: listed.collect::<Result<_, _>>()?, next: ids.last().copied().filter(|_| more) })
+    let next = ids.last().copied().filter(|_| more);
+    let mut page = RecordPage { next, ..RecordPage::default() };
+    for id in ids {
+        match record_of(&records, id) {
+            Ok(Some(record)) => page.records.push(record),
+            // A list that names a key that is not there is damaged too.
+            Ok(None) | Err(StoreError::Damaged { .. }) => page.unreadable.push(id),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(page)
 }
 
 /// A page of what is due by the end of a day.

@@ -7,7 +7,7 @@ use keygate::actor::{Actor, Operator};
 use keygate::import::{ImportPattern, ImportPolicy};
 use keygate::key::KeyId;
 use keygate::limits::Limits;
-use keygate::manager::{ApiKeyManager, CreatedKey, Expiry, NewKey, OrganizationUpdate, UserUpdate};
+use keygate::manager::{ApiKeyManager, CreatedKey, Expiry, NewKey, NewRole, OrganizationUpdate, UserUpdate};
 use keygate::names::{Environment, OrganizationId};
 use keygate::network::{Cidr, CidrSet};
 use keygate::record::{ParentStatus, Quota, SecurityTier, UserStatus};
@@ -42,6 +42,9 @@ pub(crate) struct World {
     pub(crate) unscoped: String,
     pub(crate) permitted_only: String,
     pub(crate) writer: String,
+    /// Of owners whose roles cover what it may do, and do not.
+    pub(crate) covered: String,
+    pub(crate) capped: String,
     /// Rotated at 02:00 on the first of January 2026, with an overlap of a week.
     pub(crate) rotated: String,
     /// Made elsewhere; one that is, one of the same form that is not, and one that was revoked.
@@ -160,6 +163,8 @@ impl World {
                 new.permissions = scopes(&["admin:**"]);
             })
             .await,
+            covered: owned(&manager, "boss", &["admin:**"]).await,
+            capped: owned(&manager, "clerk", &["reports:**"]).await,
             rotated: rotated.text.expose().to_owned(),
             successor: CreatedSuccessor { id: rotation.new_key_id, text: rotation.text.expose().to_owned() },
             never_opened: {
@@ -176,6 +181,20 @@ impl World {
     pub(crate) fn manager(&self, gate: Gate) -> ApiKeyManager {
         if gate == Gate::NeverOpened { self.never_opened.clone() } else { self.manager.clone() }
     }
+}
+
+/// A key with permissions, whose owner has a role that covers these.
+async fn owned(manager: &ApiKeyManager, owner: &str, covered: &[&str]) -> String {
+    let acme: OrganizationId = "acme".parse().unwrap();
+    let role = NewRole { permissions: scopes(covered), ..NewRole::default() };
+    manager.put_role(&actor(), &acme, &owner.parse().unwrap(), &role, None).await.unwrap();
+    let having = UserUpdate { roles: Some(Some(vec![owner.parse().unwrap()])), ..UserUpdate::default() };
+    manager.update_user(&actor(), &acme, &sample::user(owner), &having, None).await.unwrap();
+    text(manager, |new| {
+        new.user = sample::user(owner);
+        new.permissions = scopes(&["admin:**"]);
+    })
+    .await
 }
 
 /// A key of another deployment.

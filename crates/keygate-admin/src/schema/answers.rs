@@ -39,6 +39,10 @@ pub(crate) struct ShownKeyShape {
 pub(crate) struct KeyPageShape {
     /// The keys. A filtered page may be short, or empty, and still have a next one.
     keys: Vec<KeyShape>,
+    /// Keys of this part of the list whose records cannot be read: they are damaged, or a newer version has written them.
+    /// Left out where there are none.
+    #[schema(required = false)]
+    unreadable_key_ids: Vec<KeyIdShape>,
     /// What to send as `cursor` for the next page; null on the last.
     #[schema(required)]
     next_cursor: Option<String>,
@@ -76,7 +80,8 @@ pub(crate) struct BulkFailureShape {
     detail: String,
 }
 
-/// What came of it: each key that was named, or found, is in one of the two lists, once, in that order.
+/// What came of it: each key that was named, or found, is in one of the two lists, once, in that order. Keys that a filter admits
+/// and that were not begun are in neither: `next_cursor` begins with them.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = BulkOutcome)]
 pub(crate) struct BulkOutcomeShape {
@@ -89,6 +94,9 @@ pub(crate) struct BulkOutcomeShape {
     /// Where the next page of keys begins that `filter` admits; null when there are no more.
     #[schema(required)]
     next_cursor: Option<String>,
+    /// The `made_before` of the filter, and in a rotation not later than the page was begun: said again, it leaves the successors
+    /// alone. Left out where the filter has none.
+    made_before: Option<DateTime<Utc>>,
 }
 
 /// The key a call was made with.

@@ -148,7 +148,10 @@ impl BulkArgs {
                  say --all",
             ));
         }
-        if is_filtered && self.all {
+        // Which of all are old enough is no choice among them.
+        let mut chosen = filter.clone();
+        chosen.made_before = None;
+        if chosen != KeyFilter::default() && self.all {
             return Err(Failure::usage("--all is every key of the organization: it goes without a filter"));
         }
         if let Some(within) = filter.expiring_within

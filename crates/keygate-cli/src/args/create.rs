@@ -14,7 +14,7 @@ use keygate::scope::{Scope, ScopeSet};
 use crate::failure::Failure;
 
 use super::limits::{LimitArg, Said, burst, fallbacks, limit};
-use super::sensitive::{SensitiveParser, sensitive_file};
+use super::sensitive::{SensitiveParser, sensitive_fields};
 use super::values::{expiry, metadata, organization, tiers, time};
 
 const EXAMPLES: &str = "\
@@ -146,9 +146,7 @@ impl CreateArgs {
         new.security_tier = self.tier;
         new.hand_over = self.hand_over;
         new.metadata = self.metadata.clone().unwrap_or_default();
-        let read = self.sensitive_file.as_deref().map(sensitive_file).transpose()?.unwrap_or_default();
-        let fields = self.sensitive.iter().cloned().try_fold(read, Sensitive::and);
-        new.sensitive = fields.map_err(Failure::usage)?;
+        new.sensitive = sensitive_fields(self.sensitive_file.as_deref(), &self.sensitive)?;
         Ok(new)
     }
 }

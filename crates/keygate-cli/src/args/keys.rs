@@ -12,6 +12,7 @@ use super::create::CreateArgs;
 use super::filter::FilterArgs;
 use super::rotation::RotateArgs;
 use super::sensitive::SensitiveArgs;
+use super::update::UpdateArgs;
 use super::values::{KeyIdParser, cursor, organization};
 use super::verify::VerifyArgs;
 
@@ -33,6 +34,11 @@ pub(crate) enum KeysCommand {
         #[command(flatten)]
         key: KeyArg,
     },
+    /// Change a key
+    ///
+    /// What is not said stays as it is. Whose it is, where it may be used and what its holder may hand on never changes; when it
+    /// is rotated is said with keygate rotation.
+    Update(Box<UpdateArgs>),
     /// Open the fields of a key that are kept encrypted
     ///
     /// Where one of them cannot be opened none is shown: --field opens one that can be.

@@ -57,8 +57,14 @@ impl TypedValueParser for SensitiveParser {
     }
 }
 
+/// The fields of a file, and those that were said beside it.
+pub(crate) fn sensitive_fields(file: Option<&Path>, said: &[Sensitive]) -> Result<Sensitive, Failure> {
+    let read = file.map(sensitive_file).transpose()?.unwrap_or_default();
+    said.iter().cloned().try_fold(read, Sensitive::and).map_err(Failure::usage)
+}
+
 /// Reads a JSON object of fields. What is wrong with it is told without what is in it.
-pub(crate) fn sensitive_file(path: &Path) -> Result<Sensitive, Failure> {
+fn sensitive_file(path: &Path) -> Result<Sensitive, Failure> {
     let unread = |error: io::Error| Failure::refused(format!("{} cannot be read: {error}", path.display()));
     // At full capacity at once, so that growing leaves no copy behind.
     let mut text = Zeroizing::new(Vec::with_capacity(MAX_FILE + 1));

@@ -1,6 +1,6 @@
 //! What is done to many keys, and what became of each.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use keygate::key::KeyId;
 use keygate::limits::Limits;
 use keygate::manager::{BulkOperation, BulkPage, Cursor, KeyUpdate, Rotation};
@@ -60,6 +60,9 @@ pub(crate) struct BulkDone {
     /// Where the next call begins, of keys that a filter admits.
     #[serde(default)]
     pub(crate) next_cursor: Option<Cursor>,
+    /// Before when those were made.
+    #[serde(default)]
+    pub(crate) made_before: Option<DateTime<Utc>>,
 }
 
 /// A key to which it was not done.
@@ -84,6 +87,7 @@ impl From<BulkPage> for BulkDone {
             failed: refusals.collect(),
             rotated: page.outcome.rotated,
             next_cursor: page.next_cursor,
+            made_before: page.made_before,
         }
     }
 }

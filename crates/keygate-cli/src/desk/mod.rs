@@ -27,8 +27,8 @@ use keygate::audit::{AuditHead, AuditVerification};
 use keygate::key::KeyId;
 use keygate::manager::{
     AuditCursor, AuditOrder, AuditPage, AuditQuery, BulkKeys, ChangedUser, CreatedKey, Cursor, FindingPage,
-    ImportOutcome, KeyFilter, KeyPage, NewKey, NewRole, OpenedFields, OrganizationUpdate, ProjectUpdate, Revocation,
-    Rotation, ScheduleRun, UserUpdate,
+    ImportOutcome, KeyFilter, KeyPage, KeyUpdate, NewKey, NewRole, OpenedFields, OrganizationUpdate, ProjectUpdate,
+    Revocation, Rotation, ScheduleRun, UserUpdate,
 };
 use keygate::names::{FieldName, OrganizationId, ProjectId, Reason, RoleName, UserId};
 use keygate::record::{Key, NamedRole, OrganizationRecord, ProjectRecord, RotationSchedule, SecurityTier, UserRecord};
@@ -158,6 +158,14 @@ impl Desk {
         match self {
             Self::Store(desk) => desk.get(id).await,
             Self::Server(desk) => Ok(desk.show(id).await?.key),
+        }
+    }
+
+    /// Changes a key.
+    pub(crate) async fn update(&self, id: KeyId, update: &KeyUpdate) -> Result<Key, NotDone> {
+        match self {
+            Self::Store(desk) => desk.update(id, update).await,
+            Self::Server(desk) => desk.update(id, update).await,
         }
     }
 

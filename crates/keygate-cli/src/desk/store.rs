@@ -71,6 +71,10 @@ impl StoreDesk {
         Ok(ShownKey { key, limits_left })
     }
 
+    pub(super) async fn update(&self, id: KeyId, update: &KeyUpdate) -> Result<Key, NotDone> {
+        Ok(self.manager.update(&self.actor(), id, update, None).await?)
+    }
+
     async fn left_of(&self, key: &Key) -> Result<Vec<LimitLeft>, NotDone> {
         Ok(LimitLeft::all(&self.manager.limits_left_of(key).await?))
     }

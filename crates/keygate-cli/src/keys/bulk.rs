@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use keygate::key::KeyId;
 use keygate::manager::{BulkKeys, Cursor, KeyFilter, MAX_BULK, Rotation};
@@ -21,7 +21,7 @@ use crate::desk::{BulkDone, BulkRefusal, NotDone, Operation};
 use crate::failure::{Failure, note};
 use crate::output::{self, words::safe};
 
-/// Keys that are rotated in one call. One of the high tier takes a good part of a second, and each call is answered within
+/// Keys that are rotated in one call, and without a file for the new ones in one command. One of the high tier takes a good part of a second, and each call is answered within
 /// a minute.
 const ROTATED_AT_ONCE: usize = 100;
 
@@ -40,6 +40,16 @@ pub(crate) async fn run(args: &BulkArgs, settings: &SettingArgs) -> Result<(), F
             Pages::Matching { filter, cursor, at_once, is_begun: false }
         }
     };
+    // New keys that are only told at the end would be lost with the command: no more than a page of them are.
+    let is_one_page = matches!(operation, Operation::Rotate { .. }) && args.output.is_none() && !args.dry_run;
+    if let Pages::Named { ids, .. } = &pages
+        && is_one_page
+        && ids.len() > at_once
+    {
+        return Err(Failure::usage(format!(
+            "more than {at_once} keys at once are rotated into a file: name it with --output"
+        )));
+    }
     let desk = existing(settings).await?;
     ask(args, &operation, &pages)?;
     // A dry run makes no keys, and no file for them.
@@ -53,9 +63,15 @@ pub(crate) async fn run(args: &BulkArgs, settings: &SettingArgs) -> Result<(), F
         }
         match desk.bulk(&args.org, &operation, &keys, args.dry_run).await {
             Ok(page) => {
-                pages.went_to(page.next_cursor);
+                pages.went_to(page.next_cursor, page.made_before);
                 if let Err(error) = done.take(page) {
-                    done.trouble = Some(error);
+                    done.trouble = Some(error + &pages.going_on(&keys, &done));
+                    break;
+                }
+                if is_one_page && pages.cursor().is_some() {
+                    let more =
+                        format!("there are more than {at_once} keys, whose successors belong into a file: --output");
+                    done.trouble = Some(more + &pages.going_on(&keys, &done));
                     break;
                 }
             }
@@ -66,6 +82,7 @@ pub(crate) async fn run(args: &BulkArgs, settings: &SettingArgs) -> Result<(), F
         }
     }
     done.total.next_cursor = if done.trouble.is_some() { pages.cursor() } else { None };
+    done.total.made_before = pages.made_before().filter(|_| matches!(operation, Operation::Rotate { .. }));
     done.end(settings)
 }
 
@@ -146,10 +163,11 @@ impl Pages {
         }
     }
 
-    /// A page is done, and this is where the next begins.
-    fn went_to(&mut self, next: Option<Cursor>) {
-        if let Self::Matching { cursor, .. } = self {
+    /// A page is done, and this is where the next begins. Before when its keys were made is the clock's to say that made them.
+    fn went_to(&mut self, next: Option<Cursor>, made_before: Option<DateTime<Utc>>) {
+        if let Self::Matching { cursor, filter, .. } = self {
             *cursor = next;
+            filter.made_before = made_before.or(filter.made_before);
         }
     }
 
@@ -157,6 +175,14 @@ impl Pages {
         match self {
             Self::Named { .. } => None,
             Self::Matching { cursor, .. } => *cursor,
+        }
+    }
+
+    /// Before when the keys were made that a filter admits.
+    fn made_before(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Named { .. } => None,
+            Self::Matching { filter, .. } => filter.made_before,
         }
     }
 
@@ -212,6 +238,9 @@ struct Total {
     /// Where it goes on, if it was cut off.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<Cursor>,
+    /// Of rotations by a filter: keys that were made later are left alone, as the new ones are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made_before: Option<DateTime<Utc>>,
 }
 
 /// A rotation, with the new key unless that was asked for in a file.
@@ -297,8 +326,9 @@ impl Done<'_> {
         let (successful, failed) = (total.successful.len(), total.failed.len());
         // Where nothing was done but the first page failed, there is nothing to tell but that.
         let is_told = total.count() > 0 || trouble.is_none();
+        let mut told = Ok(());
         if settings.json && is_told {
-            output::document(&total).map_err(|error| total.unwritten(&error))?;
+            told = output::document(&total).map_err(|error| total.unwritten(&error));
         } else if is_told {
             let place = destination.name().filter(|_| !total.rotated.is_empty());
             let place =
@@ -306,11 +336,18 @@ impl Done<'_> {
             let (done, refused) = words(args);
             note(format!("{successful} keys of {} {done}, {failed} {refused}{place}", args.org));
         }
-        match (trouble, failed) {
-            (Some(trouble), _) => Err(Failure::refused(trouble)),
+        // Whoever says the same again without it rotates the new keys too.
+        let again = total.made_before.map(|time| {
+            let time = time.to_rfc3339_opts(SecondsFormat::Millis, true);
+            format!("; with --made-before {time} the same command leaves the new keys alone")
+        });
+        let again = again.unwrap_or_default();
+        let verdict = match (trouble, failed) {
+            (Some(trouble), _) => Err(Failure::refused(trouble + &again)),
             (None, 0) => Ok(()),
-            (None, failed) => Err(Failure::refused(format!("{failed} of {} keys failed", successful + failed))),
-        }
+            (None, failed) => Err(Failure::refused(format!("{failed} of {} keys failed{again}", successful + failed))),
+        };
+        Failure::or_verdict(told, verdict)
     }
 }
 

@@ -14,9 +14,13 @@ pub(crate) async fn run(args: &ExportArgs, settings: &SettingArgs) -> Result<(),
     let filter = KeyFilter::default();
     let mut page = desk.list(&args.org, &filter, MAX_PAGE, None).await?;
     let mut destination = Destination::open(args.output.as_deref(), settings)?;
-    let mut written = 0;
+    let (mut written, mut unreadable) = (0, 0);
     loop {
-        let lines = page.keys.iter().map(output::to_json).collect::<Result<Vec<_>, _>>()?;
+        let mut lines = page.keys.iter().map(output::to_json).collect::<Result<Vec<_>, _>>()?;
+        for key_id in &page.unreadable_key_ids {
+            lines.push(output::to_json(&serde_json::json!({ "key_id": key_id, "unreadable": true }))?);
+            unreadable += 1;
+        }
         destination.write_lines(lines.iter().map(String::as_str)).map_err(|error| destination.unwritten(&error))?;
         written += lines.len();
         let Some(cursor) = page.next_cursor else { break };
@@ -26,5 +30,10 @@ pub(crate) async fn run(args: &ExportArgs, settings: &SettingArgs) -> Result<(),
     if let Some(file) = destination.name() {
         note(format!("{written} keys of {} are in {file}, without their secrets", args.org));
     }
-    Ok(())
+    match unreadable {
+        0 => Ok(()),
+        _ => Err(Failure::refused(format!(
+            "of {unreadable} of them nothing can be read: their records are damaged, or a newer version has written them"
+        ))),
+    }
 }

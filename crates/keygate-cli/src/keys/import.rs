@@ -141,12 +141,13 @@ impl Counted {
 
     fn end(self, args: &ImportArgs, settings: &SettingArgs) -> Result<(), Failure> {
         let Self { created, exists, uncompared, refused } = self;
+        let mut told = Ok(());
         if settings.json {
             let counts = json!({
                 "dry_run": args.dry_run, "created": created, "exists": exists, "uncompared": uncompared,
                 "refused": refused.len(), "failed": refused,
             });
-            output::json(&counts)?;
+            told = output::json(&counts);
         } else {
             let made = if args.dry_run { "would be made" } else { "made" };
             note(format!("{created} keys of {} {made}, {exists} there already, {} refused", args.org, refused.len()));
@@ -158,10 +159,11 @@ impl Counted {
             }
         }
         let lines = created + exists + refused.len() as u64;
-        match refused.len() {
+        let verdict = match refused.len() {
             0 => Ok(()),
             refused => Err(Failure::refused(format!("{refused} of {lines} lines were refused"))),
-        }
+        };
+        Failure::or_verdict(told, verdict)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `keygate keys list`.
 
 use chrono::Utc;
+use keygate::key::KeyId;
 use keygate::manager::{Cursor, KeyFilter, KeyPage, MAX_PAGE};
 use keygate::record::Key;
 
@@ -29,12 +30,14 @@ struct Pages<'a> {
     /// Where the next page begins.
     cursor: Option<Cursor>,
     ended: bool,
+    /// Keys of which nothing can be read.
+    unreadable: Vec<KeyId>,
 }
 
 impl<'a> Pages<'a> {
     fn new(args: &'a ListArgs, filter: &'a KeyFilter, desk: &'a Desk) -> Self {
         let left = if args.all { usize::MAX } else { usize::try_from(args.limit).unwrap_or(usize::MAX) };
-        Self { args, filter, desk, left, cursor: args.cursor, ended: false }
+        Self { args, filter, desk, left, cursor: args.cursor, ended: false, unreadable: Vec::new() }
     }
 
     async fn next(&mut self) -> Result<Option<Vec<Key>>, Failure> {
@@ -43,7 +46,8 @@ impl<'a> Pages<'a> {
         }
         let Self { args, filter, desk, left, cursor, .. } = &self;
         let page = desk.list(&args.org, filter, (*left).min(MAX_PAGE), *cursor).await?;
-        let KeyPage { keys, next_cursor, .. } = page;
+        let KeyPage { keys, unreadable_key_ids, next_cursor, .. } = page;
+        self.unreadable.extend(unreadable_key_ids);
         // A server may answer with more than it was asked for.
         self.left = self.left.saturating_sub(keys.len());
         self.cursor = next_cursor;
@@ -56,7 +60,7 @@ impl<'a> Pages<'a> {
 async fn write_json(pages: &mut Pages<'_>) -> Result<(), Failure> {
     // Before the first page is there nothing is written, so that a failure leaves standard output empty.
     let mut before = "{\"keys\":[";
-    let mut text = String::new();
+    let (mut text, mut unreadable) = (String::new(), String::new());
     while let Some(keys) = pages.next().await? {
         for key in &keys {
             text.push_str(before);
@@ -71,7 +75,10 @@ async fn write_json(pages: &mut Pages<'_>) -> Result<(), Failure> {
     if before != ",\n" {
         text.push_str(before);
     }
-    output::text(&format!("{text}],\"next_cursor\":{}}}", output::to_json(&pages.cursor)?))
+    if !pages.unreadable.is_empty() {
+        unreadable = format!(",\"unreadable_key_ids\":{}", output::to_json(&pages.unreadable)?);
+    }
+    output::text(&format!("{text}]{unreadable},\"next_cursor\":{}}}", output::to_json(&pages.cursor)?))
 }
 
 async fn write_table(pages: &mut Pages<'_>) -> Result<(), Failure> {
@@ -83,6 +90,9 @@ async fn write_table(pages: &mut Pages<'_>) -> Result<(), Failure> {
         note("no key matches");
     } else {
         output::text(&table.render())?;
+    }
+    for id in &pages.unreadable {
+        note(format!("{id} cannot be read: its record is damaged, or a newer version has written it"));
     }
     if let Some(cursor) = pages.cursor {
         note(format!("there may be more: --cursor {cursor} goes on from here, --all lists every key"));

@@ -12,6 +12,7 @@ mod presented;
 mod rotate;
 mod sensitive;
 mod status;
+mod update;
 mod verify;
 
 use keygate::names::Prefix;
@@ -31,6 +32,7 @@ pub(crate) async fn run(command: &KeysCommand, settings: &SettingArgs) -> Result
         KeysCommand::Create(args) => create::run(args, settings).await,
         KeysCommand::List(args) => list::run(args, settings).await,
         KeysCommand::Show { key } => status::show(key.id, settings).await,
+        KeysCommand::Update(args) => update::run(args, settings).await,
         KeysCommand::Sensitive(args) => sensitive::run(args, settings).await,
         KeysCommand::Deactivate(args) => status::deactivate(args, settings).await,
         KeysCommand::Activate { key } => status::activate(key.id, settings).await,

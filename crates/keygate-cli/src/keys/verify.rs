@@ -31,18 +31,11 @@ pub(crate) async fn run(args: &VerifyArgs, settings: &SettingArgs) -> Result<(),
         }
     };
     let told = if settings.json { output::json(&verdict) } else { output::text(&lines(&verdict)) };
-    match verdict.decision {
-        Ok(_) => told,
-        // The exit status is the verdict, and stands even if the reader of the words has gone.
-        Err(refusal) => match told {
-            Ok(()) | Err(Failure::Unread) => Err(Failure::refused(format!(
-                "{}: {}",
-                output::words::safe(&refusal.reason),
-                output::words::safe(&refusal.detail)
-            ))),
-            Err(failure) => Err(failure),
-        },
-    }
+    let verdict = verdict.decision.map(drop).map_err(|refusal| {
+        let (reason, detail) = (output::words::safe(&refusal.reason), output::words::safe(&refusal.detail));
+        Failure::refused(format!("{reason}: {detail}"))
+    });
+    Failure::or_verdict(told, verdict)
 }
 
 /// Whether a text has the form of a key: a native one, or one of those that are declared here to be imported. Whatever else

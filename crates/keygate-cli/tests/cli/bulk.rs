@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -179,6 +181,74 @@ fn new_keys_that_cannot_be_written_are_told_by_their_ids() {
         assert!(run.stderr.contains(&format!("{key}: its successor {successor} was not written")), "{run:?}");
     }
     assert_eq!(shown(&home, &id)["status"], "active");
+}
+
+/// Whatever page is under way is done and told of, and what is left goes on from there.
+#[test]
+fn an_interruption_tells_where_to_go_on_and_loses_no_new_key() {
+    let home = Home::new();
+    home.create(&["--user", "load", "--count", "1000", "--output", "old"]);
+    let rotate = ["rotate", "--org", "acme", "--all", "--overlap", "0d", "--output"];
+    let child = home.command(&[&BULK[..], &rotate, &["new", "--json"]].concat()).spawn().unwrap();
+    let begun = Instant::now();
+    while home.path("new").metadata().map_or(0, |file| file.len()) == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let run = Run::of(child).ended_with(": it was interrupted; --cursor ");
+    let document = run.json();
+    let cursor = document["next_cursor"].as_str().unwrap();
+    assert!(run.stderr.contains(&format!("--cursor {cursor} and another --output goes on from there")), "{run:?}");
+    let lines = |file: &str| fs::read_to_string(home.path(file)).unwrap().lines().count();
+    let done = document["successful"].as_array().unwrap().len();
+    assert_eq!((lines("new"), document["rotated"].as_array().unwrap().len()), (done, done));
+    assert!((1..1_000).contains(&done), "{done}");
+
+    home.run(&[&BULK[..], &rotate, &["rest", "--cursor", cursor]].concat()).done();
+    assert_eq!(lines("rest"), 1_000 - done, "each key was rotated once");
+    let list = home.run(&["keys", "list", "--org", "acme", "--status", "active", "--all", "--json"]).done().json();
+    assert_eq!(list["keys"].as_array().unwrap().len(), 1_000);
+    for file in ["new", "rest"] {
+        let text = fs::read_to_string(home.path(file)).unwrap();
+        home.run_with(text.lines().next_back().unwrap(), &["keys", "verify"]).done();
+    }
+}
+
+/// Texts that are only shown at the end would go with the command, so without a file there is one page of them.
+#[test]
+fn more_keys_than_a_page_are_rotated_into_a_file() {
+    let home = Home::new();
+    home.create(&["--user", "load", "--count", "101", "--output", "old"]);
+    let list = home.run(&["keys", "list", "--org", "acme", "--all", "--json"]).done().json();
+    let ids: Vec<&str> = list["keys"].as_array().unwrap().iter().map(|key| key["key_id"].as_str().unwrap()).collect();
+    fs::write(home.path("ids"), ids.join("\n")).unwrap();
+    let run = bulk(&home, "rotate", &["--from", "ids", "--json"]);
+    assert_eq!((run.status, run.stderr.contains("more than 100 keys at once")), (Some(2), true), "{run:?}");
+    let run = bulk(&home, "rotate", &["--all", "--json"]).ended_with("there are more than 100 keys");
+    let document = run.json();
+    assert_eq!(document["rotated"].as_array().unwrap().len(), 100);
+    let (cursor, made_before) = (document["next_cursor"].as_str().unwrap(), document["made_before"].as_str().unwrap());
+    assert!(run.stderr.contains(&format!("--cursor {cursor}")) && run.stderr.contains("--made-before "), "{run:?}");
+    // What is left goes on, and the same command leaves the new keys alone.
+    let rest = bulk(&home, "rotate", &["--all", "--json", "--cursor", cursor, "--made-before", made_before]).done();
+    assert_eq!(rest.json()["rotated"].as_array().unwrap().len(), 1);
+    let again = bulk(&home, "rotate", &["--all", "--made-before", made_before, "--output", "none", "--json"]);
+    let again = again.ended_with("101 of 101 keys failed; with --made-before ").json();
+    assert_eq!(again["failed"][0]["reason"], "key_superseded");
+    assert!(!home.path("none").exists());
+}
+
+/// The exit status is the verdict, also where nobody reads the words.
+#[test]
+fn a_failure_is_one_where_nobody_reads_the_output() {
+    let home = Home::new();
+    home.create(&["--user", "bob"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let args = [&BULK[..], &["revoke", "--org", "acme", NO_KEY, "--json"]].concat();
+    let run = Run::of(home.command(&args).stdout(writer).spawn().unwrap());
+    assert_eq!((run.status, run.stderr.contains("1 of 1 keys failed")), (Some(1), true), "{run:?}");
 }
 
 /// A server answers the first page, and not the second.

@@ -26,5 +26,6 @@ mod settings;
 mod stopping;
 mod support;
 mod through_a_server;
+mod updating;
 mod usage;
 mod verifying;

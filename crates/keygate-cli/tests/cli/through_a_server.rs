@@ -299,6 +299,14 @@ fn every_command_answers_as_on_the_store() {
         "keys sensitive #13 --field none",
         "keys sensitive #0 --json",
         "keys show #13 --json",
+        "keys update #13 --name nightly --description what-for --scope a:b --permission deploy:* --allow-ip 192.0.2.0/24 \
+         --limit minute=60 --burst 5 --tag x --expires-in 12h --metadata {\"a\":1} --sensitive pin=1 --json",
+        "keys sensitive #13 --json",
+        "keys update #13 --no-scopes --no-permissions --any-ip --no-tags --no-sensitive --limit none --expires-in never \
+         --json",
+        "keys update #13 --expires-at 2089-01-31T00:00:00Z --fallback open --limit day=5 --json",
+        "keys update #13 --expires-at 2001-01-31T00:00:00Z --json",
+        "keys update #0 --name other --json",
         "organizations create ruled --policy {\"longest_life_days\":30,\"name_pattern\":\"web-.*\"} --defaults \
          {\"allowed_ips\":[\"192.0.2.0/24\"],\"security_tier\":\"high\"} --json",
         "organizations show ruled",

@@ -8,6 +8,7 @@ use arc_swap::ArcSwapOption;
 use subtle::ConstantTimeEq;
 
 use super::parents::{HeldParents, OwnerCell, ParentsCell};
+use crate::check::Checked;
 use crate::clock::Tick;
 use crate::coherence::{Generation, Stamp};
 use crate::limiter::{LimitSet, Limiter};
@@ -34,6 +35,7 @@ pub(crate) struct Entry {
     is_superseded: bool,
     /// The digest of the one text that is this key. Of a slow verifier it is known once that text was presented.
     digest: OnceLock<Digest>,
+    checked: Checked,
     parents: Arc<ParentsCell>,
     /// Of its owner, from when it first had to be known.
     owner: OnceLock<Arc<OwnerCell>>,
@@ -95,6 +97,7 @@ impl Entry {
             is_imported,
             is_superseded,
             digest,
+            checked: Checked::of(&record.key),
             parents,
             owner: owner.map_or_else(OnceLock::new, OnceLock::from),
             limits: ArcSwapOption::empty(),
@@ -106,6 +109,12 @@ impl Entry {
 
     pub(crate) fn key(&self) -> &Key {
         &self.record.key
+    }
+
+    /// What the checks read of the key.
+    #[inline]
+    pub(crate) fn checked(&self) -> &Checked {
+        &self.checked
     }
 
     pub(crate) fn record(&self) -> &KeyRecord {

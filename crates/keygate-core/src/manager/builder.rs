@@ -264,6 +264,7 @@ impl ManagerBuilder {
             cache,
             limiter,
             recorder,
+            counts_usage,
             sentry,
             post,
             audit,

@@ -1,9 +1,11 @@
 //! The same done to many keys of one organization.
 
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::future::ready;
+use std::pin::pin;
+use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -27,8 +29,9 @@ const IN_FLIGHT: usize = 64;
 const ROTATED_AT_ONCE: usize = 16;
 /// What became of a key to which it was done, as the audit has it.
 const DONE: &str = "done";
-/// For how long rotations are begun.
-const ROTATES_FOR: Duration = Duration::from_secs(15);
+/// For how long keys are begun. The answer says what became of each, and the new texts of those that were rotated: it must not
+/// come too late for whoever waits for it.
+const BEGUN_FOR: Duration = Duration::from_secs(15);
 
 /// What is done to each key.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,7 +151,14 @@ pub struct BulkFailure {
     is_trouble: bool,
 }
 
-/// What came of a bulk operation: each key asked for is in one of the two lists, once, in the order asked. Its JSON form
+impl BulkFailure {
+    fn of(key_id: KeyId, error: &ManageError) -> Self {
+        Self { key_id, reason: error.reason(), detail: error.detail(), is_trouble: error.is_trouble() }
+    }
+}
+
+/// What came of a bulk operation: each key asked for is in one of the two lists, once, in the order asked; keys that a filter
+/// admits and that were not begun are in neither, and [come next](BulkPage::next_cursor). Its JSON form
 /// is that of the management API.
 #[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
@@ -170,6 +180,10 @@ pub struct BulkPage {
     pub outcome: BulkOutcome,
     /// Where the next call begins, of keys that a filter admits; `None` when there are no more.
     pub next_cursor: Option<Cursor>,
+    /// Before when the keys were made that a filter was to admit: what it said, and in a rotation not later than the page was
+    /// begun. Whoever rotates the same again says it again, and leaves the successors alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_before: Option<DateTime<Utc>>,
 }
 
 impl ApiKeyManager {
@@ -197,8 +211,10 @@ impl ApiKeyManager {
     ///
     /// What a page has done is done again where it is asked for again: a key is stopped or changed as it was, and one that was
     /// rotated is refused as [superseded](ManageError::Superseded). Keys that are rotated by a filter are those that were
-    /// [made before](KeyFilter::made_before) a time, so that their successors are not among them. Rotations are begun for 15
-    /// seconds, and the rest is told as [not begun](ManageError::NotBegun).
+    /// [made before](KeyFilter::made_before) a time, so that their successors are not among them. Keys are begun for 15 seconds:
+    /// of those that are named the rest is told as [not begun](ManageError::NotBegun), of those that a filter admits it is where
+    /// the next call begins. A key that the filter admits no more when its turn comes is left alone, as
+    /// [no longer matching](ManageError::NoLongerMatches).
     ///
     /// # Errors
     /// As of [`bulk`](Self::bulk); also when the store does not list the keys, or no key may be changed so by this actor.
@@ -248,19 +264,27 @@ impl ApiKeyManager {
             }
             BulkOperation::Deactivate { .. } | BulkOperation::Activate { .. } | BulkOperation::Revoke { .. } => {}
         }
-        let (keys, next_cursor) = match keys {
+        let mut outcome = BulkOutcome::default();
+        let rotates = matches!(operation, BulkOperation::Rotate { .. });
+        let (keys, filter, mut next_cursor) = match keys {
             BulkKeys::Named(keys) if keys.len() > MAX_BULK => {
                 let problem = format!("must be at most {MAX_BULK}, not {}", keys.len());
                 return Err(NameError::new("key_ids", problem).into());
             }
             BulkKeys::Named(keys) => {
                 let mut seen = HashSet::new();
-                (keys.iter().copied().filter(|id| seen.insert(*id)).collect::<Vec<_>>(), None)
+                (keys.iter().copied().filter(|id| seen.insert(*id)).collect::<Vec<_>>(), None, None)
             }
             BulkKeys::Matching { limit: 0, .. } => return Err(NameError::new("limit", "must be at least 1").into()),
             BulkKeys::Matching { filter, limit, cursor } => {
-                let page = self.list(actor, organization, filter, (*limit).min(MAX_BULK), *cursor).await?;
-                (page.keys.iter().map(|key| key.id).collect(), page.next_cursor)
+                let mut filter = filter.clone();
+                // A time to come, as of a clock that goes fast, would let successors be among them.
+                let now = self.inner.clock.now();
+                filter.made_before = filter.made_before.map(|time| if rotates { time.min(now) } else { time });
+                let page = self.list(actor, organization, &filter, (*limit).min(MAX_BULK), *cursor).await?;
+                let unreadable = page.unreadable_key_ids.into_iter();
+                outcome.failed.extend(unreadable.map(|id| BulkFailure::of(id, &ManageError::Unreadable)));
+                (page.keys.iter().map(|key| key.id).collect(), Some(filter), page.next_cursor)
             }
         };
         if !dry_run && !keys.is_empty() {
@@ -271,19 +295,17 @@ impl ApiKeyManager {
                 _ => act.begin(organization, changes).await?,
             }
         }
-        let mut outcome = BulkOutcome::default();
         let mut trouble = None;
-        let at_once = if matches!(operation, BulkOperation::Rotate { .. }) { ROTATED_AT_ONCE } else { IN_FLIGHT };
-        let begun = Instant::now();
-        let one = |id| async move {
-            // The new texts are in the answer, which must not be waited for too long.
-            if matches!(operation, BulkOperation::Rotate { .. }) && begun.elapsed() > ROTATES_FOR {
-                return (id, Err(ManageError::NotBegun));
-            }
-            (id, self.bulk_one(actor, organization, operation, id, dry_run).await)
-        };
-        let mut done = stream::iter(keys).map(one).buffered(at_once);
+        let at_once = if rotates { ROTATED_AT_ONCE } else { IN_FLIGHT };
+        let filter = filter.as_ref();
+        let clock = &self.inner.clock;
+        let until = clock.tick().after(BEGUN_FOR);
+        let in_time = stream::iter(keys.iter().copied()).take_while(|_| ready(clock.tick() < until));
+        let one = |id| async move { (id, self.bulk_one(actor, organization, operation, id, filter, dry_run).await) };
+        let mut done = pin!(in_time.map(one).buffered(at_once));
+        let mut begun = 0;
         while let Some((key_id, done)) = done.next().await {
+            begun += 1;
             match done {
                 Ok(rotation) => {
                     act.became(key_id, DONE, rotation.as_ref().map(|rotation| rotation.new_key_id));
@@ -296,15 +318,22 @@ impl ApiKeyManager {
                         trouble.get_or_insert_with(|| error.to_string());
                     }
                     act.became(key_id, error.reason(), None);
-                    let (reason, detail, is_trouble) = (error.reason(), error.detail(), error.is_trouble());
-                    outcome.failed.push(BulkFailure { key_id, reason, detail, is_trouble });
+                    outcome.failed.push(BulkFailure::of(key_id, &error));
                 }
             }
+        }
+        let (done, left) = keys.split_at(begun);
+        for id in left {
+            act.became(*id, ManageError::NotBegun.reason(), None);
+        }
+        match (filter, done.last()) {
+            (Some(_), Some(last)) if !left.is_empty() => next_cursor = Some(Cursor(*last)),
+            _ => outcome.failed.extend(left.iter().map(|id| BulkFailure::of(*id, &ManageError::NotBegun))),
         }
         if let Some(error) = trouble {
             tracing::error!(organization_id = %organization, failed = outcome.failed.len(), error, "a bulk operation met trouble");
         }
-        Ok(BulkPage { outcome, next_cursor })
+        Ok(BulkPage { outcome, next_cursor, made_before: filter.and_then(|filter| filter.made_before) })
     }
 
     async fn bulk_one(
@@ -313,12 +342,18 @@ impl ApiKeyManager {
         organization: &OrganizationId,
         operation: &BulkOperation,
         id: KeyId,
+        filter: Option<&KeyFilter>,
         dry_run: bool,
     ) -> Result<Option<Rotation>, ManageError> {
         let mut part = self.part(actor, Action::KeysBulk);
         let found = self.visible(actor, id).await?;
         if found.key.organization != *organization {
             return Err(ManageError::NotFound);
+        }
+        if let Some(filter) = filter
+            && !self.still_admitted(filter, &found.key).await?
+        {
+            return Err(ManageError::NoLongerMatches);
         }
         let (status, reason) = match operation {
             BulkOperation::Deactivate { reason } => (KeyStatus::Inactive, reason),

@@ -117,6 +117,12 @@ pub enum ManageError {
     /// It is one of many, and the time was over before it was begun.
     #[error("it was not begun, as the others took too long: ask for it again")]
     NotBegun,
+    /// It is one of many that a filter admitted, and is not as the filter wants it any more.
+    #[error("it was changed meanwhile, and the filter does not admit it any more")]
+    NoLongerMatches,
+    /// It is one of many, and nothing can be read of it: its record is damaged, or a newer version has written it.
+    #[error("its record cannot be read: it is damaged, or a newer version has written it")]
+    Unreadable,
     /// Something could not be encrypted, or opened again. Where the secret that it is sealed under is not configured, it may be
     /// once that is.
     #[error(transparent)]
@@ -193,6 +199,8 @@ impl ManageError {
             Self::IdempotencyMismatch => "idempotency_key_reused",
             Self::Busy => "busy",
             Self::NotBegun => "not_begun",
+            Self::NoLongerMatches => "no_longer_matches",
+            Self::Unreadable => "record_unreadable",
             // Whoever puts the secret back among the retired ones has it answered.
             Self::Sealed(SealError::UnknownEntry(_)) | Self::Setup(_) | Self::Store(_) => "store_unavailable",
             Self::Random(_) | Self::Sealed(_) => "internal",

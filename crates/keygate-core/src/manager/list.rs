@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{ApiKeyManager, ManageError};
 use crate::actor::Actor;
 use crate::key::{KeyId, KeyIdError};
-use crate::names::{Environment, OrganizationId, ProjectId, Tag, UserId};
+use crate::names::{Environment, NameError, OrganizationId, ProjectId, Tag, UserId};
 use crate::record::{Key, KeyState};
 use crate::store::Listing;
 
@@ -43,6 +43,7 @@ pub struct KeyFilter {
 }
 
 impl KeyFilter {
+    /// Whether it admits a key, as far as its record tells: when it was used stands elsewhere.
     fn admits(&self, key: &Key, now: DateTime<Utc>) -> bool {
         let expires_within = |within: TimeDelta| {
             // The difference of two times cannot overflow, as a sum could that a caller chooses.
@@ -68,7 +69,7 @@ impl KeyFilter {
 /// Where the next page begins. Opaque: take it as it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Cursor(KeyId);
+pub struct Cursor(pub(super) KeyId);
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,6 +90,10 @@ impl FromStr for Cursor {
 pub struct KeyPage {
     /// The keys. A filtered page may be short, or empty, and still have a next one.
     pub keys: Vec<Key>,
+    /// Keys of this part of the list of which nothing can be read, newest first: their records are damaged, or a newer version has
+    /// written them. Whether the filter admits them nobody knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable_key_ids: Vec<KeyId>,
     /// Where the next page begins, if there may be one.
     pub next_cursor: Option<Cursor>,
 }
@@ -98,7 +103,7 @@ impl ApiKeyManager {
     /// deleted meanwhile neither repeat others nor hide them. At most 5,000 records are read for a page.
     ///
     /// # Errors
-    /// When the organization is not within the actor's reach, or the store fails.
+    /// When the organization is not within the actor's reach, the filter asks for use that is not counted here, or the store fails.
     pub async fn list(
         &self,
         actor: &Actor,
@@ -110,13 +115,17 @@ impl ApiKeyManager {
         if !actor.reaches(organization) {
             return Err(ManageError::ParentNotFound);
         }
+        if filter.unused_for.is_some() && !self.inner.counts_usage {
+            // Every key would look unused, for whoever is about to revoke those.
+            return Err(NameError::new("unused_for", "cannot be told where use is not counted").into());
+        }
         let listing = match &filter.user {
             Some(user) => Listing::User(organization.clone(), user.clone()),
             None => Listing::Organization(organization.clone()),
         };
         let limit = limit.clamp(1, MAX_PAGE);
         let now = self.inner.clock.now();
-        let mut keys = Vec::new();
+        let (mut keys, mut unreadable) = (Vec::new(), Vec::new());
         let mut after = cursor.map(|cursor| cursor.0);
         let mut left = MAX_SCANNED;
         while keys.len() < limit && left > 0 {
@@ -124,6 +133,7 @@ impl ApiKeyManager {
             let asked = if filter.is_selective() { wanted.max(SCANNED_AT_ONCE) } else { wanted }.min(left);
             let page = self.inner.store.list(&listing, after, asked).await?;
             left -= asked;
+            unreadable.extend(page.unreadable);
             let last = page.records.last().map(|record| record.key.id);
             let passing = page.records.into_iter().map(|record| record.key).filter(|key| filter.admits(key, now));
             let passing = self.unused(passing.collect(), filter.unused_for, now).await?;
@@ -137,7 +147,15 @@ impl ApiKeyManager {
                 break;
             }
         }
-        Ok(KeyPage { keys, next_cursor: after.map(Cursor) })
+        // Those behind the place where the next page begins are told there.
+        unreadable.retain(|id| after.is_none_or(|after| *id >= after));
+        Ok(KeyPage { keys, unreadable_key_ids: unreadable, next_cursor: after.map(Cursor) })
+    }
+
+    /// Whether a filter that admitted a key a moment ago still does, as it now is.
+    pub(super) async fn still_admitted(&self, filter: &KeyFilter, key: &Key) -> Result<bool, ManageError> {
+        let now = self.inner.clock.now();
+        Ok(filter.admits(key, now) && !self.unused(vec![key.clone()], filter.unused_for, now).await?.is_empty())
     }
 
     /// Those that were made before so long, and not used since; all, where no time is given.

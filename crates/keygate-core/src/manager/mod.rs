@@ -134,6 +134,8 @@ struct Inner {
     cache: Arc<Cache>,
     limiter: Arc<Limiter>,
     recorder: Arc<Recorder>,
+    /// Whether requests are counted here.
+    counts_usage: bool,
     sentry: Arc<Sentry>,
     post: Arc<Post>,
     audit: Arc<Keeper>,

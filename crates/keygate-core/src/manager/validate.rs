@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{ApiKeyManager, Inner, ManageError, events};
 use crate::cache::{Above, Entry, Found, Trouble};
-use crate::check::{AboveView, check};
+use crate::check::{AboveView, Subject};
 use crate::clock::Tick;
 use crate::coherence::{Change, Read, Watcher};
 use crate::context::{Admission, RequestContext, RequestView};
@@ -220,7 +220,7 @@ impl Inner {
         let known = owner.as_ref().and_then(|owner| owner.as_ref());
         let above = AboveView { parents: held.value(), owner: known.map(|owner| owner.value()) };
         let at = self.clock.now_at(now);
-        if let Err(denial) = check(entry.key(), above, context, Some(self.environment), at) {
+        if let Err(denial) = self.subject(&entry, above, context, at).decide() {
             return Some(Err(self.denied(&entry, denial, context, at)));
         }
         // Last, so that a denial burns nothing.
@@ -437,8 +437,21 @@ impl Inner {
         Ok(Admission::new(entry, charge))
     }
 
+    /// What a decision over a key that was read is made of.
+    #[inline]
+    pub(super) fn subject<'a>(
+        &self,
+        entry: &'a Entry,
+        above: AboveView<'a>,
+        context: impl Into<RequestView<'a>>,
+        now: DateTime<Utc>,
+    ) -> Subject<'a> {
+        let (key, checked, context) = (entry.key(), entry.checked(), context.into());
+        Subject { key, checked, above, context, environment: Some(self.environment), now }
+    }
+
     fn check(&self, entry: &Entry, above: &Above, context: &RequestContext) -> Result<(), Denial> {
-        check(entry.key(), above.view(), context, Some(self.environment), self.clock.now()).inspect_err(|denial| {
+        self.subject(entry, above.view(), context, self.clock.now()).decide().inspect_err(|denial| {
             tracing::debug!(key_id = %entry.key().id, reason = %denial.reason(), "a key was refused");
         })
     }

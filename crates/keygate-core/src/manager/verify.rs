@@ -221,13 +221,7 @@ impl Explanation {
     }
 
     fn of(entry: Arc<Entry>, above: &Above, context: &RequestContext, left: Vec<Standing>, inner: &Inner) -> Self {
-        let subject = Subject {
-            key: entry.key(),
-            above: above.view(),
-            context: context.into(),
-            environment: Some(inner.environment),
-            now: inner.clock.now(),
-        };
+        let subject = inner.subject(&entry, above.view(), context, inner.clock.now());
         let passed =
             |check| CheckReport { check, verdict: CheckVerdict::Passed, reason: None, detail: None, remedy: None };
         let mut checks: Vec<_> = [Check::Format, Check::Tag, Check::Secret].map(passed).into();

@@ -409,7 +409,7 @@ impl Store for MemoryStore {
         let older = ids.into_iter().flat_map(|ids| ids.range((Bound::Unbounded, before)).rev());
         let records: Vec<_> = older.filter_map(|id| state.records.get(id).cloned()).take(limit).collect();
         let next = (records.len() == limit).then(|| records.last().map(|record| record.key.id)).flatten();
-        Ok(RecordPage { records, next })
+        Ok(RecordPage { records, unreadable: Vec::new(), next })
     }
 
     async fn due(&self, _: u16, until: Day, after: Option<Due>, limit: usize) -> Result<Vec<Due>, StoreError> {

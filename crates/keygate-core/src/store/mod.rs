@@ -98,6 +98,9 @@ impl Listing {
 pub struct RecordPage {
     /// The records.
     pub records: Vec<KeyRecord>,
+    /// Keys of the same part of the list whose records cannot be read, newest first: they are damaged, or a newer version has
+    /// written them. They hold up none of the others.
+    pub unreadable: Vec<KeyId>,
     /// The id after which the next page begins, if there may be one.
     pub next: Option<KeyId>,
 }

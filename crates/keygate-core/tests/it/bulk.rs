@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use keygate_core::actor::Actor;
@@ -13,16 +15,20 @@ use keygate_core::manager::{
     ApiKeyManager, BulkKeys, BulkOperation, BulkOutcome, CreatedKey, KeyFilter, KeyUpdate, MAX_BULK, ManageError,
 };
 use keygate_core::names::{OrganizationId, Reason, Tag};
-use keygate_core::record::{KeyStatus, StatusChange};
-use keygate_core::store::Store;
+use keygate_core::record::{KeyState, KeyStatus, StatusChange};
+use keygate_core::store::{MemoryStore, Store};
 use keygate_testkit::{GivenUpAfter, sample};
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;
 
 use crate::support::fateful_store::{Fate, FatefulStore};
+use crate::support::hooked_store::HookedStore;
+use crate::support::still_clock::StillClock;
 use crate::support::yielding_store::YieldingStore;
-use crate::support::{self, Instance, block_on, manager_over, new_key_with, operator, org, ring, scopes, tenant, word};
+use crate::support::{
+    self, Instance, ROOMY, block_on, manager_over, new_key_with, operator, org, ring, scopes, tenant, word,
+};
 
 fn revoke() -> BulkOperation {
     BulkOperation::Revoke { reason: Some(Reason::new("leaked").unwrap()) }
@@ -436,6 +442,113 @@ async fn keys_that_a_filter_admits_are_rotated_once_however_often_it_is_asked_fo
         let successor = instance.record(key.key.id).await.key.succession.superseded.unwrap().successor_id;
         assert_eq!(instance.record(successor).await.key.succession.superseded, None);
     }
+}
+
+/// A time to come would have the new keys rotated by whoever asks again: it is taken as now, and the answer says so.
+#[tokio::test]
+async fn successors_are_left_alone_whatever_a_fast_clock_says() {
+    let instance = Instance::new();
+    let keys = keys_of(&instance, "acme", 3).await;
+    instance.clock.advance(Duration::from_secs(1));
+    let mut filter = KeyFilter::default();
+    filter.made_before = Some(instance.clock.now() + TimeDelta::hours(1));
+    let which = |filter: &KeyFilter| BulkKeys::Matching { filter: filter.clone(), limit: 100, cursor: None };
+    let (acme, rotate) = (org("acme"), BulkOperation::Rotate { overlap: None });
+    let page = instance.manager.bulk_of(&operator(), &acme, &rotate, &which(&filter), false).await.unwrap();
+    assert_eq!((page.outcome.rotated.len(), page.made_before), (3, Some(instance.clock.now())));
+    instance.clock.advance(Duration::from_secs(1));
+    filter.made_before = page.made_before;
+    let again = instance.manager.bulk_of(&operator(), &acme, &rotate, &which(&filter), false).await.unwrap();
+    let mut expected: Vec<KeyId> = ids(&keys);
+    expected.sort_unstable_by(|a, b| b.cmp(a));
+    let failed: Vec<KeyId> = again.outcome.failed.iter().map(|failure| failure.key_id).collect();
+    assert_eq!((again.outcome.successful.len(), failed), (0, expected));
+}
+
+/// The answer does not come too late to be read: what was not begun in time is told of keys that were named, and comes next of
+/// those that a filter admits.
+#[tokio::test]
+async fn what_is_not_begun_in_time_is_told_or_comes_next() {
+    let clock = StillClock::new();
+    let memory = MemoryStore::with_clock(clock.clone());
+    let slow = clock.clone();
+    // Each key takes half a second, one after another as the store sees them.
+    let store = HookedStore::new(memory, move |call| {
+        if call.starts_with("set_status") {
+            slow.advance(Duration::from_millis(500));
+        }
+        async { Ok(()) }
+    });
+    let manager = ApiKeyManager::builder(store, ring(&[1])).clock(clock.clone()).quota(ROOMY).build().unwrap();
+    let made = manager.create_many(&operator(), vec![new_key_with(|_| {}); 200]).await;
+    let mut keys: Vec<KeyId> = made.into_iter().map(|made| made.unwrap().key.id).collect();
+    keys.sort_unstable_by(|a, b| b.cmp(a));
+    let acme = org("acme");
+
+    let outcome = manager.bulk(&operator(), &acme, &deactivate(), &keys).await.unwrap();
+    let done = outcome.successful.len();
+    assert_eq!(outcome.successful, keys[..done]);
+    assert_eq!(failures(&outcome), keys[done..].iter().map(|id| (*id, "not_begun")).collect::<Vec<_>>());
+    assert!((30..200).contains(&done), "{done} were begun in 15 s");
+
+    let (mut cursor, mut done, mut pages) = (None, Vec::new(), 0);
+    loop {
+        let which = BulkKeys::Matching { filter: KeyFilter::default(), limit: 1_000, cursor };
+        let page = manager.bulk_of(&operator(), &acme, &activate(), &which, false).await.unwrap();
+        assert_eq!(failures(&page.outcome), []);
+        done.extend(page.outcome.successful);
+        pages += 1;
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(done, keys, "each once, in order");
+    assert!(pages > 1, "{pages}");
+}
+
+/// A key that somebody changed between the list and its turn is not what the filter asked for any more.
+#[tokio::test]
+async fn what_a_filter_admits_no_more_is_left_alone() {
+    let instance = Instance::new();
+    let keys = keys_of(&instance, "acme", 2).await;
+    let (acme, spared) = (org("acme"), keys[0].key.id);
+    instance.manager.bulk(&operator(), &acme, &deactivate(), &ids(&keys)).await.unwrap();
+    let other = instance.manager.clone();
+    let listed = Arc::new(AtomicBool::new(false));
+    let store = HookedStore::new(instance.memory.clone(), move |call| {
+        let (other, is_listed) = (other.clone(), listed.swap(call.starts_with("list"), Ordering::SeqCst));
+        async move {
+            if is_listed {
+                other.activate(&operator(), spared, None).await.unwrap();
+            }
+            Ok(())
+        }
+    });
+    let manager = manager_over(Arc::new(store), ring(&[1]), &instance.clock);
+    let mut filter = KeyFilter::default();
+    filter.state = Some(KeyState::Inactive);
+    let which = BulkKeys::Matching { filter, limit: 100, cursor: None };
+    let page = manager.bulk_of(&operator(), &acme, &revoke(), &which, false).await.unwrap();
+    assert_eq!(page.outcome.successful, [keys[1].key.id]);
+    assert_eq!(failures(&page.outcome), [(spared, "no_longer_matches")]);
+    assert_eq!(status(&instance, spared).await, KeyStatus::Active);
+}
+
+/// Where nobody counts use, every key would look unused to whoever revokes those.
+#[tokio::test]
+async fn where_use_is_not_counted_nothing_is_said_to_be_unused() {
+    let instance = Instance::new();
+    keys_of(&instance, "acme", 1).await;
+    let builder = ApiKeyManager::builder(instance.memory.clone(), ring(&[1])).clock(instance.clock.clone());
+    let manager = builder.counts_usage(false).build().unwrap();
+    let mut filter = KeyFilter::default();
+    filter.unused_for = Some(TimeDelta::zero());
+    let which = BulkKeys::Matching { filter: filter.clone(), limit: 100, cursor: None };
+    let refused = manager.bulk_of(&operator(), &org("acme"), &revoke(), &which, true).await.unwrap_err();
+    assert_eq!((word(&refused), refused.to_string().contains("unused_for")), ("invalid", true));
+    assert!(manager.list(&operator(), &org("acme"), &filter, 10, None).await.is_err());
+    assert_eq!(instance.manager.list(&operator(), &org("acme"), &filter, 10, None).await.unwrap().keys.len(), 1);
 }
 
 /// What an actor may not hand out is refused before anything is done; what a key has that the actor may not, key by key; and a

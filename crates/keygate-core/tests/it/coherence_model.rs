@@ -18,26 +18,33 @@ use keygate_core::coherence::Change;
 use keygate_core::context::{Admission, RequestContext};
 use keygate_core::denial::{Denial, DenialReason};
 use keygate_core::key::KeyId;
-use keygate_core::manager::{ApiKeyManager, CreatedKey, OrganizationUpdate};
-use keygate_core::names::ProjectId;
-use keygate_core::record::{KeyStatus, ParentStatus};
+use keygate_core::manager::{ApiKeyManager, CreatedKey, NewKey, NewRole, OrganizationUpdate, UserUpdate};
+use keygate_core::names::{ProjectId, RoleName, UserId};
+use keygate_core::record::{KeyStatus, ParentStatus, UserStatus};
+use keygate_core::scope::ScopeSet;
 use keygate_core::store::{MemoryStore, Store};
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestError, TestRng, TestRunner};
 
 use crate::support::simulated_store::{Delivered, Flaw, LEASE, SimulatedStore, at_once};
 use crate::support::still_clock::StillClock;
-use crate::support::{self, ROOMY, operator, org, ring, unlimited_key_with};
+use crate::support::{self, ROOMY, operator, org, ring, unlimited_key_with, user};
 
 const KEYS: usize = 3;
-/// What an acceptance depends on: the keys, their two organizations, and the one project.
-const THINGS: usize = KEYS + 3;
+/// What an acceptance depends on: the keys, their two organizations, the one project, their owners, and the one role.
+const THINGS: usize = KEYS + 6;
 const ACME: usize = KEYS;
 const GLOBEX: usize = KEYS + 1;
 const WEB: usize = KEYS + 2;
+/// The owner of two keys, who has the role.
+const ADA: usize = KEYS + 3;
+/// The owner of the third, for whom nothing is configured at first, nor for anybody of its organization.
+const BOB: usize = KEYS + 4;
+/// Of acme: it may be used if it covers what is asked for.
+const WORKER: usize = KEYS + 5;
 
-/// Which of them a key's acceptance depends on: itself, its organization, and for one its project.
-const DEPENDS: [&[usize]; KEYS] = [&[0, ACME], &[1, ACME, WEB], &[2, GLOBEX]];
+/// Which of them a key's acceptance depends on: itself, its organization, for one its project, its owner and the owner's role.
+const DEPENDS: [&[usize]; KEYS] = [&[0, ACME, ADA, WORKER], &[1, ACME, WEB, ADA, WORKER], &[2, GLOBEX, BOB]];
 
 #[derive(Debug, Clone, Copy)]
 enum Write {
@@ -45,7 +52,7 @@ enum Write {
     Deactivate(usize),
     Activate(usize),
     Delete(usize),
-    /// An organization or the project, and whether its keys may be used.
+    /// An organization, the project, an owner or the role, and whether its keys may be used.
     Set(usize, bool),
 }
 
@@ -159,6 +166,33 @@ fn web() -> ProjectId {
     ProjectId::new("web").unwrap()
 }
 
+fn worker() -> RoleName {
+    "worker".parse().unwrap()
+}
+
+fn covering(permission: &str) -> NewRole {
+    NewRole { permissions: ScopeSet::parse([permission]).unwrap(), ..NewRole::default() }
+}
+
+/// What each request needs.
+fn context() -> RequestContext {
+    RequestContext::new().needing_permission("work".parse().unwrap())
+}
+
+fn new_key(nth: usize) -> NewKey {
+    let (organization, owner) = if nth == 2 { ("globex", BOB) } else { ("acme", ADA) };
+    unlimited_key_with(|new| {
+        new.organization = org(organization);
+        new.user = user_of(owner);
+        new.project = (nth == 1).then(web);
+        new.permissions = ScopeSet::parse(["work"]).unwrap();
+    })
+}
+
+fn user_of(owner: usize) -> UserId {
+    user(if owner == ADA { "ada" } else { "bob" })
+}
+
 impl World {
     fn new(settings: Settings) -> Self {
         let clock = StillClock::new();
@@ -175,13 +209,10 @@ impl World {
             .audit(AuditPolicy::off())
             .build()
             .unwrap();
-        let new = |nth: usize| {
-            unlimited_key_with(|new| {
-                new.organization = org(if nth == 2 { "globex" } else { "acme" });
-                new.project = (nth == 1).then(web);
-            })
-        };
-        let keys = (0..KEYS).map(|nth| at_once(other.create(&operator(), new(nth))).unwrap()).collect();
+        at_once(other.put_role(&operator(), &org("acme"), &worker(), &covering("work"), None)).unwrap();
+        let having = UserUpdate { roles: Some(Some(vec![worker()])), ..UserUpdate::default() };
+        at_once(other.update_user(&operator(), &org("acme"), &user_of(ADA), &having, None)).unwrap();
+        let keys = (0..KEYS).map(|nth| at_once(other.create(&operator(), new_key(nth))).unwrap()).collect();
         let mut world = Self {
             settings,
             clock,
@@ -222,6 +253,15 @@ impl World {
                 let parents = at_once(self.server.parents(&org("acme"), Some(&web()))).unwrap();
                 active(parents.project.map(|found| found.status))
             }
+            ADA | BOB => {
+                let organization = org(if thing == ADA { "acme" } else { "globex" });
+                let held = at_once(self.server.users(&organization, &[user_of(thing)])).unwrap().remove(0);
+                held.is_none_or(|user| user.status == UserStatus::Active)
+            }
+            WORKER => {
+                let roles = at_once(self.server.parents(&org("acme"), None)).unwrap().roles.unwrap();
+                roles.named(&worker()).is_some_and(|named| named.role.permissions.covers(&"work".parse().unwrap()))
+            }
             key => {
                 let record = at_once(self.server.record(self.keys[key].key.id)).unwrap();
                 record.is_some_and(|record| record.key.status.status == KeyStatus::Active)
@@ -241,19 +281,24 @@ impl World {
 
     fn told(&mut self, change: &Change, at: Tick) {
         let key = |id| self.keys.iter().position(|created| created.key.id == id).unwrap();
-        let thing = match change {
-            Change::Key(id) => key(*id),
+        let things: &[usize] = match change {
+            Change::Key(id) => &[key(*id)],
             Change::Revoked(id) => {
                 let key = key(*id);
                 self.told_revoked[key] = true;
-                key
+                &[key]
             }
-            Change::Organization(organization) if *organization == org("acme") => ACME,
-            Change::Organization(_) => GLOBEX,
-            Change::Project(..) => WEB,
+            // The roles are read with the organization.
+            Change::Organization(organization) if *organization == org("acme") => &[ACME, WORKER],
+            Change::Organization(_) => &[GLOBEX],
+            Change::Project(..) => &[WEB],
+            Change::User(_, user) if *user == user_of(ADA) => &[ADA],
+            Change::User(..) => &[BOB],
             _ => panic!("a change of another kind"),
         };
-        self.history[thing].told = Some(at);
+        for thing in things {
+            self.history[*thing].told = Some(at);
+        }
     }
 
     fn write(&self, write: Write) {
@@ -267,6 +312,16 @@ impl World {
                     let key = &record.key;
                     at_once(self.server.delete(&key.organization, key.id, key.revision)).unwrap();
                 }
+            }
+            Write::Set(thing @ (ADA | BOB), active) => {
+                let status = if active { UserStatus::Active } else { UserStatus::Suspended };
+                let update = UserUpdate { status: Some(status), ..UserUpdate::default() };
+                let organization = org(if thing == ADA { "acme" } else { "globex" });
+                at_once(self.other.update_user(&operator(), &organization, &user_of(thing), &update, None)).unwrap();
+            }
+            Write::Set(WORKER, active) => {
+                let role = covering(if active { "work" } else { "rest" });
+                at_once(self.other.put_role(&operator(), &org("acme"), &worker(), &role, None)).unwrap();
             }
             Write::Set(thing, active) => {
                 let status = if active { ParentStatus::Active } else { ParentStatus::Suspended };
@@ -300,7 +355,7 @@ impl World {
 
     fn begin(&mut self, key: usize) -> Outcome {
         let (manager, text) = (self.manager.clone(), self.keys[key].text.expose().to_owned());
-        let future = Box::pin(async move { manager.validate(&text, &RequestContext::new()).await });
+        let future = Box::pin(async move { manager.validate(&text, &context()).await });
         let woken = Arc::new(Woken(AtomicBool::new(true)));
         self.requests.push(Request { key, began: self.clock.tick(), future, woken });
         self.poll(self.requests.len() - 1).map(drop)
@@ -432,7 +487,7 @@ impl World {
     fn ask(&mut self, key: usize) -> Result<Result<Admission, Denial>, String> {
         self.clock.advance(Duration::from_nanos(1));
         let (manager, text) = (self.manager.clone(), self.keys[key].text.expose().to_owned());
-        let future = Box::pin(async move { manager.validate(&text, &RequestContext::new()).await });
+        let future = Box::pin(async move { manager.validate(&text, &context()).await });
         let woken = Arc::new(Woken(AtomicBool::new(true)));
         self.requests.push(Request { key, began: self.clock.tick(), future, woken });
         for _ in 0..200 {
@@ -533,6 +588,9 @@ fn at_the_edge_of_a_lease() -> impl Strategy<Value = Vec<Step>> {
             Just(Write::Deactivate(0)),
             Just(Write::Set(ACME, false)),
             Just(Write::Set(ACME, true)),
+            Just(Write::Set(ADA, false)),
+            Just(Write::Set(WORKER, false)),
+            Just(Write::Set(WORKER, true)),
         ].prop_map(Step::Write),
     ];
     prop::collection::vec(step, 1..40).prop_map(|steps| {

@@ -47,10 +47,10 @@ async fn an_entry_missing_from_a_list_is_found() {
 }
 
 #[tokio::test]
-async fn an_entry_without_a_record_is_found_and_listing_it_fails() {
+async fn an_entry_without_a_record_is_found_and_holds_up_no_other() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("keys.redb");
-    let (organization, [id, _]) = two_keys(&path).await;
+    let (organization, [id, other]) = two_keys(&path).await;
     let problems = problems_after(&path, |transaction| {
         let table: TableDefinition<'_, Id, &[u8]> = TableDefinition::new("records");
         transaction.open_table(table).unwrap().remove(id.as_bytes()).unwrap();
@@ -60,8 +60,37 @@ async fn an_entry_without_a_record_is_found_and_listing_it_fails() {
         assert!(problems.contains(problem), "{problem}: {problems}");
     }
     let store = EmbeddedStore::open(&path).unwrap();
-    let listed = store.list(&Listing::Organization(organization), None, 10).await;
-    assert!(matches!(listed, Err(StoreError::Damaged { .. })), "{listed:?}");
+    let listed = store.list(&Listing::Organization(organization), None, 10).await.unwrap();
+    assert_eq!(listed.records.iter().map(|record| record.key.id).collect::<Vec<_>>(), [other]);
+    assert_eq!((listed.unreadable, listed.next), (vec![id], None));
+}
+
+/// As an older instance meets it while others are upgraded.
+#[tokio::test]
+async fn a_record_that_cannot_be_read_holds_up_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.redb");
+    let (organization, [id, other]) = two_keys(&path).await;
+    problems_after(&path, |transaction| {
+        let table: TableDefinition<'_, Id, &[u8]> = TableDefinition::new("records");
+        let mut records = transaction.open_table(table).unwrap();
+        let mut newer = records.get(id.as_bytes()).unwrap().unwrap().value().to_vec();
+        newer[0] = 200;
+        records.insert(id.as_bytes(), newer.as_slice()).unwrap();
+    })
+    .await;
+    let store = EmbeddedStore::open(&path).unwrap();
+    let (mut after, mut read, mut unreadable) = (None, Vec::new(), Vec::new());
+    loop {
+        let page = store.list(&Listing::Organization(organization.clone()), after, 1).await.unwrap();
+        read.extend(page.records.iter().map(|record| record.key.id));
+        unreadable.extend(page.unreadable);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((read, unreadable), (vec![other], vec![id]));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use keygate_core::key::KeyId;
 use keygate_core::names::{OrganizationId, UserId};
+use keygate_core::record::KeyRecord;
 use keygate_core::store::{Listing, QuotaUse, RecordPage, StoreError};
 
 use super::RedisStore;
@@ -26,16 +27,22 @@ impl RedisStore {
             None => self.layout.keys(organization),
             Some(user) => self.layout.user_keys(organization, user),
         };
-        let mut page = RecordPage { records: Vec::new(), next: after };
+        let mut page = RecordPage { next: after, ..RecordPage::default() };
         let mut looked_at = 0;
         while page.records.len() < limit && looked_at < MOST {
             let wanted = (limit - page.records.len()).min(MOST - looked_at);
             let ids = self.page_of_ids(&name, page.next, wanted).await?;
-            // A key on its way in or out is listed and has no record.
-            let found = self.read_records(&ids).await?.into_iter().flatten();
-            page.records.extend(found.filter(|record| {
-                record.key.organization == *organization && user.is_none_or(|user| record.key.user == *user)
-            }));
+            for (id, found) in ids.iter().zip(self.read_records(&ids).await) {
+                let is_of_it = |record: &KeyRecord| {
+                    record.key.organization == *organization && user.is_none_or(|user| record.key.user == *user)
+                };
+                match found {
+                    // A key on its way in or out is listed and has no record.
+                    Ok(found) => page.records.extend(found.filter(is_of_it)),
+                    Err(StoreError::Damaged { .. }) => page.unreadable.push(*id),
+                    Err(error) => return Err(error),
+                }
+            }
             looked_at += ids.len();
             if ids.len() < wanted {
                 page.next = None;

@@ -136,7 +136,7 @@ impl RedisStore {
             scores.arg(id.as_bytes());
         }
         let listed: Vec<Option<f64>> = read(self.link.query(&scores).await)?;
-        let records = self.read_records(ids).await?;
+        let records = self.read_records(ids).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut healed = 0;
         for ((id, listed), record) in ids.iter().zip(listed).zip(records) {
             let record = record.filter(|record| record.key.organization == *organization);

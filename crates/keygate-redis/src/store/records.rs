@@ -34,8 +34,8 @@ impl RedisStore {
         Ok(self.read_record(id).await?.filter(|record| record.key.organization == *organization))
     }
 
-    /// Many at once, in order.
-    pub(super) async fn read_records(&self, ids: &[KeyId]) -> Result<Vec<Option<KeyRecord>>, StoreError> {
+    /// Many at once, in order, each with what became of it.
+    pub(super) async fn read_records(&self, ids: &[KeyId]) -> Vec<Result<Option<KeyRecord>, StoreError>> {
         let gets = ids.iter().map(|id| {
             let mut get = redis::cmd("GET");
             get.arg(self.layout.record(*id));

@@ -63,7 +63,8 @@ impl RedisStore {
                     .collect::<Result<_, _>>()
                     .map_err(|error| StoreError::damaged("a record under a name that is not a key's", error))?;
                 let fresh: Vec<KeyId> = ids.into_iter().filter(|id| seen.insert(*id)).collect();
-                for record in self.read_records(&fresh).await?.into_iter().flatten() {
+                for record in self.read_records(&fresh).await {
+                    let Some(record) = record? else { continue };
                     for entry in record.ring_entries_needed(now) {
                         *usage.entry(entry).or_insert(0) += 1;
                     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keygate_core::coherence::{Change, Coherence};
 use keygate_core::key::KeyId;
-use keygate_core::record::{KeyStatus, OrganizationRecord, ProjectRecord, Quota};
+use keygate_core::record::{KeyStatus, OrganizationRecord, ProjectRecord, Quota, RolesRecord, UserRecord};
 use keygate_core::store::Store;
 use keygate_redis::RedisStore;
 use keygate_testkit::{FaultProxy, RedisServer, sample};
@@ -48,7 +48,13 @@ async fn every_write_is_told(writer: &RedisStore, heard: &Heard) {
     told(heard, Change::Organization(organization.clone())).await;
     let project = ProjectRecord::new(organization.clone(), sample::project("website"));
     writer.put_project(&project, None).await.unwrap();
-    told(heard, Change::Project(organization, project.id)).await;
+    told(heard, Change::Project(organization.clone(), project.id)).await;
+    let user = UserRecord::new(organization.clone(), sample::user("bob"));
+    writer.put_user(&user, None).await.unwrap();
+    told(heard, Change::User(organization.clone(), user.id)).await;
+    // Roles are read with their organization.
+    writer.put_roles(&RolesRecord::new(organization.clone()), None).await.unwrap();
+    told(heard, Change::Organization(organization)).await;
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use crate::admin::State;
 use crate::body::{Json, Path};
 use crate::caller::Caller;
 use crate::fields::{Object, Word};
+use crate::idempotency::Idempotency;
 use crate::limits::{NewLimits, limits_of};
 use crate::problem::Problem;
 use crate::routes::guarded;
@@ -144,7 +145,9 @@ fn needed<T>(field: &str, value: &mut Option<T>) -> Result<T, Problem> {
 /// the answer says what became of each. A key of another organization is not found. To do it again is safe: what was done
 /// already is done or, of a rotation, refused as `key_superseded`; to rotate by a filter needs its `made_before`, so that
 /// successors are not rotated in their turn. The answer to a rotation is the only one that shows the new keys, unless the old
-/// ones have `hand_over`; rotations are begun for 15 seconds, and the rest has failed as `not_begun`.
+/// ones have `hand_over`. Keys are begun for 15 seconds: of those that are named the rest has failed as `not_begun`, of those that
+/// a filter admits it is where `next_cursor` begins. One that the filter admits no more when its turn comes is left alone, as
+/// `no_longer_matches`.
 #[utoipa::path(
     post, path = "/v1/organizations/{org}/keys:bulk", tag = "keys", operation_id = "bulkKeys",
     params(("org" = OrganizationIdShape, Path, description = "The organization whose keys they are.")),
@@ -155,9 +158,16 @@ async fn bulk(
     StateOf(state): StateOf<State>,
     caller: Caller,
     Path(organization): Path<OrganizationId>,
+    Idempotency(once): Idempotency,
     Json(asked): Json<Asked>,
 ) -> Result<JsonAnswer<BulkPage>, Problem> {
     let operation = asked.config.unwrap_or_default().0.operation(asked.operation.0)?;
+    if once.is_some() && matches!(operation, BulkOperation::Rotate { .. }) {
+        // Whoever sends it would rely on an answer with the same keys, which are not kept.
+        return Err(Problem::invalid(
+            "Idempotency-Key: is not taken here: a rotation that is asked for again is refused as key_superseded",
+        ));
+    }
     let keys = match (asked.key_ids, asked.filter) {
         (Some(keys), None) => BulkKeys::Named(keys),
         (None, Some(Object(which))) => {

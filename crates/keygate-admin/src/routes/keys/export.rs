@@ -43,6 +43,9 @@ impl Pages {
         for key in &page.keys {
             line(&mut text, key)?;
         }
+        for key_id in &page.unreadable_key_ids {
+            line(&mut text, &serde_json::json!({ "key_id": key_id, "unreadable": true }))?;
+        }
         Ok(Some(text.into()))
     }
 }
@@ -50,7 +53,8 @@ impl Pages {
 /// Export the keys of an organization
 ///
 /// Everything but secrets: one key on each line, in the form it is shown in, newest first, whatever its status. The answer
-/// is written as the keys are read; one that ends before its time was cut off.
+/// is written as the keys are read; one that ends before its time was cut off. A key whose record cannot be read, because it is
+/// damaged or a newer version has written it, is a line of its `key_id` and `unreadable`.
 #[utoipa::path(
     get, path = "/v1/organizations/{org}/keys:export", tag = "keys", operation_id = "exportKeys",
     params(("org" = OrganizationIdShape, Path, description = "The organization.")),

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use keygate::key::KeyId;
 use keygate::limits::Limits;
 use keygate::manager::{
-    BulkKeys, Cursor, Expiry, KeyFilter, NewKey, NewRole, OrganizationUpdate, ProjectUpdate, UserUpdate,
+    BulkKeys, Cursor, Expiry, KeyFilter, KeyUpdate, NewKey, NewRole, OrganizationUpdate, ProjectUpdate, UserUpdate,
 };
 use keygate::names::{Description, Environment, KeyName, OrganizationId, ProjectId, Reason, RoleName, Tag, UserId};
 use keygate::network::CidrSet;
@@ -63,14 +63,7 @@ pub(super) struct NewKeyBody<'a> {
 impl<'a> NewKeyBody<'a> {
     /// Of this key, in this environment if it has none of its own, asked for `now`.
     pub(super) fn of(new: &'a NewKey, environment: Option<Environment>, now: DateTime<Utc>) -> Self {
-        let (expires_in_days, expires_at) = match new.expiry {
-            Expiry::Default => (None, None),
-            Expiry::In(life) if TimeDelta::days(life.num_days()) == life => (Some(life.num_days()), None),
-            // The API counts in days, so the rest is reckoned from this machine's clock.
-            Expiry::In(life) => (None, Some(Some(now.checked_add_signed(life).unwrap_or(DateTime::<Utc>::MAX_UTC)))),
-            Expiry::At(at) => (None, Some(Some(at))),
-            Expiry::Never => (None, Some(None)),
-        };
+        let (expires_in_days, expires_at) = end(new.expiry, now);
         Self {
             user_id: &new.user,
             project_id: new.project.as_ref(),
@@ -91,6 +84,73 @@ impl<'a> NewKeyBody<'a> {
             security_tier: new.security_tier,
             rotation: new.rotation_schedule.as_ref(),
             hand_over: new.hand_over.then_some(true),
+        }
+    }
+}
+
+/// When a key is to end: in how many days, or at which time, of which null is never.
+fn end(expiry: Expiry, now: DateTime<Utc>) -> (Option<i64>, Option<Option<DateTime<Utc>>>) {
+    match expiry {
+        Expiry::Default => (None, None),
+        Expiry::In(life) if TimeDelta::days(life.num_days()) == life => (Some(life.num_days()), None),
+        // The API counts in days, so the rest is reckoned from this machine's clock.
+        Expiry::In(life) => (None, Some(Some(now.checked_add_signed(life).unwrap_or(DateTime::<Utc>::MAX_UTC)))),
+        Expiry::At(at) => (None, Some(Some(at))),
+        Expiry::Never => (None, Some(None)),
+    }
+}
+
+/// What is to change of a key. What is left out stays as it is.
+#[derive(Debug, Serialize)]
+pub(super) struct KeyChange<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a KeyName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a Description>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permissions: Option<&'a ScopeSet>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes: Option<&'a ScopeSet>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<&'a Limits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed_ips: Option<&'a CidrSet>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in_days: Option<i64>,
+    /// Null is never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Option<DateTime<Utc>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<&'a [Tag]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a Metadata>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sensitive: Option<&'a Sensitive>,
+    /// Null takes the schedule away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation: Option<Option<RotationSchedule>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hand_over: Option<bool>,
+}
+
+impl<'a> KeyChange<'a> {
+    /// Of this update, asked for `now`.
+    pub(super) fn of(update: &'a KeyUpdate, now: DateTime<Utc>) -> Self {
+        let (expires_in_days, expires_at) = update.expiry.map_or((None, None), |expiry| end(expiry, now));
+        Self {
+            name: update.name.as_ref(),
+            description: update.description.as_ref(),
+            permissions: update.permissions.as_ref(),
+            scopes: update.scopes.as_ref(),
+            limits: update.limits.as_ref(),
+            allowed_ips: update.allowed_ips.as_ref(),
+            expires_in_days,
+            expires_at,
+            tags: update.tags.as_deref(),
+            metadata: update.metadata.as_ref(),
+            sensitive: update.sensitive.as_ref(),
+            rotation: update.rotation_schedule,
+            hand_over: update.hand_over,
         }
     }
 }
@@ -218,13 +278,6 @@ struct BulkConfig<'a> {
     scopes: Option<&'a ScopeSet>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limits: Option<&'a Limits>,
-}
-
-/// When a key is to be rotated, and who may claim its successor.
-#[derive(Debug, Serialize)]
-pub(super) struct RotationChange {
-    pub(super) rotation: RotationSchedule,
-    pub(super) hand_over: bool,
 }
 
 /// A key that is to be checked.

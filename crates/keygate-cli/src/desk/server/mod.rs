@@ -25,8 +25,8 @@ use keygate::audit::{AuditHead, AuditVerification};
 use keygate::key::{KeyId, PresentedKey};
 use keygate::manager::{
     AuditCursor, AuditOrder, AuditPage, AuditQuery, BulkKeys, ChangedUser, CreatedKey, Cursor, FindingPage,
-    ImportOutcome, KeyFilter, KeyPage, NewKey, NewRole, OpenedFields, OrganizationUpdate, ProjectUpdate, Revocation,
-    Rotation, UserUpdate,
+    ImportOutcome, KeyFilter, KeyPage, KeyUpdate, NewKey, NewRole, OpenedFields, OrganizationUpdate, ProjectUpdate,
+    Revocation, Rotation, UserUpdate,
 };
 use keygate::names::{Environment, FieldName, OrganizationId, ProjectId, Reason, RoleName, UserId};
 use keygate::notice::{NoticeId, NoticeKind, WebhookId, WebhookUrl};
@@ -135,6 +135,11 @@ impl ServerDesk {
         self.link.send(&Call::new(Method::GET, &["keys", &id.to_string()])).await?.read()
     }
 
+    pub(super) async fn update(&self, id: KeyId, update: &KeyUpdate) -> Result<Key, NotDone> {
+        let body = body::KeyChange::of(update, Utc::now());
+        self.link.send(&Call::new(Method::PATCH, &["keys", &id.to_string()]).saying(&body)?).await?.read()
+    }
+
     pub(super) async fn sensitive(&self, id: KeyId, field: Option<&FieldName>) -> Result<OpenedFields, NotDone> {
         let call = Call::new(Method::GET, &["keys", &id.to_string(), "sensitive"]).asking("field", field);
         self.link.send(&call).await?.read()
@@ -199,13 +204,14 @@ impl ServerDesk {
         hand_over: Option<bool>,
     ) -> Result<ShownRotation, NotDone> {
         let key = id.to_string();
-        let Some(hand_over) = hand_over else {
+        if hand_over.is_none() {
             let call = Call::new(Method::PUT, &["keys", &key, "rotation"]);
             return self.link.send(&call.saying(&schedule)?).await?.read();
-        };
+        }
         // Both or neither.
-        let body = body::RotationChange { rotation: schedule, hand_over };
-        self.link.send(&Call::new(Method::PATCH, &["keys", &key]).saying(&body)?).await?;
+        let mut update = KeyUpdate::new();
+        (update.rotation_schedule, update.hand_over) = (Some(Some(schedule)), hand_over);
+        self.update(id, &update).await?;
         self.rotation(id).await
     }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
 use super::attest::attest;
-use super::seal::{BEFORE_ALL, Checkpoint, Seal};
+use super::seal::{Before, Checkpoint, Seal};
 use super::verify::{AuditVerification, FaultKind, Verifier};
 use super::{AuditHead, AuditState, KeptEntry, KeptSeal};
 use crate::names::OrganizationId;
@@ -55,10 +55,9 @@ impl Kept {
 
     fn seal(&mut self) {
         let previous = self.seals.last().and_then(Seal::read);
-        let (mac, first) = previous.map_or((BEFORE_ALL, 1), |seal| (seal.mac, seal.last + 1));
-        let under: Vec<_> = self.entries.iter().filter(|entry| entry.sequence >= first).cloned().collect();
-        let place = (mac, first, self.last);
-        self.seals.push(Seal::make(&self.ring, &self.organization, place, &under, now()));
+        let before = previous.map_or(Before::FIRST, |seal| seal.then(true));
+        let under: Vec<_> = self.entries.iter().filter(|entry| entry.sequence >= before.next).cloned().collect();
+        self.seals.push(Seal::make(&self.ring, &self.organization, before, self.last, &under, now()));
     }
 
     /// Takes away all under the first seals.

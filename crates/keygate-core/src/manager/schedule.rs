@@ -218,7 +218,9 @@ impl ApiKeyManager {
                     Ok(None)
                 }
             };
-            match run.await {
+            let run = run.await;
+            let is_ours = matches!(run, Ok(Some(_)));
+            match run {
                 Ok(Some(run)) if run != ScheduleRun::default() => {
                     let ScheduleRun { rotated, waiting, withdrawn, failed, told, unread: _ } = run;
                     tracing::info!(target: "keygate::schedule", rotated, waiting, withdrawn, failed, told, "schedules were run");
@@ -231,6 +233,12 @@ impl ApiKeyManager {
             // Acts that others left open, where this instance has seen them, and what is too old.
             self.inner.audit.tidy_all().await;
             self.trim_audits().await;
+            if is_ours {
+                // It goes on in the next where it is stopped.
+                let mut told = stopped.clone();
+                let is_told = told.wait_for(|stopped| *stopped);
+                select(pin!(self.walk_audits()), pin!(is_told)).await;
+            }
         }
     }
 

@@ -590,7 +590,7 @@ async fn no_secret_is_in_the_audit() {
     drop(manager.bulk(&actor, &acme, &bulk, &[key.id]).await);
     let rotation = manager.rotate(&actor, key.id, None).await.unwrap();
     let admission = manager.validate(text.expose(), &RequestContext::new()).await.unwrap();
-    manager.claim_successor(&admission).await.unwrap();
+    manager.claim_successor(&admission, None).await.unwrap();
     let raw = format!("sk_live_{}", "y".repeat(24));
     let line = json!({"raw": raw, "user_id": "bob", "scopes": []}).to_string();
     manager.import(&the_operator(), &acme, line.as_bytes(), false).await.unwrap();

@@ -462,13 +462,27 @@ impl Keeper {
         }
     }
 
-    /// Takes away what is too old, or too much: whole seals, but never the last. It says whether that is all for now.
+    /// Takes away what is too old, or too much: whole seals, and the last where nothing has happened since for so long. What is
+    /// left in its place moves to a newer ring entry, so that none is needed for ever. It says whether that is all for now.
     async fn trim(&self, organization: &OrganizationId, mut state: AuditState) -> Result<bool, StoreError> {
         let now = self.now();
         let too_old = (now - self.policy.retention()).timestamp_millis();
         // How far the chain goes by its own word: what else the store says of its end anybody can write there.
         let newest = state.seal.as_ref().and_then(|kept| self.genuine(organization, kept));
-        let Some(newest) = newest else { return Ok(true) };
+        let kept = state.checkpoint.as_deref().map(|bytes| Checkpoint::genuine(&self.ring, organization, bytes));
+        // What is not genuine is evidence.
+        if kept == Some(None) {
+            tracing::error!(target: "keygate::audit", organization_id = %organization, "the checkpoint is not genuine, and nothing is taken away");
+            return Ok(true);
+        }
+        let Some(newest) = newest else {
+            let is_alone = state.seal.is_none();
+            if let (true, Some(checkpoint)) = (is_alone, kept.flatten()) {
+                self.renew(organization, &state, checkpoint).await?;
+            }
+            self.trimmed.insert(organization.clone(), now);
+            return Ok(true);
+        };
         for round in 0.. {
             if round >= TRIMS_AT_ONCE {
                 // The rest goes with the next round.
@@ -482,7 +496,7 @@ impl Keeper {
                 let is_over = seal.millis < too_old
                     || later.entries >= self.policy.most_entries
                     || later.bytes >= self.policy.most_bytes;
-                (is_over && seal.last < newest.last).then_some(seal)
+                is_over.then_some(seal)
             });
             let Some(last) = goes.last() else { break };
             let checkpoint = Checkpoint::make(&self.ring, organization, &last.head(), now);
@@ -495,6 +509,29 @@ impl Keeper {
         }
         self.trimmed.insert(organization.clone(), now);
         Ok(true)
+    }
+
+    /// Makes the checkpoint anew where all else is gone and it was made under an older ring entry.
+    async fn renew(
+        &self,
+        organization: &OrganizationId,
+        state: &AuditState,
+        checkpoint: Checkpoint,
+    ) -> Result<(), StoreError> {
+        let current = self.ring.current_id();
+        if checkpoint.ring_entry == current {
+            return Ok(());
+        }
+        // By the order in which entries came in, so that instances with different rings move nothing to and fro.
+        let marker = self.store.deployment().await?;
+        if !marker.is_some_and(|marker| marker.is_newer(current, checkpoint.ring_entry)) {
+            return Ok(());
+        }
+        let since = DateTime::from_timestamp_millis(checkpoint.millis).unwrap_or_else(|| self.now());
+        let renewed = Checkpoint::make(&self.ring, organization, &checkpoint.head(), since);
+        let previous = state.checkpoint.as_deref();
+        // Somebody else does, where it was not.
+        self.store.trim_audit(organization, checkpoint.through, &renewed, previous).await.map(drop)
     }
 
     fn genuine(&self, organization: &OrganizationId, kept: &KeptSeal) -> Option<Seal> {

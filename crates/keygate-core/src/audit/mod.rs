@@ -38,7 +38,7 @@
 //! scheduler's minute, and never because somebody reads. A seal says how many genuine entries and bytes there have been, so that
 //! nobody who can write to the store alone has what is kept taken away by adding to it. Whoever has claimed the minute goes on
 //! through the audits of all organizations, some in each, so that nothing stays open or kept for ever where nothing happens any
-//! more.
+//! more. Where all of it is too old, the checkpoint alone is left, and moves to the current ring entry.
 //!
 //! A ring entry is needed as long as a seal names it, and by what was written under it and is not sealed yet. An entry that is not sealed yet and was made under one that is not configured
 //! is sealed by whoever has that, or as one of which it is not known whether it is as it was written, as soon as one follows that is

@@ -339,14 +339,17 @@ impl Checkpoint {
         bytes.len() == CHECKPOINT_BYTES && mac(under, OF_CHECKPOINT, organization, &[sealed]).ct_eq(own).into()
     }
 
+    /// Reads a checkpoint that is genuine.
+    pub(crate) fn genuine(ring: &SecretRing, organization: &OrganizationId, bytes: &[u8]) -> Option<Self> {
+        let checkpoint = Self::read(bytes)?;
+        let under = ring.entry(checkpoint.ring_entry)?;
+        Self::is_genuine(bytes, under, organization).then_some(checkpoint)
+    }
+
     /// The last sequence that is not kept, as a genuine checkpoint says: 0 where there is none.
     pub(crate) fn through(ring: &SecretRing, organization: &OrganizationId, bytes: Option<&[u8]>) -> u64 {
-        let genuine = bytes.and_then(|bytes| {
-            let checkpoint = Self::read(bytes)?;
-            let under = ring.entry(checkpoint.ring_entry)?;
-            Self::is_genuine(bytes, under, organization).then_some(checkpoint.through)
-        });
-        genuine.unwrap_or(0)
+        let genuine = bytes.and_then(|bytes| Self::genuine(ring, organization, bytes));
+        genuine.map_or(0, |checkpoint| checkpoint.through)
     }
 
     pub(crate) fn head(&self) -> AuditHead {

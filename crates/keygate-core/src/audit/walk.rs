@@ -52,7 +52,8 @@ impl Keeper {
                 Err(error) => {
                     tracing::warn!(target: "keygate::audit", bucket = place.bucket, %error, "audits were not looked at");
                     room = 0;
-                    None
+                    // Where there is no other bucket, it goes on where it was.
+                    place.after.clone().filter(|_| buckets == 1)
                 }
             };
             place = match next {

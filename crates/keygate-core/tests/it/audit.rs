@@ -840,14 +840,44 @@ async fn audits_that_nobody_touches_are_seen_to() {
     instance.clock.advance(Duration::from_secs(121));
     other.manager.walk_audits().await;
     let state = instance.memory.audit_state(&acme).await.unwrap();
-    assert_eq!((state.open.len(), state.last, state.seal.unwrap().last), (0, 6, 6));
-    assert_eq!(state.checkpoint, None);
+    assert_eq!((state.open.len(), state.last, state.checkpoint), (0, 6, None));
+    let written = entries(&instance).await;
+    assert_eq!((written[5].act_id, written[5].reconciled), (open, true));
+    let head = instance.manager.verify_audit(&operator(), &acme, None).await.unwrap().head.unwrap();
+    assert_eq!(head.sequence, 6);
     instance.clock.advance(Duration::from_secs(401 * 86_400));
     other.manager.walk_audits().await;
-    let kept = instance.memory.audit_entries(&acme, 0..=u64::MAX, false, 10).await.unwrap();
-    assert_eq!(kept.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [5, 6], "under the last seal");
-    let written = entries(&instance).await;
-    assert_eq!((written[1].act_id, written[1].reconciled), (open, true));
+    let state = instance.memory.audit_state(&acme).await.unwrap();
+    assert_eq!((state.last, state.seal, state.checkpoint.is_some()), (6, None, true));
+    assert_eq!(instance.memory.audit_entries(&acme, 0..=u64::MAX, false, 10).await.unwrap(), []);
+    let found = instance.manager.verify_audit(&operator(), &acme, Some(head)).await.unwrap();
+    assert_eq!((found.intact, found.head, found.trimmed_through), (true, Some(head), 6), "{found:?}");
+    // It goes on from there.
+    instance.create(new_key()).await;
+    let found = instance.manager.verify_audit(&operator(), &acme, Some(head)).await.unwrap();
+    assert_eq!((found.intact, found.seals, found.entries), (true, 1, 2), "{found:?}");
+}
+
+/// Where all that an old secret has sealed is too old, nothing needs it, whether anything happens there or not.
+#[tokio::test]
+async fn no_secret_is_needed_for_ever() {
+    let instance = instance();
+    instance.create(new_key()).await;
+    instance.manager.tend().await;
+    instance.clock.advance(Duration::from_secs(401 * 86_400));
+    instance.manager.walk_audits().await;
+    let (old, new) = (ring(&[1]).current_id(), ring(&[2]).current_id());
+    let named = async |by: &Instance| by.manager.audit_ring_usage(&the_operator()).await.unwrap();
+    assert_eq!(named(&instance).await, [(old, 1)].into());
+    let both = instance.beside(ring(&[2, 1]));
+    both.manager.open().await.unwrap();
+    both.manager.walk_audits().await;
+    assert_eq!(named(&both).await, [(new, 1)].into());
+    // One that has the old one as the current still moves nothing back.
+    let behind = instance.beside(ring(&[1, 2]));
+    behind.manager.walk_audits().await;
+    assert_eq!(named(&both).await, [(new, 1)].into());
+    assert!(both.manager.verify_audit(&operator(), &org("acme"), None).await.unwrap().intact);
 }
 
 /// Some at a time, and more of one than are told at once; where the store fails it goes on later.

@@ -173,8 +173,8 @@ impl fmt::Debug for Scheduler {
 
 impl ApiKeyManager {
     /// Runs the schedules each minute from now on, in tasks of the present tokio runtime: keys whose time has come are rotated by
-    /// themselves, and [notices](crate::notice) of what comes with time are made; and each second notices are brought to
-    /// their receivers. Any number of instances may; one of them runs in each minute. A store that fails is asked again
+    /// themselves, [notices](crate::notice) of what comes with time are made, and the [audits](Self::walk_audits) of some
+    /// organizations are put in order; and each second notices are brought to their receivers. Any number of instances may; one of them runs in each minute. A store that fails is asked again
     /// in the next.
     ///
     /// # Panics

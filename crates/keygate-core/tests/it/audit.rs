@@ -858,6 +858,19 @@ async fn audits_that_nobody_touches_are_seen_to() {
     assert_eq!((found.intact, found.seals, found.entries), (true, 1, 2), "{found:?}");
 }
 
+/// A scheduler does it by itself.
+#[tokio::test]
+async fn a_scheduler_walks_through_audits() {
+    let instance = instance();
+    begun(&instance, &org("acme")).await;
+    instance.clock.advance(Duration::from_secs(121));
+    let scheduler = instance.manager.start_scheduler();
+    while !instance.memory.audit_state(&org("acme")).await.unwrap().open.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    scheduler.stop().await;
+}
+
 /// Where all that an old secret has sealed is too old, nothing needs it, whether anything happens there or not.
 #[tokio::test]
 async fn no_secret_is_needed_for_ever() {

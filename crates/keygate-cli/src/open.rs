@@ -1,7 +1,7 @@
 //! From flags and environment to the manager of a store.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use keygate::actor::{Actor, Operator};
@@ -19,8 +19,9 @@ const DEFAULT_STORE: &str = "./keygate.redb";
 /// How long a command that has ended may still put its store in order.
 const LEAVING: Duration = Duration::from_secs(3);
 
-/// The manager of the store that this command has opened.
-static OPENED: OnceLock<ApiKeyManager> = OnceLock::new();
+/// The manager of the store that this command has opened, until it leaves it: a store that is not dropped may lose what it has
+/// not written yet.
+static OPENED: Mutex<Option<ApiKeyManager>> = Mutex::new(None);
 
 /// What a command works with on a store: the manager, and who it acts as.
 #[derive(Debug, Clone)]
@@ -98,14 +99,16 @@ pub(crate) async fn open(settings: &Settings, absent: Absent) -> Result<StoreDes
     }
     let operator = Operator::named(PrincipalId::new("cli").map_err(Failure::refused)?);
     // A command opens one.
-    let _ = OPENED.set(opened.manager.clone());
+    *OPENED.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened.manager.clone());
     Ok(StoreDesk { manager: opened.manager, operator })
 }
 
-/// Leaves the store that this command has opened, however the command has ended: what it wrote in the audit is sealed, and what it
-/// counted is told. Where that takes longer, it is left to whoever comes next.
+/// Leaves the store that this command has opened, however the command has ended: what it was granted of limits and has not used is
+/// given back, what it counted is told, and what it wrote in the audit is sealed. Where that takes longer, what it was granted runs
+/// out, and the audit is sealed by whoever comes next.
 pub(crate) async fn leave() {
-    if let Some(manager) = OPENED.get()
+    let opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(manager) = opened
         && timeout(LEAVING, manager.leave()).await.is_err()
     {
         tracing::warn!("the store is slow: what was written in the audit is sealed by whoever comes next");

@@ -35,18 +35,12 @@ use crate::store::{Store, StoreError};
 const SEALED_AFTER: Duration = Duration::from_secs(1);
 /// After how long it is looked up what became of an act.
 pub(crate) const OPEN_FOR: TimeDelta = TimeDelta::minutes(2);
-/// How often it is looked whether anything is too old to be kept.
-const TRIMS_EVERY: TimeDelta = TimeDelta::hours(1);
 /// Of how many organizations it is remembered that there is something to see to.
-const REMEMBERED: usize = 10_000;
+pub(super) const REMEMBERED: usize = 10_000;
 /// How often a seal is made anew after another came in between.
 const RACES: usize = 16;
 /// Seals that are made of one organization before another has its turn.
 const SEALS_AT_ONCE: usize = 64;
-/// Seals whose entries are taken away in one step.
-const TRIMMED_AT_ONCE: usize = 32;
-/// Such steps for one who comes.
-const TRIMS_AT_ONCE: usize = 16;
 /// Denials that are written down at once.
 const SAMPLED_AT_ONCE: usize = 16;
 /// Organizations that are seen to at once.
@@ -75,9 +69,9 @@ pub(crate) struct Keeper {
     /// Where acts were open that it was too early to look up, or what was to be seen to could not be.
     later: Mutex<BTreeMap<OrganizationId, DateTime<Utc>>>,
     /// Where something may be too old to be kept.
-    untrimmed: Mutex<BTreeSet<OrganizationId>>,
+    pub(super) untrimmed: Mutex<BTreeSet<OrganizationId>>,
     /// When it was last looked whether anything is too old.
-    trimmed: MokaCache<OrganizationId, DateTime<Utc>>,
+    pub(super) trimmed: MokaCache<OrganizationId, DateTime<Utc>>,
     /// Where this instance has come in its walk through all audits.
     pub(super) walked: Mutex<Option<Place>>,
     is_tidying: AtomicBool,
@@ -103,7 +97,7 @@ impl Drop for Tidying {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -176,11 +170,6 @@ impl Keeper {
             }
             drop(place);
         }));
-    }
-
-    /// Has an organization's audit trimmed in this instance's round, as it was looked at.
-    pub(crate) fn looked_at(&self, organization: &OrganizationId) {
-        self.trim_later(organization);
     }
 
     /// Whether a refusal of an organization is written down now: with how many before it were not.
@@ -414,127 +403,8 @@ impl Keeper {
         }
     }
 
-    /// Takes away what is too old, or too much, of a few of the organizations that this instance has written or looked at. For
-    /// whoever runs the schedules of the deployment, as what is kept is that deployment's to say.
-    pub(crate) async fn trim_all(&self) {
-        if !self.policy.is_on {
-            return;
-        }
-        let due = std::mem::take(&mut *lock(&self.untrimmed));
-        let trimming = stream::iter(due).map(|organization| async move {
-            if self.was_trimmed(&organization) {
-                return self.trim_later(&organization);
-            }
-            let trimmed = async {
-                let state = self.store.audit_state(&organization).await?;
-                self.trim(&organization, state).await
-            };
-            match trimmed.await {
-                Ok(true) => {}
-                Ok(false) => self.trim_later(&organization),
-                Err(error) => {
-                    tracing::warn!(target: "keygate::audit", organization_id = %organization, %error, "what is too old in the audit is still kept");
-                    self.trim_later(&organization);
-                }
-            }
-        });
-        trimming.buffer_unordered(TIDIED_AT_ONCE).collect::<()>().await;
-    }
-
-    /// Does all there is to do in an audit.
-    pub(super) async fn see_to(&self, organization: &OrganizationId) -> Result<(), StoreError> {
-        let state = self.tidy(organization).await?;
-        if !self.was_trimmed(organization) && !self.trim(organization, state).await? {
-            self.trim_later(organization);
-        }
-        Ok(())
-    }
-
-    /// Whether it was looked lately whether anything is too old there.
-    fn was_trimmed(&self, organization: &OrganizationId) -> bool {
-        self.trimmed.get(organization).is_some_and(|at| self.now() - at < TRIMS_EVERY)
-    }
-
-    fn trim_later(&self, organization: &OrganizationId) {
-        let mut untrimmed = lock(&self.untrimmed);
-        if untrimmed.len() < REMEMBERED {
-            untrimmed.insert(organization.clone());
-        }
-    }
-
-    /// Takes away what is too old, or too much: whole seals, and the last where nothing has happened since for so long. What is
-    /// left in its place moves to a newer ring entry, so that none is needed for ever. It says whether that is all for now.
-    async fn trim(&self, organization: &OrganizationId, mut state: AuditState) -> Result<bool, StoreError> {
-        let now = self.now();
-        let too_old = (now - self.policy.retention()).timestamp_millis();
-        // How far the chain goes by its own word: what else the store says of its end anybody can write there.
-        let newest = state.seal.as_ref().and_then(|kept| self.genuine(organization, kept));
-        let kept = state.checkpoint.as_deref().map(|bytes| Checkpoint::genuine(&self.ring, organization, bytes));
-        // What is not genuine is evidence.
-        if kept == Some(None) {
-            tracing::error!(target: "keygate::audit", organization_id = %organization, "the checkpoint is not genuine, and nothing is taken away");
-            return Ok(true);
-        }
-        let Some(newest) = newest else {
-            let is_alone = state.seal.is_none();
-            if let (true, Some(checkpoint)) = (is_alone, kept.flatten()) {
-                self.renew(organization, &state, checkpoint).await?;
-            }
-            self.trimmed.insert(organization.clone(), now);
-            return Ok(true);
-        };
-        for round in 0.. {
-            if round >= TRIMS_AT_ONCE {
-                // The rest goes with the next round.
-                return Ok(false);
-            }
-            let seals = self.store.audit_seals(organization, 0, TRIMMED_AT_ONCE).await?;
-            let goes = seals.iter().map_while(|kept| {
-                // What is not genuine is evidence.
-                let seal = self.genuine(organization, kept)?;
-                let later = newest.tally.since(seal.tally);
-                let is_over = seal.millis < too_old
-                    || later.entries >= self.policy.most_entries
-                    || later.bytes >= self.policy.most_bytes;
-                is_over.then_some(seal)
-            });
-            let Some(last) = goes.last() else { break };
-            let checkpoint = Checkpoint::make(&self.ring, organization, &last.head(), now);
-            let previous = state.checkpoint.as_deref();
-            if !self.store.trim_audit(organization, last.last, &checkpoint, previous).await? {
-                // Somebody else does.
-                break;
-            }
-            state.checkpoint = Some(checkpoint);
-        }
-        self.trimmed.insert(organization.clone(), now);
-        Ok(true)
-    }
-
-    /// Makes the checkpoint anew where all else is gone and it was made under an older ring entry.
-    async fn renew(
-        &self,
-        organization: &OrganizationId,
-        state: &AuditState,
-        checkpoint: Checkpoint,
-    ) -> Result<(), StoreError> {
-        let current = self.ring.current_id();
-        if checkpoint.ring_entry == current {
-            return Ok(());
-        }
-        // By the order in which entries came in, so that instances with different rings move nothing to and fro.
-        let marker = self.store.deployment().await?;
-        if !marker.is_some_and(|marker| marker.is_newer(current, checkpoint.ring_entry)) {
-            return Ok(());
-        }
-        let since = DateTime::from_timestamp_millis(checkpoint.millis).unwrap_or_else(|| self.now());
-        let renewed = Checkpoint::make(&self.ring, organization, &checkpoint.head(), since);
-        let previous = state.checkpoint.as_deref();
-        // Somebody else does, where it was not.
-        self.store.trim_audit(organization, checkpoint.through, &renewed, previous).await.map(drop)
-    }
-
-    fn genuine(&self, organization: &OrganizationId, kept: &KeptSeal) -> Option<Seal> {
+    /// Reads a seal that is genuine.
+    pub(super) fn genuine(&self, organization: &OrganizationId, kept: &KeptSeal) -> Option<Seal> {
         let seal = Seal::read(kept)?;
         let under = self.ring.entry(seal.ring_entry)?;
         Seal::is_genuine(kept, under, organization).then_some(seal)

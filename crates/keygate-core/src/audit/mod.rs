@@ -57,6 +57,7 @@ mod seal;
 mod store;
 #[cfg(test)]
 mod tests;
+mod trim;
 mod verify;
 mod walk;
 mod window;

@@ -78,6 +78,15 @@ impl Keeper {
         seeing.buffer_unordered(TIDIED_AT_ONCE).collect::<()>().await;
         Ok(listed)
     }
+
+    /// Does all there is to do in an audit.
+    async fn see_to(&self, organization: &OrganizationId) -> Result<(), StoreError> {
+        let state = self.tidy(organization).await?;
+        if !self.was_trimmed(organization) && !self.trim(organization, state).await? {
+            self.trim_later(organization);
+        }
+        Ok(())
+    }
 }
 
 fn anywhere() -> u16 {

@@ -29,6 +29,7 @@
 //! | `KEYGATE_NOTICE_UNUSED_DAYS` | after how many days without use a key is told of, 1 to 3650 | never |
 //! | `KEYGATE_NOTICE_LOG` | whether notices are written in the log: `true` or `false` | false |
 //! | `KEYGATE_AUDIT_RETENTION_DAYS` | for how many days the audit is kept, 1 to 36500 | 400 |
+//! | `KEYGATE_AUDIT_MEGABYTES` | how many megabytes of each organization's entries are kept, the newest, 1 to 1000000 | 1000 |
 //! | `KEYGATE_WEBHOOKS_ALLOW_PRIVATE` | whether webhooks may be at addresses that are not public, and at `http`: `true` or `false` | false |
 //! | `KEYGATE_WEBHOOKS_PROXY` | the proxy through which webhooks are reached | none |
 //! | `KEYGATE_IMPORT_PATTERNS` | forms of [imported](keygate_core::import) keys, `name=regex`, separated by white space | none |

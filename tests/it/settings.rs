@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use keygate::actor::Operator;
 use keygate::anomaly::{AnomalyPolicy, Rule};
+use keygate::audit::AuditPolicy;
 use keygate::context::RequestContext;
 use keygate::http::location::LocationHeader;
 use keygate::import::ImportPattern;
@@ -121,6 +122,9 @@ fn a_malformed_value_is_one_sentence_that_names_its_variable() {
         ("KEYGATE_NOTICE_UNUSED_DAYS", "never"),
         ("KEYGATE_AUDIT_RETENTION_DAYS", "0"),
         ("KEYGATE_AUDIT_RETENTION_DAYS", "36501"),
+        ("KEYGATE_AUDIT_MEGABYTES", "0"),
+        ("KEYGATE_AUDIT_MEGABYTES", "1000001"),
+        ("KEYGATE_AUDIT_MEGABYTES", "1.5"),
         ("KEYGATE_NOTICE_LOG", "yes"),
         ("KEYGATE_NOTICE_LOG", "True"),
         ("KEYGATE_WEBHOOKS_ALLOW_PRIVATE", "1"),
@@ -205,6 +209,14 @@ fn what_is_told_and_how_can_be_set() {
 
 /// It is looked at with the client that goes through it, so where webhooks are sent.
 #[cfg(feature = "webhooks")]
+#[test]
+fn how_much_of_the_audit_is_kept_can_be_set() {
+    assert_eq!(read(&[]).unwrap().audit, AuditPolicy::default());
+    let set = read(&[("KEYGATE_AUDIT_RETENTION_DAYS", "7"), ("KEYGATE_AUDIT_MEGABYTES", "25")]).unwrap();
+    let expected = AuditPolicy::default().retention_days(7).unwrap().most_bytes(25_000_000).unwrap();
+    assert_eq!(set.audit, expected);
+}
+
 #[tokio::test]
 async fn a_proxy_that_is_none_is_told_at_the_start() {
     for proxy in ["proxy.internal:3128", "socks5://proxy.internal", "http://"] {

@@ -69,7 +69,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     let runtime =
         runtime.enable_all().build().map_err(|error| Failure::refused(format!("the command cannot start: {error}")))?;
     let outcome = runtime.block_on(async {
-        match &cli.command {
+        let outcome = match &cli.command {
             Command::Keys(command) => keys::run(command, &cli.settings).await,
             Command::Rotation(command) => rotation::run(command, &cli.settings).await,
             Command::Usage(args) => usage::run(args, &cli.settings).await,
@@ -85,7 +85,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Command::Serve(args) => serve::run(args, &cli.settings).await,
             Command::Doctor(args) => doctor::run(args, &cli.settings).await,
             Command::Completions { .. } => Ok(()),
-        }
+        };
+        open::leave().await;
+        outcome
     });
     runtime.shutdown_timeout(WIND_UP);
     outcome

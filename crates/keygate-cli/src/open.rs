@@ -1,11 +1,14 @@
 //! From flags and environment to the manager of a store.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use keygate::actor::{Actor, Operator};
 use keygate::manager::{ApiKeyManager, SetupError};
 use keygate::names::PrincipalId;
 use keygate::settings::{OpenError, Opened, SettingError, Settings, StoreAddress};
+use tokio::time::timeout;
 
 use crate::args::SettingArgs;
 use crate::desk::only_on_a_store;
@@ -13,6 +16,12 @@ use crate::failure::{Failure, note, warn};
 
 /// Where keys are kept if nobody says.
 const DEFAULT_STORE: &str = "./keygate.redb";
+/// How long a command that has ended may still put its store in order.
+const LEAVING: Duration = Duration::from_secs(3);
+
+/// The manager of the store that this command has opened, until it leaves it: a store that is not dropped may lose what it has
+/// not written yet.
+static OPENED: Mutex<Option<ApiKeyManager>> = Mutex::new(None);
 
 /// What a command works with on a store: the manager, and who it acts as.
 #[derive(Debug, Clone)]
@@ -89,7 +98,21 @@ pub(crate) async fn open(settings: &Settings, absent: Absent) -> Result<StoreDes
         warn("the store memory: keeps nothing once this command has ended");
     }
     let operator = Operator::named(PrincipalId::new("cli").map_err(Failure::refused)?);
+    // A command opens one.
+    *OPENED.lock().unwrap_or_else(PoisonError::into_inner) = Some(opened.manager.clone());
     Ok(StoreDesk { manager: opened.manager, operator })
+}
+
+/// Leaves the store that this command has opened, however the command has ended: what it was granted of limits and has not used is
+/// given back, what it counted is told, and what it wrote in the audit is sealed. Where that takes longer, what it was granted runs
+/// out, and the audit is sealed by whoever comes next.
+pub(crate) async fn leave() {
+    let opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(manager) = opened
+        && timeout(LEAVING, manager.leave()).await.is_err()
+    {
+        tracing::warn!("the store is slow: what was written in the audit is sealed by whoever comes next");
+    }
 }
 
 /// Opens the store for the server. One that does not answer is no reason to stop: the manager finds it when it comes.

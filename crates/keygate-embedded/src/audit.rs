@@ -1,10 +1,11 @@
 //! The audit of organizations: entries, which acts are open, and what seals them.
 
-use std::ops::RangeInclusive;
+use std::ops::{Bound, RangeInclusive};
 
 use keygate_core::audit::{
     ActId, Append, AuditState, Header, KeptEntry, KeptSeal, OPEN_AT_ONCE, OpenIntent, Step, ring_entry_of,
 };
+use keygate_core::names::OrganizationId;
 use keygate_core::ring::EntryId;
 use keygate_core::store::StoreError;
 use redb::{ReadTransaction, ReadableTable, WriteTransaction};
@@ -171,6 +172,23 @@ pub(crate) fn trim(
     seals.retain_in(gone, |_, _| false).map_err(storage)?;
     states.insert(organization, (last, checkpoint)).map_err(storage)?;
     Ok(true)
+}
+
+/// The organizations that have an audit, after this one.
+pub(crate) fn organizations(
+    transaction: &ReadTransaction,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<OrganizationId>, StoreError> {
+    let Some(states) = reading_if_there(transaction, AUDIT_STATES)? else { return Ok(Vec::new()) };
+    let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut listed = Vec::new();
+    for held in states.range::<&str>((after, Bound::Unbounded)).map_err(storage)?.take(limit) {
+        let (organization, _) = held.map_err(storage)?;
+        let organization = OrganizationId::new(organization.value());
+        listed.push(organization.map_err(|error| StoreError::damaged("the organizations that have an audit", error))?);
+    }
+    Ok(listed)
 }
 
 /// The ring entries that seals and checkpoints name, as often as they do.

@@ -612,6 +612,17 @@ impl Store for EmbeddedStore {
         .await
     }
 
+    async fn audited(
+        &self,
+        _: u16,
+        after: Option<&OrganizationId>,
+        limit: usize,
+    ) -> Result<Vec<OrganizationId>, StoreError> {
+        let after = after.cloned();
+        self.read_long(move |read, _| audit::organizations(read, after.as_ref().map(OrganizationId::as_str), limit))
+            .await
+    }
+
     async fn audit_ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
         self.read_long(|read, _| {
             let mut usage = BTreeMap::new();

@@ -361,6 +361,12 @@ impl Layout {
         format!("{}:audit-state:", self.namespace)
     }
 
+    /// The organizations of a bucket that have an audit: a sorted set of their ids, all of score 0.
+    #[must_use]
+    pub fn audits(&self, bucket: Bucket) -> String {
+        format!("{}:audits:{{{bucket}}}", self.namespace)
+    }
+
     /// That an entry of an act was kept: its sequence, for a minute.
     #[must_use]
     pub fn audit_once(&self, organization: &OrganizationId, act: ActId, step: u8) -> String {
@@ -538,6 +544,7 @@ mod tests {
         assert_eq!(layout.audit_seals(&acme()), format!("kg:audit-seals:{{{bucket}}}:acme"));
         assert_eq!(layout.audit_open(&acme()), format!("kg:audit-open:{{{bucket}}}:acme"));
         assert_eq!(layout.audit_state(&acme()), format!("kg:audit-state:{{{bucket}}}:acme"));
+        assert_eq!(layout.audits(bucket), format!("kg:audits:{{{bucket}}}"));
         let once = layout.audit_once(&acme(), ActId::from_bytes([7; 16]), 1);
         assert_eq!(once, format!("kg:audit-once:{{{bucket}}}:acme:07070707-0707-0707-0707-070707070707:1"));
         let shard = Layout::notice_shard(&acme());
@@ -598,6 +605,7 @@ mod tests {
             &layout.findings(&acme),
             &layout.finding_times(&acme),
             &layout.webhooks(&acme),
+            &layout.audits(id.bucket()),
             &layout.audit(&acme),
             &layout.audit_seals(&acme),
             &layout.audit_open(&acme),

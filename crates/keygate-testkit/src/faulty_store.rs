@@ -125,6 +125,7 @@ pub struct StoreCalls {
     pub audit_seals: u64,
     pub put_audit_seal: u64,
     pub trim_audit: u64,
+    pub audited: u64,
     pub audit_ring_usage: u64,
     pub ring_usage: u64,
     pub examine: u64,
@@ -642,6 +643,20 @@ impl Store for FaultyStore {
     async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
         let lost = self.enter(|calls| calls.ring_usage += 1).await?;
         answer(lost, self.inner.ring_usage().await)
+    }
+
+    fn audit_buckets(&self) -> u16 {
+        self.inner.audit_buckets()
+    }
+
+    async fn audited(
+        &self,
+        bucket: u16,
+        after: Option<&OrganizationId>,
+        limit: usize,
+    ) -> Result<Vec<OrganizationId>, StoreError> {
+        let lost = self.enter(|calls| calls.audited += 1).await?;
+        answer(lost, self.inner.audited(bucket, after, limit).await)
     }
 
     async fn audit_ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {

@@ -107,7 +107,7 @@ impl Year {
                 let validated = front.validate(text.expose(), &RequestContext::new()).await;
                 let admission = validated.unwrap_or_else(|denial| panic!("day {day}, key {place}: {denial}"));
                 if admission.superseded().is_some() {
-                    *text = front.claim_successor(&admission).await.unwrap().text;
+                    *text = front.claim_successor(&admission, None).await.unwrap().text;
                     front.validate(text.expose(), &RequestContext::new()).await.unwrap();
                 }
             }

@@ -68,5 +68,5 @@ async fn show(StateOf(state): StateOf<State>, caller: Caller) -> Result<JsonAnsw
     ),
 )]
 async fn claim(StateOf(state): StateOf<State>, caller: Caller) -> Result<JsonAnswer<Rotation>, Problem> {
-    Ok(JsonAnswer(state.manager().claim_successor(&caller.admission).await?))
+    Ok(JsonAnswer(state.manager().claim_successor(&caller.admission, caller.actor.from_address()).await?))
 }

@@ -3,6 +3,7 @@
 use axum::extract::connect_info::MockConnectInfo;
 use http::Request;
 use keygate_core::store::MemoryStore;
+use keygate_testkit::FaultyStore;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use tower::ServiceExt;
@@ -138,5 +139,65 @@ async fn it_says_from_where() {
         .unwrap();
     assert_eq!(router.oneshot(request).await.unwrap().status(), 201);
     let page = api.call(&api.operator, AUDIT, None).await;
+    assert_eq!(told(&page.body, "from"), ["203.0.113.9", "203.0.113.9"]);
+}
+
+/// A permission that a call needs beside that of its route is told by its own name.
+#[tokio::test]
+async fn what_a_call_needs_besides_is_told_by_its_name() {
+    let api = Api::new().await;
+    let settings = api.tenant("acme", &["organization:settings", "audit:read"], &[]).await;
+    let leave = "PUT /v1/organizations/acme/users/ann";
+    let refused = api.call(&settings, leave, Some(json!({"status": "offboarded"}))).await;
+    assert_problem(&refused, 403, "permission_denied", "keys:write");
+    let page = api.call(&settings, &format!("{AUDIT}?action=management.call"), None).await;
+    let entry = &page.body["entries"][0];
+    assert_eq!(entry["target"], json!({"call": "PUT /v1/organizations/{org}/users/{user}"}), "{page:?}");
+    assert_eq!((&entry["after"], &entry["reason"]), (&json!({"needs": "keys:write"}), &json!("permission_denied")));
+}
+
+/// What cannot be written down is not done: trouble of the store, and nothing has changed.
+#[tokio::test]
+async fn without_an_intent_a_call_is_trouble_and_nothing_is_done() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let api = Api::over(store.clone()).await;
+    let made = api.make(&api.operator, "acme", json!({"user_id": "ada"})).await;
+    let key = format!("/v1/keys/{}", made["key_id"].as_str().unwrap());
+    let shown = api.call(&api.operator, &format!("GET {key}"), None).await.body;
+    store.fail_audit(true);
+    for (call, body) in [
+        ("POST /v1/organizations/acme/keys".to_owned(), json!({"user_id": "ada"})),
+        (format!("PATCH {key}"), json!({"name": "Another"})),
+        (format!("POST {key}/deactivate"), json!({})),
+        (format!("POST {key}/rotate"), json!({})),
+        ("PUT /v1/organizations/acme/users/ann".to_owned(), json!({"status": "suspended"})),
+        ("PUT /v1/organizations/acme/roles/reader".to_owned(), json!({"permissions": ["files:read"]})),
+    ] {
+        let refused = api.call(&api.operator, &call, Some(body)).await;
+        assert_problem(&refused, 503, "store_unavailable", "store");
+    }
+    store.fail_audit(false);
+    assert_eq!(api.call(&api.operator, &format!("GET {key}"), None).await.body, shown);
+    let keys = api.call(&api.operator, "GET /v1/organizations/acme/keys", None).await;
+    assert_eq!(keys.body["keys"].as_array().map(Vec::len), Some(1), "{keys:?}");
+    let user = api.call(&api.operator, "GET /v1/organizations/acme/users/ann", None).await;
+    assert_eq!((&user.body["status"], &user.body["revision"]), (&json!("active"), &json!(0)));
+}
+
+/// Whoever claims the successor of their key does so from somewhere.
+#[tokio::test]
+async fn a_claim_says_from_where() {
+    let api = Api::over(MemoryStore::new()).await;
+    let made = api.make(&api.operator, "acme", json!({"user_id": "ada", "hand_over": true})).await;
+    let rotate = format!("POST /v1/keys/{}/rotate", made["key_id"].as_str().unwrap());
+    assert_eq!(api.call(&api.operator, &rotate, Some(json!({}))).await.status, 200);
+    let connected: SocketAddr = "203.0.113.9:4711".parse().unwrap();
+    let router = api.router.clone().layer(MockConnectInfo(connected));
+    let request = Request::post("/v1/self/successor")
+        .header("X-API-Key", made["key"].as_str().unwrap())
+        .body(axum::body::Body::empty())
+        .unwrap();
+    assert_eq!(router.oneshot(request).await.unwrap().status(), 200);
+    let page = api.call(&api.operator, &format!("{AUDIT}?action=key.claim"), None).await;
     assert_eq!(told(&page.body, "from"), ["203.0.113.9", "203.0.113.9"]);
 }

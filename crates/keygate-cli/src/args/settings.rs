@@ -108,6 +108,10 @@ pub(crate) struct SettingArgs {
     /// For how many days the audit is kept [env: KEYGATE_AUDIT_RETENTION_DAYS] [default: 400]
     #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "DAYS", value_parser = NonEmptyStringValueParser::new())]
     audit_retention_days: Option<String>,
+    /// How many megabytes of each organization's entries in the audit are kept, the newest [env: KEYGATE_AUDIT_MEGABYTES]
+    /// [default: 1000]
+    #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "MB", value_parser = NonEmptyStringValueParser::new())]
+    audit_megabytes: Option<String>,
     /// Whether notices are written in the log [env: KEYGATE_NOTICE_LOG] [default: false]
     #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "BOOL", value_parser = NonEmptyStringValueParser::new())]
     notice_log: Option<String>,
@@ -165,6 +169,7 @@ impl SettingArgs {
             "KEYGATE_NOTICE_EXPIRING_DAYS" => ("--notice-expiring-days", &self.notice_expiring_days),
             "KEYGATE_NOTICE_UNUSED_DAYS" => ("--notice-unused-days", &self.notice_unused_days),
             "KEYGATE_AUDIT_RETENTION_DAYS" => ("--audit-retention-days", &self.audit_retention_days),
+            "KEYGATE_AUDIT_MEGABYTES" => ("--audit-megabytes", &self.audit_megabytes),
             "KEYGATE_NOTICE_LOG" => ("--notice-log", &self.notice_log),
             "KEYGATE_WEBHOOKS_ALLOW_PRIVATE" => ("--webhooks-allow-private", &self.webhooks_allow_private),
             "KEYGATE_WEBHOOKS_PROXY" => ("--webhooks-proxy", &self.webhooks_proxy),

@@ -160,8 +160,6 @@ impl StoreDesk {
             return Verdict::of(self.valid(decision).await?, id, Some(&checks));
         }
         let decision = self.valid(self.manager.verify(&actor, text, &context).await).await?;
-        // What was granted beyond the cost is of use to others, and to nobody once this process has ended.
-        self.manager.leave().await;
         Verdict::of(decision, id, None)
     }
 

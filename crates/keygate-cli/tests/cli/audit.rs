@@ -52,6 +52,25 @@ fn it_is_verified_on_both_desks() {
     }
 }
 
+/// Whether it was done or refused: a verification, which seals what is not sealed yet, finds a seal for each.
+#[test]
+fn a_command_ends_with_what_it_wrote_sealed() {
+    let home = Home::new();
+    for seals in 1..=2 {
+        home.create_id(&["--user", "ada"]);
+        home.run(&["keys", "revoke", NO_KEY]).refused("no such key");
+        for (org, entries) in [("acme", 2 * seals), ("system", seals)] {
+            let found = home.run(&["audit", "verify", "--org", org, "--json"]).done().json();
+            assert_eq!((&found["entries"], &found["seals"]), (&entries.into(), &seals.into()), "{found}");
+        }
+    }
+    for _ in 0..2 {
+        home.create_id(&["--user", "ada"]);
+    }
+    let found = home.run(&["audit", "verify", "--org", "acme", "--json"]).done().json();
+    assert_eq!(found["seals"], 4, "{found}");
+}
+
 #[test]
 fn it_is_exported_on_both_desks() {
     let deployment = Deployment::new();

@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use crate::support::{Home, Run, SECRET};
 
+/// Another master secret.
+const OTHER_SECRET: &str = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+
 /// The finding of this name in the document.
 #[track_caller]
 fn finding<'a>(document: &'a Value, check: &str) -> &'a Value {
@@ -109,6 +112,29 @@ fn a_secret_that_is_missing_or_wrong_and_a_file_that_is_none_are_failures() {
     assert!(!home.path("keygate.redb.secret").exists(), "a secret is made by looking");
     std::fs::write(home.path("keygate.redb"), "no store").unwrap();
     is(&home.run(&["doctor", "--json"]).ended_with("store").json(), "store", "failure");
+}
+
+/// What has sealed an audit is needed for as long as that is kept, whatever became of the keys.
+#[test]
+fn a_secret_that_an_audit_needs_is_told() {
+    let home = Home::new().with("KEYGATE_SECRET", SECRET);
+    let id = home.create_id(&["--user", "bob"]);
+    home.run(&["keys", "revoke", &id]).done();
+    let with = |retired: &str| {
+        let mut command = home.command(&["doctor", "--deep", "--json"]);
+        command.env("KEYGATE_SECRET", OTHER_SECRET).env("KEYGATE_RETIRED_SECRETS", retired);
+        Run::of(command.spawn().unwrap())
+    };
+    let document = with(SECRET).done().json();
+    is(&document, "audit", "ok");
+    is(&document, "retired_secrets", "ok");
+    assert_eq!(finding(&document, "retired_secrets")["advice"], Value::Null, "{document}");
+    let mut command = home.command(&["keys", "list", "--org", "acme"]);
+    command.env("KEYGATE_SECRET", OTHER_SECRET).env("KEYGATE_RETIRED_SECRETS", SECRET);
+    Run::of(command.spawn().unwrap()).done();
+    let document = with("").ended_with("audit").json();
+    is(&document, "audit", "failure");
+    is(&document, "retired_secrets", "ok");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use keygate_testkit::RedisServer;
 
-use crate::support::{Home, SECRET};
+use crate::support::{Home, NO_KEY, SECRET};
 
 fn home(server: &RedisServer) -> Home {
     Home::new().with("KEYGATE_STORE", &server.url()).with("KEYGATE_SECRET", SECRET)
@@ -105,6 +105,21 @@ async fn a_redis_that_does_not_answer_is_given_up_soon() {
     assert!(begun.elapsed() < Duration::from_secs(10));
     server.thaw().unwrap();
     home.run_with(key["key"].as_str().unwrap(), &["keys", "verify"]).done();
+}
+
+/// A command that was done is done, whatever keeps its audit from being sealed.
+#[tokio::test]
+async fn an_audit_that_cannot_be_sealed_changes_nothing_of_how_a_command_ends() {
+    let server = RedisServer::start().await.unwrap();
+    let home = home(&server);
+    home.create(&["--user", "bob"]);
+    let seals: Vec<String> = server.command(["KEYS", "kg:audit-seals:*"]).await.unwrap();
+    assert_eq!(seals.len(), 1, "{seals:?}");
+    server.command::<()>(["SET", &seals[0], "no stream"]).await.unwrap();
+    let begun = Instant::now();
+    home.create(&["--user", "bob"]);
+    home.run(&["keys", "show", NO_KEY]).refused("no such key");
+    assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]

@@ -41,6 +41,12 @@ pub(crate) fn attested(ring: &SecretRing, organization: &OrganizationId, bytes: 
     if is_genuine { Attested::Genuine } else { Attested::Forged }
 }
 
+/// The ring entry that an entry says it was written under.
+pub(crate) fn written_under(bytes: &[u8]) -> Option<EntryId> {
+    let (written, _) = bytes.split_last_chunk::<32>()?;
+    written.last_chunk().map(|id| EntryId::from_bytes(*id))
+}
+
 /// An entry's bytes without what stands behind them.
 pub(crate) fn body(bytes: &[u8]) -> Option<&[u8]> {
     bytes.len().checked_sub(ATTEST_BYTES).map(|length| &bytes[..length])

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use moka::sync::Cache as MokaCache;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::time::sleep;
 
 use super::action::Action;
@@ -19,8 +19,9 @@ use super::attest::{Attested, attested};
 use super::entry::{ActId, ActOutcome, ActTarget, AuditEntry, EntryKind};
 use super::policy::AuditPolicy;
 use super::reconcile;
-use super::seal::{BEFORE_ALL, Checkpoint, SEALED_AT_ONCE, Seal, run_of};
+use super::seal::{Before, Checkpoint, SEALED_AT_ONCE, Seal, run_of};
 use super::store::{Append, AuditState, KeptEntry, KeptSeal, Step};
+use super::walk::Place;
 use super::window::Windows;
 use crate::clock::{Clock, to_millis};
 use crate::denial::{Denial, DenialReason};
@@ -34,22 +35,16 @@ use crate::store::{Store, StoreError};
 const SEALED_AFTER: Duration = Duration::from_secs(1);
 /// After how long it is looked up what became of an act.
 pub(crate) const OPEN_FOR: TimeDelta = TimeDelta::minutes(2);
-/// How often it is looked whether anything is too old to be kept.
-const TRIMS_EVERY: TimeDelta = TimeDelta::hours(1);
 /// Of how many organizations it is remembered that there is something to see to.
-const REMEMBERED: usize = 10_000;
+pub(super) const REMEMBERED: usize = 10_000;
 /// How often a seal is made anew after another came in between.
 const RACES: usize = 16;
 /// Seals that are made of one organization before another has its turn.
 const SEALS_AT_ONCE: usize = 64;
-/// Seals whose entries are taken away in one step.
-const TRIMMED_AT_ONCE: usize = 32;
-/// Such steps for one who comes.
-const TRIMS_AT_ONCE: usize = 16;
 /// Denials that are written down at once.
 const SAMPLED_AT_ONCE: usize = 16;
 /// Organizations that are seen to at once.
-const TIDIED_AT_ONCE: usize = 8;
+pub(super) const TIDIED_AT_ONCE: usize = 8;
 /// After how long what failed is tried again.
 const TRIED_AGAIN: TimeDelta = TimeDelta::seconds(10);
 /// Acts that were not begun after all and are being closed.
@@ -74,10 +69,14 @@ pub(crate) struct Keeper {
     /// Where acts were open that it was too early to look up, or what was to be seen to could not be.
     later: Mutex<BTreeMap<OrganizationId, DateTime<Utc>>>,
     /// Where something may be too old to be kept.
-    untrimmed: Mutex<BTreeSet<OrganizationId>>,
+    pub(super) untrimmed: Mutex<BTreeSet<OrganizationId>>,
     /// When it was last looked whether anything is too old.
-    trimmed: MokaCache<OrganizationId, DateTime<Utc>>,
+    pub(super) trimmed: MokaCache<OrganizationId, DateTime<Utc>>,
+    /// Where this instance has come in its walk through all audits.
+    pub(super) walked: Mutex<Option<Place>>,
     is_tidying: AtomicBool,
+    /// Held by one who seals: whoever leaves waits until what others have begun is done.
+    sealing: AsyncMutex<()>,
     myself: Weak<Self>,
 }
 
@@ -98,7 +97,7 @@ impl Drop for Tidying {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -122,7 +121,9 @@ impl Keeper {
             untrimmed: Mutex::default(),
             closing: Arc::new(Semaphore::new(CLOSED_AT_ONCE)),
             trimmed: MokaCache::new(REMEMBERED as u64),
+            walked: Mutex::default(),
             is_tidying: AtomicBool::new(false),
+            sealing: AsyncMutex::default(),
             myself: Weak::clone(myself),
         })
     }
@@ -169,11 +170,6 @@ impl Keeper {
             }
             drop(place);
         }));
-    }
-
-    /// Has an organization's audit trimmed in this instance's round, as it was looked at.
-    pub(crate) fn looked_at(&self, organization: &OrganizationId) {
-        self.trim_later(organization);
     }
 
     /// Whether a refusal of an organization is written down now: with how many before it were not.
@@ -248,6 +244,7 @@ impl Keeper {
         if !self.policy.is_on {
             return;
         }
+        let sealing = self.sealing.lock().await;
         let mut due = std::mem::take(&mut *lock(&self.unsealed));
         let now = self.clock.now();
         due.extend(lock(&self.later).extract_if(.., |_, at| *at <= now).map(|(organization, _)| organization));
@@ -258,6 +255,7 @@ impl Keeper {
             }
         });
         tidying.buffer_unordered(TIDIED_AT_ONCE).collect::<()>().await;
+        drop(sealing);
     }
 
     /// Has an organization looked at from this time on.
@@ -290,15 +288,18 @@ impl Keeper {
                         %error,
                         "it cannot be written down what became of an act"
                     );
-                    self.look_again(organization, self.now() + TRIED_AGAIN);
                 }
             }
         }
-        if let Some(open) = state.open.iter().find(|open| open.act.at() > overdue) {
-            self.look_again(organization, open.act.at() + OPEN_FOR);
-        }
         if is_any_closed {
             state = self.store.audit_state(organization).await?;
+        }
+        // Those that it is too early to look up, that could not be closed, or that were not told of before.
+        let now = self.now();
+        let due = state.open.iter().map(|open| open.act.at() + OPEN_FOR);
+        let due = due.map(|at| if at > now { at } else { now + TRIED_AGAIN });
+        if let Some(at) = due.min() {
+            self.look_again(organization, at);
         }
         self.seal(organization, state).await
     }
@@ -306,7 +307,8 @@ impl Keeper {
     async fn seal(&self, organization: &OrganizationId, mut state: AuditState) -> Result<AuditState, StoreError> {
         let (mut races, mut made, mut is_named) = (0, 0, false);
         loop {
-            let (previous, next) = after(&state);
+            let before = self.before_next(organization, &state);
+            let next = before.next;
             if next > state.last || made >= SEALS_AT_ONCE || races >= RACES {
                 if next <= state.last {
                     self.seal_soon(organization);
@@ -326,7 +328,11 @@ impl Keeper {
             let mut entries = self.store.audit_entries(organization, next..=to, false, SEALED_AT_ONCE).await?;
             entries.dedup_by_key(|entry| entry.sequence);
             entries.truncate(run_of(&entries));
-            entries.truncate(self.sealable(organization, &entries));
+            let run = self.sealable(organization, &entries);
+            // Where there is none of its own at all, one that comes later shows that the chain goes on.
+            if run > 0 || !self.goes_on_after(organization, &entries, state.last).await? {
+                entries.truncate(run);
+            }
             // What the store says has been written and is not there is no reason for a seal.
             let Some(last) = entries.last().map(|entry| entry.sequence) else {
                 tracing::error!(
@@ -334,7 +340,7 @@ impl Keeper {
                 );
                 return Ok(state);
             };
-            let seal = Seal::make(&self.ring, organization, (previous, next, last), &entries, self.now());
+            let seal = Seal::make(&self.ring, organization, before, last, &entries, self.now());
             if self.store.put_audit_seal(organization, state.seal.as_ref(), &seal).await? {
                 made += 1;
                 if let Some(head) = Seal::read(&seal).map(|seal| seal.head()) {
@@ -349,108 +355,58 @@ impl Keeper {
         }
     }
 
-    /// How many of these entries go under one seal: up to one that was made under a ring entry that is not configured here, which
-    /// is for others to seal; and the last is genuine, so that nobody makes a chain long by entries of their own.
+    /// How many of these entries go under one seal: the last is genuine, so that nobody makes a chain long by entries of their own.
+    /// What was made under a ring entry that is not configured here is for others to seal, until something genuine follows it.
     fn sealable(&self, organization: &OrganizationId, entries: &[KeptEntry]) -> usize {
         let mut run = 0;
         for (place, entry) in entries.iter().enumerate() {
+            let sequence = entry.sequence;
             match attested(&self.ring, organization, &entry.bytes) {
                 Attested::Genuine => run = place + 1,
                 Attested::Forged => {
-                    let sequence = entry.sequence;
                     tracing::error!(target: "keygate::audit", organization_id = %organization, sequence, "an entry is not as it was written");
                 }
                 Attested::RingEntryMissing(id) => {
-                    tracing::warn!(target: "keygate::audit", organization_id = %organization, entry = %id, "an entry needs a ring entry that is not configured");
-                    break;
+                    tracing::warn!(target: "keygate::audit", organization_id = %organization, sequence, entry = %id, "an entry needs a ring entry that is not configured");
                 }
             }
         }
         run
     }
 
-    /// Takes away what is too old, or too much, of a few of the organizations that this instance has written or looked at. For
-    /// whoever runs the schedules of the deployment, as what is kept is that deployment's to say.
-    pub(crate) async fn trim_all(&self) {
-        if !self.policy.is_on {
-            return;
-        }
-        let due = std::mem::take(&mut *lock(&self.untrimmed));
-        let trimming = stream::iter(due).map(|organization| async move {
-            let trimmed = async {
-                let state = self.store.audit_state(&organization).await?;
-                self.trim(&organization, state).await
-            };
-            match trimmed.await {
-                Ok(true) => {}
-                Ok(false) => self.trim_later(&organization),
-                Err(error) => {
-                    tracing::warn!(target: "keygate::audit", organization_id = %organization, %error, "what is too old in the audit is still kept");
-                    self.trim_later(&organization);
-                }
-            }
-        });
-        trimming.buffer_unordered(TIDIED_AT_ONCE).collect::<()>().await;
+    /// Whether any of the newest entries, after these, is genuine.
+    async fn goes_on_after(
+        &self,
+        organization: &OrganizationId,
+        entries: &[KeptEntry],
+        last: u64,
+    ) -> Result<bool, StoreError> {
+        let Some(end) = entries.last() else { return Ok(false) };
+        let later = end.sequence.saturating_add(1)..=last;
+        let newest = self.store.audit_entries(organization, later, true, SEALED_AT_ONCE).await?;
+        Ok(newest.iter().any(|entry| attested(&self.ring, organization, &entry.bytes) == Attested::Genuine))
     }
 
-    fn trim_later(&self, organization: &OrganizationId) {
-        let mut untrimmed = lock(&self.untrimmed);
-        if untrimmed.len() < REMEMBERED {
-            untrimmed.insert(organization.clone());
+    /// What the next seal is made after.
+    fn before_next(&self, organization: &OrganizationId, state: &AuditState) -> Before {
+        if let Some(kept) = &state.seal {
+            let next = kept.last.saturating_add(1);
+            // Whatever it is: that it is no seal stays to be seen.
+            let seal = Seal::read(kept).map(|seal| seal.then(self.genuine(organization, kept).is_some()));
+            return seal.unwrap_or(Before { next, ..Before::FIRST });
+        }
+        match state.checkpoint.as_deref().and_then(Checkpoint::read) {
+            Some(checkpoint) => {
+                Before { mac: checkpoint.trimmed, next: checkpoint.through.saturating_add(1), ..Before::FIRST }
+            }
+            None => Before::FIRST,
         }
     }
 
-    /// Takes away what is too old, or too much: whole seals, but never the last. It says whether that is all for now.
-    async fn trim(&self, organization: &OrganizationId, mut state: AuditState) -> Result<bool, StoreError> {
-        let now = self.now();
-        if self.trimmed.get(organization).is_some_and(|at| now - at < TRIMS_EVERY) {
-            return Ok(false);
-        }
-        let too_old = (now - self.policy.retention()).timestamp_millis();
-        // How far the chain goes by its own word: what else the store says of its end anybody can write there.
-        let newest = state.seal.as_ref().and_then(|kept| self.genuine(organization, kept)).map(|seal| seal.last);
-        let Some(newest) = newest else { return Ok(true) };
-        for round in 0.. {
-            if round >= TRIMS_AT_ONCE {
-                // The rest goes with the next round.
-                return Ok(false);
-            }
-            let seals = self.store.audit_seals(organization, 0, TRIMMED_AT_ONCE).await?;
-            let goes = seals.iter().map_while(|kept| {
-                // What is not genuine is evidence.
-                let seal = self.genuine(organization, kept)?;
-                let is_over = seal.millis < too_old || newest.saturating_sub(seal.last) >= self.policy.most_entries;
-                (is_over && seal.last < newest).then_some(seal)
-            });
-            let Some(last) = goes.last() else { break };
-            let checkpoint = Checkpoint::make(&self.ring, organization, &last.head(), now);
-            let previous = state.checkpoint.as_deref();
-            if !self.store.trim_audit(organization, last.last, &checkpoint, previous).await? {
-                // Somebody else does.
-                break;
-            }
-            state.checkpoint = Some(checkpoint);
-        }
-        self.trimmed.insert(organization.clone(), now);
-        Ok(true)
-    }
-
-    fn genuine(&self, organization: &OrganizationId, kept: &KeptSeal) -> Option<Seal> {
+    /// Reads a seal that is genuine.
+    pub(super) fn genuine(&self, organization: &OrganizationId, kept: &KeptSeal) -> Option<Seal> {
         let seal = Seal::read(kept)?;
         let under = self.ring.entry(seal.ring_entry)?;
         Seal::is_genuine(kept, under, organization).then_some(seal)
-    }
-}
-
-/// The MAC that the next seal names, and the sequence that it begins with.
-fn after(state: &AuditState) -> ([u8; 32], u64) {
-    if let Some(kept) = &state.seal {
-        // Whatever it is: that it is no seal stays to be seen.
-        let mac = Seal::read(kept).map_or(BEFORE_ALL, |seal| seal.mac);
-        return (mac, kept.last.saturating_add(1));
-    }
-    match state.checkpoint.as_deref().and_then(Checkpoint::read) {
-        Some(checkpoint) => (checkpoint.trimmed, checkpoint.through.saturating_add(1)),
-        None => (BEFORE_ALL, 1),
     }
 }

@@ -9,7 +9,7 @@
 //!   written, the act does not happen and is answered as trouble of the store. The one exception is a revocation, which goes on:
 //!   to stop a key that leaked is worth more than to have it written down first, and is written down after it.
 //! - **What is done is answered as it was done**, also where the outcome cannot be written. An intent that is open for two minutes
-//!   is closed by whoever writes or reads there next, and by the schedules' minute of an instance that saw it: the outcome says that
+//!   is closed by whoever writes or reads there next, and by a scheduler that goes through all audits: the outcome says that
 //!   it was *reconciled*, and `done` where a record shows what only this act can have made, or else `unknown`. An outcome that
 //!   comes later still is written beside that. Where an intent was kept and not answered, the act is not done, and is soon closed
 //!   as `failed`.
@@ -34,27 +34,37 @@
 //! place. Nor does it show what is done by somebody who has the secrets. A store that fails over to a replica that was behind
 //! loses the newest entries with their seals, and shows it in the same way: by a head.
 //!
-//! What is older than the [policy](AuditPolicy) says goes, in whole seals, and leaves a sealed *checkpoint* behind: in the
-//! scheduler's minute of an instance that wrote or read there, and never because somebody reads. A ring entry is needed as long as a
-//! seal names it; an entry that is not sealed yet and was made under one that is not configured waits for whoever has it.
+//! What is older, or more, than the [policy](AuditPolicy) says goes, in whole seals, and leaves a sealed *checkpoint* behind: in a
+//! scheduler's minute, and never because somebody reads. A seal says how many genuine entries and bytes there have been, so that
+//! nobody who can write to the store alone has what is kept taken away by adding to it. Whoever has claimed the minute goes on
+//! through the audits of all organizations, some in each, so that nothing stays open or kept for ever where nothing happens any
+//! more. Where all of it is too old, the checkpoint alone is left, and moves to the current ring entry.
+//!
+//! A ring entry is needed as long as a seal names it, and by what was written under it and is not sealed yet. An entry that is not sealed yet and was made under one that is not configured
+//! is sealed by whoever has that, or as one of which it is not known whether it is as it was written, as soon as one follows that is
+//! known: whoever has the ring entry can still tell, and for all others a verification names the entry, and the ring entry that is
+//! missing.
 
 mod action;
 mod attest;
 mod change;
 mod entry;
 mod keeper;
+mod needs;
 mod policy;
 mod reconcile;
 mod seal;
 mod store;
 #[cfg(test)]
 mod tests;
+mod trim;
 mod verify;
+mod walk;
 mod window;
 
 pub use action::{Action, ActionError};
 pub use entry::{ActId, ActItem, ActOutcome, ActTarget, AuditEntry, EntryKind, Header, MAX_ENTRY_BYTES, MAX_ITEMS};
-pub use policy::{AuditPolicy, MAX_RETENTION_DAYS};
+pub use policy::{AuditPolicy, MAX_RETENTION_DAYS, MIN_KEPT_BYTES};
 pub use seal::{AuditHead, AuditHeadError, SEALED_AT_ONCE, ring_entry_of};
 pub use store::{Append, AuditState, KeptEntry, KeptSeal, OPEN_AT_ONCE, OpenIntent, Step};
 pub use verify::{AuditFault, AuditVerification, FaultKind, MAX_FAULTS};
@@ -62,5 +72,6 @@ pub use verify::{AuditFault, AuditVerification, FaultKind, MAX_FAULTS};
 pub(crate) use attest::{Attested, attested};
 pub(crate) use change::Changes;
 pub(crate) use keeper::Keeper;
+pub(crate) use needs::{Unsealed, unsealed_under};
 pub(crate) use seal::Checkpoint;
 pub(crate) use verify::Verifier;

@@ -6,6 +6,8 @@ use crate::names::NameError;
 
 /// The most days that entries may be kept, some hundred years.
 pub const MAX_RETENTION_DAYS: u32 = 36_500;
+/// The least that may be kept of an organization's entries, in bytes.
+pub const MIN_KEPT_BYTES: u64 = 1_000_000;
 
 /// How much of the audit is kept, and what is written down of refusals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,15 +16,23 @@ pub struct AuditPolicy {
     pub(crate) is_on: bool,
     pub(crate) retention_days: u32,
     pub(crate) most_entries: u64,
+    pub(crate) most_bytes: u64,
     pub(crate) refusals_a_minute: u32,
     pub(crate) samples_a_minute: u32,
 }
 
 impl Default for AuditPolicy {
-    /// Entries are kept for 400 days, the newest million of an organization; 30 refusals of an organization are written down
-    /// each minute by each instance, and 10 denials of its keys.
+    /// Entries are kept for 400 days, the newest million of an organization, and the newest gigabyte; 30 refusals of an
+    /// organization are written down each minute by each instance, and 10 denials of its keys.
     fn default() -> Self {
-        Self { is_on: true, retention_days: 400, most_entries: 1_000_000, refusals_a_minute: 30, samples_a_minute: 10 }
+        Self {
+            is_on: true,
+            retention_days: 400,
+            most_entries: 1_000_000,
+            most_bytes: 1_000_000_000,
+            refusals_a_minute: 30,
+            samples_a_minute: 10,
+        }
     }
 }
 
@@ -53,6 +63,18 @@ impl AuditPolicy {
             return Err(NameError::new("audit entries", "must be at least 1000"));
         }
         Ok(Self { most_entries: entries, ..self })
+    }
+
+    /// Keeps so many bytes of an organization's entries, the newest; some more, as whole seals are taken away, of a megabyte at
+    /// most, and what is not sealed yet. A store needs some room besides for each entry, and seals take sixteen bytes of each.
+    ///
+    /// # Errors
+    /// When it is below [`MIN_KEPT_BYTES`].
+    pub fn most_bytes(self, bytes: u64) -> Result<Self, NameError> {
+        if bytes < MIN_KEPT_BYTES {
+            return Err(NameError::new("audit bytes", format!("must be at least {MIN_KEPT_BYTES}")));
+        }
+        Ok(Self { most_bytes: bytes, ..self })
     }
 
     /// Writes down so many refused acts of an organization each minute; how many more there were stands in the next that is.

@@ -69,7 +69,7 @@ pub(super) async fn close(
 async fn was_done(keeper: &Keeper, act: &mut AuditEntry) -> Result<bool, StoreError> {
     let (store, organization) = (&keeper.store, act.organization_id.clone());
     let Ok(action) = act.action.parse::<Action>() else { return Ok(false) };
-    if action == Action::KeysCreate {
+    if matches!(action, Action::KeysCreate | Action::KeysImport) {
         let ids: Vec<KeyId> = act.items.iter().map(|item| item.key_id).collect();
         let records: Vec<_> = stream::iter(ids).map(|id| store.record(id)).buffered(IN_FLIGHT).try_collect().await?;
         for (item, record) in act.items.iter_mut().zip(records) {

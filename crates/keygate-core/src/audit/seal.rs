@@ -1,7 +1,8 @@
 //! Seals: what shows that entries are as they were. Pure functions; the argument is on the front page of the room.
 //!
-//! A seal in bytes: version, ring entry (4), first and last sequence (8 each), when it was made (8), the MAC of the seal
-//! before it (32), a tag of each entry (16 each; of one that was gone or not genuine, what says so), the MAC of all that (32). A checkpoint: version, ring entry, the last sequence
+//! A seal in bytes: version, ring entry (4), first and last sequence (8 each), when it was made (8), how many genuine entries
+//! there have been up to here and how many bytes of them (8 each), the MAC of the seal before it (32), a tag of each entry (16 each;
+//! of one that was gone or not genuine, what says so), the MAC of all that (32). A checkpoint: version, ring entry, the last sequence
 //! that is not kept, when it was made, the MAC of the last seal that is not kept, the MAC of all that.
 
 use std::fmt;
@@ -31,11 +32,12 @@ type Tag = [u8; 16];
 
 const MISSING: Tag = [0; 16];
 const NOT_GENUINE: Tag = [0xff; 16];
-const SEAL_HEADER: usize = 1 + 4 + 8 + 8 + 8 + 32;
+const SEAL_HEADER: usize = 1 + 4 + 8 + 8 + 8 + 8 + 8 + 32;
 const CHECKPOINT_BYTES: usize = 1 + 4 + 8 + 8 + 32 + 32;
 
 /// What is sealed is told apart from whatever else is sealed under the same key.
 const OF_ENTRY: &[u8] = b"keygate/v1 audit entry";
+const OF_UNKNOWN: &[u8] = b"keygate/v1 audit entry under an unknown ring entry";
 const OF_SEAL: &[u8] = b"keygate/v1 audit seal";
 const OF_CHECKPOINT: &[u8] = b"keygate/v1 audit checkpoint";
 
@@ -48,9 +50,44 @@ pub(super) fn mac(ring_entry: &RingEntry, label: &[u8], organization: &Organizat
     ring_entry.audit(&framed)
 }
 
-fn tag(ring_entry: &RingEntry, organization: &OrganizationId, entry: &[u8]) -> Tag {
-    let whole = mac(ring_entry, OF_ENTRY, organization, &[entry]);
+fn tag(ring_entry: &RingEntry, label: &[u8], organization: &OrganizationId, entry: &[u8]) -> Tag {
+    let whole = mac(ring_entry, label, organization, &[entry]);
     std::array::from_fn(|place| whole[place])
+}
+
+/// How many genuine entries an audit has had up to a place, and how many bytes of them. It is in seals, so that nobody who can
+/// write to the store alone has what is kept taken away by making it look like more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Tally {
+    fn with(self, entry: &[u8]) -> Self {
+        Self { entries: self.entries.saturating_add(1), bytes: self.bytes.saturating_add(entry.len() as u64) }
+    }
+
+    /// What came after another place.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self { entries: self.entries.saturating_sub(earlier.entries), bytes: self.bytes.saturating_sub(earlier.bytes) }
+    }
+}
+
+/// What a seal is made after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Before {
+    /// The MAC of the seal before it.
+    pub(crate) mac: Mac,
+    /// What that has counted. Of one that is not genuine nothing is believed, and it is counted from there.
+    pub(crate) tally: Tally,
+    /// The sequence that the next begins with.
+    pub(crate) next: u64,
+}
+
+impl Before {
+    /// Before the first seal.
+    pub(crate) const FIRST: Self = Self { mac: BEFORE_ALL, tally: Tally { entries: 0, bytes: 0 }, next: 1 };
 }
 
 /// The ring entry that a seal or a checkpoint says it was made under.
@@ -111,6 +148,7 @@ pub(crate) struct Seal {
     pub(crate) first: u64,
     pub(crate) last: u64,
     pub(crate) millis: i64,
+    pub(crate) tally: Tally,
     pub(crate) previous: Mac,
     tags: Vec<Tag>,
     pub(crate) mac: Mac,
@@ -120,6 +158,8 @@ pub(crate) struct Seal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
     AsSealed,
+    /// It is as it was sealed, by somebody who could not know whether it was as it was written.
+    AsSealedUnknown,
     /// It is not there.
     Removed,
     /// It was not there when it was to be sealed.
@@ -132,30 +172,42 @@ pub(crate) enum Found {
 }
 
 impl Seal {
-    /// Seals a run of entries, which follow one another from `first` but for those that are missing. Of those that are not as they
-    /// were written it says so, for ever.
+    /// Seals a run of entries up to `last`, which follow one another but for those that are missing. Of those that are not as they
+    /// were written it says so, for ever; of those under a ring entry that is not configured here, that it is not known.
     pub(crate) fn make(
         ring: &SecretRing,
         organization: &OrganizationId,
-        (previous, first, last): (Mac, u64, u64),
+        before: Before,
+        last: u64,
         entries: &[KeptEntry],
         now: DateTime<Utc>,
     ) -> KeptSeal {
-        let under = ring.current();
+        let (under, first) = (ring.current(), before.next);
+        let (mut tally, mut tags) = (before.tally, Vec::new());
+        let mut entries = entries.iter().peekable();
+        for sequence in first..=last {
+            let Some(entry) = entries.next_if(|entry| entry.sequence == sequence) else {
+                tags.extend(MISSING);
+                continue;
+            };
+            match attested(ring, organization, &entry.bytes) {
+                Attested::Genuine => {
+                    tally = tally.with(&entry.bytes);
+                    tags.extend(tag(under, OF_ENTRY, organization, &entry.bytes));
+                }
+                Attested::RingEntryMissing(_) => tags.extend(tag(under, OF_UNKNOWN, organization, &entry.bytes)),
+                Attested::Forged => tags.extend(NOT_GENUINE),
+            }
+        }
         let mut bytes = vec![VERSION];
         bytes.extend(under.id().as_bytes());
         bytes.extend(first.to_be_bytes());
         bytes.extend(last.to_be_bytes());
         bytes.extend(now.timestamp_millis().to_be_bytes());
-        bytes.extend(previous);
-        let mut entries = entries.iter().peekable();
-        for sequence in first..=last {
-            let entry = entries.next_if(|entry| entry.sequence == sequence);
-            bytes.extend(entry.map_or(MISSING, |entry| match attested(ring, organization, &entry.bytes) {
-                Attested::Genuine => tag(under, organization, &entry.bytes),
-                Attested::Forged | Attested::RingEntryMissing(_) => NOT_GENUINE,
-            }));
-        }
+        bytes.extend(tally.entries.to_be_bytes());
+        bytes.extend(tally.bytes.to_be_bytes());
+        bytes.extend(before.mac);
+        bytes.extend(tags);
         let mac = mac(under, OF_SEAL, organization, &[&bytes]);
         bytes.extend(mac);
         KeptSeal { last, bytes }
@@ -168,6 +220,8 @@ impl Seal {
         let (first, rest) = rest.split_first_chunk()?;
         let (last, rest) = rest.split_first_chunk()?;
         let (millis, rest) = rest.split_first_chunk()?;
+        let (counted, rest) = rest.split_first_chunk()?;
+        let (counted_bytes, rest) = rest.split_first_chunk()?;
         let (previous, rest) = rest.split_first_chunk()?;
         let (tags, mac) = rest.split_last_chunk()?;
         let (first, last) = (u64::from_be_bytes(*first), u64::from_be_bytes(*last));
@@ -183,6 +237,7 @@ impl Seal {
             first,
             last,
             millis: i64::from_be_bytes(*millis),
+            tally: Tally { entries: u64::from_be_bytes(*counted), bytes: u64::from_be_bytes(*counted_bytes) },
             previous: *previous,
             tags,
             mac: *mac,
@@ -211,10 +266,13 @@ impl Seal {
         let Some(there) = there else {
             return if *sealed == MISSING { Found::RemovedBefore } else { Found::Removed };
         };
-        let found = tag(under, organization, there);
+        let found = tag(under, OF_ENTRY, organization, there);
+        let unknown = tag(under, OF_UNKNOWN, organization, there);
         if found.ct_eq(sealed).into() {
             Found::AsSealed
-        } else if self.tags.contains(&found) {
+        } else if unknown.ct_eq(sealed).into() {
+            Found::AsSealedUnknown
+        } else if self.tags.contains(&found) || self.tags.contains(&unknown) {
             Found::Moved
         } else {
             Found::Altered
@@ -223,6 +281,12 @@ impl Seal {
 
     pub(crate) fn head(&self) -> AuditHead {
         AuditHead { sequence: self.last, mac: self.mac }
+    }
+
+    /// What the next seal is made after; nothing is counted up to here where it is not known to be genuine.
+    pub(crate) fn then(&self, is_genuine: bool) -> Before {
+        let tally = if is_genuine { self.tally } else { Tally::default() };
+        Before { mac: self.mac, tally, next: self.last.saturating_add(1) }
     }
 }
 
@@ -275,14 +339,17 @@ impl Checkpoint {
         bytes.len() == CHECKPOINT_BYTES && mac(under, OF_CHECKPOINT, organization, &[sealed]).ct_eq(own).into()
     }
 
+    /// Reads a checkpoint that is genuine.
+    pub(crate) fn genuine(ring: &SecretRing, organization: &OrganizationId, bytes: &[u8]) -> Option<Self> {
+        let checkpoint = Self::read(bytes)?;
+        let under = ring.entry(checkpoint.ring_entry)?;
+        Self::is_genuine(bytes, under, organization).then_some(checkpoint)
+    }
+
     /// The last sequence that is not kept, as a genuine checkpoint says: 0 where there is none.
     pub(crate) fn through(ring: &SecretRing, organization: &OrganizationId, bytes: Option<&[u8]>) -> u64 {
-        let genuine = bytes.and_then(|bytes| {
-            let checkpoint = Self::read(bytes)?;
-            let under = ring.entry(checkpoint.ring_entry)?;
-            Self::is_genuine(bytes, under, organization).then_some(checkpoint.through)
-        });
-        genuine.unwrap_or(0)
+        let genuine = bytes.and_then(|bytes| Self::genuine(ring, organization, bytes));
+        genuine.map_or(0, |checkpoint| checkpoint.through)
     }
 
     pub(crate) fn head(&self) -> AuditHead {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
 use super::attest::attest;
-use super::seal::{BEFORE_ALL, Checkpoint, Seal};
+use super::seal::{Before, Checkpoint, Seal};
 use super::verify::{AuditVerification, FaultKind, Verifier};
 use super::{AuditHead, AuditState, KeptEntry, KeptSeal};
 use crate::names::OrganizationId;
@@ -25,8 +25,12 @@ fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_790_000_000, 0).unwrap()
 }
 
+fn secret(number: u8) -> MasterSecret {
+    MasterSecret::from_bytes(std::array::from_fn(|place| number ^ place as u8)).unwrap()
+}
+
 fn ring(number: u8) -> SecretRing {
-    SecretRing::new(&MasterSecret::from_bytes(std::array::from_fn(|place| number ^ place as u8)).unwrap())
+    SecretRing::new(&secret(number))
 }
 
 impl Kept {
@@ -55,10 +59,9 @@ impl Kept {
 
     fn seal(&mut self) {
         let previous = self.seals.last().and_then(Seal::read);
-        let (mac, first) = previous.map_or((BEFORE_ALL, 1), |seal| (seal.mac, seal.last + 1));
-        let under: Vec<_> = self.entries.iter().filter(|entry| entry.sequence >= first).cloned().collect();
-        let place = (mac, first, self.last);
-        self.seals.push(Seal::make(&self.ring, &self.organization, place, &under, now()));
+        let before = previous.map_or(Before::FIRST, |seal| seal.then(true));
+        let under: Vec<_> = self.entries.iter().filter(|entry| entry.sequence >= before.next).cloned().collect();
+        self.seals.push(Seal::make(&self.ring, &self.organization, before, self.last, &under, now()));
     }
 
     /// Takes away all under the first seals.
@@ -209,6 +212,65 @@ fn an_altered_entry_is_never_sealed_as_genuine() {
         // Nor does it help to put back what was there.
         kept.entries[2].bytes[8] ^= 1;
         assert_eq!(kept.faults(), [(FaultKind::Altered, 3)]);
+    }
+}
+
+/// It is sealed as what it is: whoever has its ring entry can tell, and whoever has not is told which it is.
+#[test]
+fn an_entry_under_an_unknown_ring_entry_is_sealed_as_that() {
+    let mut kept = Kept::new(&[2], 3);
+    let both = SecretRing::with_retired(&secret(1), &[secret(2)]).unwrap();
+    kept.entries[3].bytes = attest(&ring(2), &kept.organization, b"an entry of another instance".to_vec());
+    kept.seal();
+    assert_eq!(kept.faults(), [(FaultKind::RingEntryMissing, 4)]);
+    assert!(kept.verify(None).faults[0].detail.contains(&ring(2).current_id().to_string()));
+    kept.ring = both;
+    assert_eq!(kept.faults(), []);
+    let genuine = kept.clone();
+    kept.entries[3].bytes[3] ^= 1;
+    assert_eq!(kept.faults(), [(FaultKind::Altered, 4)]);
+    kept = genuine;
+    kept.entries.swap(2, 3);
+    (kept.entries[2].sequence, kept.entries[3].sequence) = (3, 4);
+    assert_eq!(kept.faults(), [(FaultKind::Reordered, 3), (FaultKind::Reordered, 4)]);
+    // One that is no entry of that ring entry's shows to whoever has it, for ever.
+    let mut kept = Kept::new(&[2], 3);
+    let mut forged = attest(&ring(2), &kept.organization, b"an entry of nobody".to_vec());
+    forged[3] ^= 1;
+    kept.entries[3].bytes = forged;
+    kept.seal();
+    kept.ring = SecretRing::with_retired(&secret(1), &[secret(2)]).unwrap();
+    assert_eq!(kept.faults(), [(FaultKind::Altered, 4)]);
+}
+
+/// What is genuine is counted, and nothing else; after a seal that is not, from there on.
+#[test]
+fn a_seal_counts_what_is_genuine() {
+    let mut kept = Kept::new(&[2, 3], 2);
+    kept.entries[5].bytes[3] ^= 1;
+    kept.seal();
+    let tallies: Vec<_> = kept.seals.iter().map(|seal| Seal::read(seal).unwrap().tally).collect();
+    let bytes = |entries: &[KeptEntry]| entries.iter().map(|entry| entry.bytes.len() as u64).sum::<u64>();
+    assert_eq!(tallies.iter().map(|tally| tally.entries).collect::<Vec<_>>(), [2, 5, 6]);
+    assert_eq!(tallies[1].bytes, bytes(&kept.entries[..5]));
+    assert_eq!(tallies[2].since(tallies[1]).bytes, bytes(&kept.entries[6..]));
+    assert_eq!(Seal::read(&kept.seals[2]).unwrap().then(false).tally, super::seal::Tally::default());
+    assert_eq!(tallies[0].since(tallies[1]), super::seal::Tally::default());
+}
+
+/// An entry of another time in its place, or what is left of a checkpoint.
+#[test]
+fn an_altered_checkpoint_shows_whatever_is_altered() {
+    let mut kept = Kept::new(&[2, 2, 2], 0);
+    kept.trim(1);
+    let genuine = kept.checkpoint.clone().unwrap();
+    for place in 0..genuine.len() {
+        let mut altered = genuine.clone();
+        altered[place] ^= 1;
+        kept.checkpoint = Some(altered);
+        assert_ne!(kept.faults(), [], "byte {place}");
+        kept.checkpoint = Some(genuine[..place].to_vec());
+        assert_ne!(kept.faults(), [], "{place} bytes");
     }
 }
 

@@ -226,6 +226,7 @@ impl<'a> Verifier<'a> {
             let there = entries.get(place).filter(|entry| entry.sequence == sequence);
             match seal.look_at(under, self.organization, sequence, there.map(|entry| &entry.bytes[..])) {
                 Found::AsSealed => {}
+                Found::AsSealedUnknown => self.written(sequence, there),
                 Found::Removed => self.fault(FaultKind::Removed, sequence, "the entry is gone"),
                 Found::RemovedBefore => {
                     self.fault(FaultKind::Removed, sequence, "the entry was gone when it was to be sealed");
@@ -252,13 +253,17 @@ impl<'a> Verifier<'a> {
                 self.fault(FaultKind::Removed, gone, "the entry is gone");
             }
             self.next = entry.sequence.saturating_add(1);
-            match attested(self.ring, self.organization, &entry.bytes) {
-                Attested::Genuine => {}
-                Attested::Forged => {
-                    self.fault(FaultKind::Altered, entry.sequence, "the entry is not as it was written");
-                }
-                Attested::RingEntryMissing(id) => self.ring_entry_missing(id, entry.sequence, "the entry"),
-            }
+            self.written(entry.sequence, Some(entry));
+        }
+    }
+
+    /// Whether an entry is as it was written, by itself.
+    fn written(&mut self, sequence: u64, there: Option<&KeptEntry>) {
+        let attested = there.map_or(Attested::Forged, |entry| attested(self.ring, self.organization, &entry.bytes));
+        match attested {
+            Attested::Genuine => {}
+            Attested::Forged => self.fault(FaultKind::Altered, sequence, "the entry is not as it was written"),
+            Attested::RingEntryMissing(id) => self.ring_entry_missing(id, sequence, "the entry"),
         }
     }
 

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use super::{ApiKeyManager, Inner};
 use crate::actor::Operator;
+use crate::audit::{Unsealed, unsealed_under};
 use crate::ring::{EntryId, SecretRing};
 use crate::store::{Deployment, Depth, Finding, Store, StoreError, Verdict};
 
 const DEPLOYMENT: &str = "deployment";
 const SECRETS: &str = "secrets";
 const RETIRED: &str = "retired_secrets";
+const AUDIT: &str = "audit";
+/// Entries of audits that are named one by one.
+const NAMED: usize = 3;
 
 const RESTORE: &str = "if keys were kept here, restore the store from a backup before anything is written to it; if it is \
                        new, it is set up by the first key that is made, or by the first service that starts";
@@ -18,7 +22,7 @@ const FIT: &str = "set the secret that the store was set up with, or add it to K
 impl ApiKeyManager {
     /// Looks the deployment over: the store, the deployment marker, and whether the secret ring fits them. It never fails
     /// and sets nothing up; what is wrong, or cannot be looked at, is a [`Finding`]. [`Depth::Quick`] takes a few seconds
-    /// at most; [`Depth::Deep`] also reads every record, to know which secrets keys still need.
+    /// at most; [`Depth::Deep`] also reads every record and looks at every audit, to know which secrets they still need.
     pub async fn examine(&self, _operator: &Operator, depth: Depth) -> Vec<Finding> {
         let Inner { store, ring, setup, .. } = &*self.inner;
         let mut findings = store.examine(depth).await;
@@ -44,7 +48,10 @@ pub async fn examine_deployment(store: &dyn Store, ring: Option<&SecretRing>, de
     if let (Ok(Some(deployment)), Some(ring)) = (&found, ring) {
         findings.push(fit(deployment, ring));
         if depth == Depth::Deep {
-            findings.push(needed(store.ring_usage().await, ring));
+            let sealed = store.audit_ring_usage().await;
+            findings.push(needed(store.ring_usage().await, sealed.as_ref().ok(), ring));
+            let is_missing = |needed: EntryId| ring.entry(needed).is_none();
+            findings.push(audit(sealed, unsealed_under(store, is_missing).await, ring));
         }
     }
     findings
@@ -102,8 +109,12 @@ fn fit(deployment: &Deployment, ring: &SecretRing) -> Finding {
     Finding::ok(SECRETS, observed)
 }
 
-/// Which entries keys that can still be used need.
-fn needed(usage: Result<BTreeMap<EntryId, u64>, StoreError>, ring: &SecretRing) -> Finding {
+/// Which entries keys that can still be used need. One that seals of the audit need, or may need, is not to be taken out either.
+fn needed(
+    usage: Result<BTreeMap<EntryId, u64>, StoreError>,
+    sealed: Option<&BTreeMap<EntryId, u64>>,
+    ring: &SecretRing,
+) -> Finding {
     let usage = match usage {
         Ok(usage) => usage,
         Err(error) => {
@@ -112,19 +123,69 @@ fn needed(usage: Result<BTreeMap<EntryId, u64>, StoreError>, ring: &SecretRing) 
         }
     };
     let counts = counts(&usage);
-    let lost: Vec<EntryId> =
-        usage.keys().copied().filter(|needed| !ring.entry_ids().any(|ours| ours == *needed)).collect();
+    let lost = lost(&usage, ring);
     if !lost.is_empty() {
         let observed = format!("{counts}; the secret of {} is not configured", list(lost.into_iter()));
         return Finding::failure(RETIRED, observed, FIT);
     }
-    let idle: Vec<EntryId> = ring.entry_ids().skip(1).filter(|entry| !usage.contains_key(entry)).collect();
+    let is_idle =
+        |entry: &EntryId| !usage.contains_key(entry) && sealed.is_some_and(|sealed| !sealed.contains_key(entry));
+    let idle: Vec<EntryId> = ring.entry_ids().skip(1).filter(is_idle).collect();
     let finding = Finding::ok(RETIRED, counts);
     if idle.is_empty() {
         return finding;
     }
     let idle = list(idle.into_iter());
-    finding.with(Verdict::Ok, format!("no usable key needs {idle}: take that out of KEYGATE_RETIRED_SECRETS"))
+    let advice =
+        format!("no usable key and no seal of the audit needs {idle}: take that out of KEYGATE_RETIRED_SECRETS");
+    finding.with(Verdict::Ok, advice)
+}
+
+/// Which entries audits need that are not there: those of seals, and of what is not sealed yet.
+fn audit(
+    sealed: Result<BTreeMap<EntryId, u64>, StoreError>,
+    unsealed: Result<Vec<Unsealed>, StoreError>,
+    ring: &SecretRing,
+) -> Finding {
+    let (sealed, unsealed) = match (sealed, unsealed) {
+        (Ok(sealed), Ok(unsealed)) => (sealed, unsealed),
+        (Err(error), _) | (_, Err(error)) => {
+            let observed = format!("which secrets audits need is not known: {error}");
+            return Finding::unknown(AUDIT, observed, "try again when the store answers");
+        }
+    };
+    let counts: Vec<String> = sealed.iter().map(|(entry, seals)| format!("{entry} {seals}")).collect();
+    let mut observed = match &counts[..] {
+        [] => "nothing is sealed".to_owned(),
+        counts => format!("seals by the ring entry they name: {}", counts.join(", ")),
+    };
+    let lost = lost(&sealed, ring);
+    if !lost.is_empty() {
+        observed += &format!("; the secret of {} is not configured", list(lost.into_iter()));
+        let advice = format!("{FIT}, until no seal names it: what it has sealed cannot be verified without it");
+        return Finding::failure(AUDIT, observed, advice);
+    }
+    if unsealed.is_empty() {
+        return Finding::ok(AUDIT, observed);
+    }
+    let named = unsealed.iter().take(NAMED).map(|entry| {
+        let Unsealed { organization, sequence, ring_entry } = entry;
+        format!("entry {sequence} of {organization} (ring entry {ring_entry})")
+    });
+    let named: Vec<String> = named.collect();
+    observed += &format!(
+        "; in {} audits there is what is not sealed yet and was written under a ring entry that is not configured, first {}",
+        unsealed.len(),
+        named.join(", ")
+    );
+    let advice = "put the secret of that ring entry among KEYGATE_RETIRED_SECRETS until it is sealed; if you never had one, \
+                  somebody else wrote the entry: see keygate audit verify";
+    Finding::warning(AUDIT, observed, advice)
+}
+
+/// Those that are needed and not there.
+fn lost(needed: &BTreeMap<EntryId, u64>, ring: &SecretRing) -> Vec<EntryId> {
+    needed.keys().copied().filter(|needed| ring.entry(*needed).is_none()).collect()
 }
 
 fn counts(usage: &BTreeMap<EntryId, u64>) -> String {
@@ -186,15 +247,35 @@ mod tests {
     fn a_retired_secret_that_no_key_needs_may_go_and_one_that_keys_need_must_be_there() {
         let ring = ring(1, &[2, 3]);
         let id = |byte| SecretRing::new(&secret(byte)).current_id();
-        let finding = needed(Ok(BTreeMap::from([(id(1), 5), (id(2), 1)])), &ring);
+        let (usage, none) = (BTreeMap::from([(id(1), 5), (id(2), 1)]), BTreeMap::new());
+        let finding = needed(Ok(usage.clone()), Some(&none), &ring);
         assert_eq!(finding.verdict, Verdict::Ok);
         assert!(finding.advice.unwrap().contains(&id(3).to_string()));
-        assert_eq!(needed(Ok(BTreeMap::from([(id(2), 1), (id(3), 1)])), &ring).advice, None);
-        let finding = needed(Ok(BTreeMap::from([(id(4), 7)])), &ring);
+        // Nor is one to go that seals need, or of which that is not known.
+        assert_eq!(needed(Ok(usage.clone()), Some(&BTreeMap::from([(id(3), 1)])), &ring).advice, None);
+        assert_eq!(needed(Ok(usage), None, &ring).advice, None);
+        assert_eq!(needed(Ok(BTreeMap::from([(id(2), 1), (id(3), 1)])), Some(&none), &ring).advice, None);
+        let finding = needed(Ok(BTreeMap::from([(id(4), 7)])), Some(&none), &ring);
         assert_eq!(finding.verdict, Verdict::Failure);
         assert!(finding.observed.contains(&id(4).to_string()));
-        let finding = needed(Err(StoreError::unavailable("away")), &ring);
+        let finding = needed(Err(StoreError::unavailable("away")), Some(&none), &ring);
         assert_eq!(finding.verdict, Verdict::Unknown);
+    }
+
+    #[test]
+    fn a_secret_that_audits_need_must_be_there() {
+        let (ring, id) = (ring(1, &[2]), |byte| SecretRing::new(&secret(byte)).current_id());
+        let (sealed, unsealed) = (BTreeMap::from([(id(1), 5), (id(2), 1)]), Vec::new());
+        assert_eq!(audit(Ok(sealed.clone()), Ok(unsealed.clone()), &ring).verdict, Verdict::Ok);
+        let lost = audit(Ok(BTreeMap::from([(id(4), 7)])), Ok(unsealed), &ring);
+        assert_eq!(lost.verdict, Verdict::Failure);
+        assert!(lost.observed.contains(&id(4).to_string()), "{lost:?}");
+        let unsealed = Unsealed { organization: "acme".parse().unwrap(), sequence: 12, ring_entry: id(5) };
+        let waits = audit(Ok(sealed), Ok(vec![unsealed]), &ring);
+        assert_eq!(waits.verdict, Verdict::Warning);
+        assert!(waits.observed.contains(&format!("entry 12 of acme (ring entry {})", id(5))), "{waits:?}");
+        let unknown = audit(Err(StoreError::unavailable("away")), Ok(Vec::new()), &ring);
+        assert_eq!(unknown.verdict, Verdict::Unknown);
     }
 
     #[test]

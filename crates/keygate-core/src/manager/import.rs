@@ -89,7 +89,8 @@ enum Came {
     Alike(KeyId),
 }
 
-/// Notes what became of an import: its keys, and of how many lines nothing came.
+/// Notes what became of an import: the keys it has made, in the place of those it was to make, and of how many lines nothing
+/// came.
 fn tell(act: &mut Act<'_>, outcomes: &[ImportOutcome]) {
     let count = |status| outcomes.iter().filter(|outcome| outcome.status == status).count();
     let (created, exists) = (count(ImportStatus::Created), count(ImportStatus::Exists));
@@ -237,18 +238,21 @@ impl ApiKeyManager {
         if body.len() > MAX_IMPORT_BYTES {
             return Err(NameError::new("body", format!("must have at most {MAX_IMPORT_BYTES} bytes")).into());
         }
-        let lines: Vec<(u64, &[u8])> = (1..)
+        let now = self.inner.clock.now();
+        // The ids that the keys are to have: one that was begun before may be held under another.
+        let lines: Vec<(u64, &[u8], KeyId)> = (1..)
             .zip(body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii))
             .filter(|(_, line)| !line.is_empty())
-            .collect();
+            .take(MAX_IMPORT + 1)
+            .map(|(number, line)| Ok((number, line, KeyId::fresh(now, None)?)))
+            .collect::<Result<_, ManageError>>()?;
         if lines.len() > MAX_IMPORT {
-            return Err(
-                NameError::new("body", format!("must have at most {MAX_IMPORT} lines, not {}", lines.len())).into()
-            );
+            return Err(NameError::new("body", format!("must have at most {MAX_IMPORT} lines, and has more")).into());
         }
         self.confirm_current().await?;
         let mut room = None;
         if !dry_run && !lines.is_empty() {
+            act.on(lines.iter().map(|(_, _, id)| *id));
             act.begin(organization, Changes::of(&json!({ "lines": lines.len() }))).await?;
         }
         if dry_run {
@@ -262,8 +266,8 @@ impl ApiKeyManager {
             // A policy may be set while a long import runs.
             above.read_again();
             let mut prepared = Vec::with_capacity(chunk.len());
-            for (line, text) in chunk {
-                match self.prepare(actor, organization, (*line, text), &mut above).await {
+            for (line, text, id) in chunk {
+                match self.prepare(actor, organization, (*line, text, *id), &mut above).await {
                     Ok(one) => prepared.push(one),
                     Err(error) if error.is_trouble() && !in_trouble => {
                         tracing::error!(organization_id = %organization, %error, "an import met trouble");
@@ -298,12 +302,12 @@ impl ApiKeyManager {
         &self,
         actor: &Actor,
         organization: &OrganizationId,
-        (line, text): (u64, &[u8]),
+        (line, text, id): (u64, &[u8], KeyId),
         above: &mut Above<'_>,
     ) -> Result<Prepared, ManageError> {
         let ImportedKey { secret, new } = ImportedKey::read(text, organization)?;
         let above = self.above(actor, &new, above).await?;
-        let (key, scheme) = self.draw_up(actor, &new, None, &above)?;
+        let (key, scheme) = self.draw_up(actor, &new, Some(id), &above)?;
         let entry = self.inner.ring.current();
         let (verifier, tokens, salted) = self.keep_of(&secret, scheme, entry)?;
         let mut record = KeyRecord::new(key, verifier, entry.id(), entry.id());

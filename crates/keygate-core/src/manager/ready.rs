@@ -66,7 +66,9 @@ impl From<&SetupError> for StoreState {
         match error {
             SetupError::Store(error) => (&**error).into(),
             SetupError::WrongSecret { .. } => Self::WrongSecret,
-            SetupError::StillNamed { .. } | SetupError::StillSealed { .. } => Self::SecretMissing,
+            SetupError::StillNamed { .. } | SetupError::StillSealed { .. } | SetupError::StillUnsealed { .. } => {
+                Self::SecretMissing
+            }
             SetupError::Emptied => Self::Emptied,
             SetupError::Contended | SetupError::Random(_) => Self::Unconfirmed,
         }

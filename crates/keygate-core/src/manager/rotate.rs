@@ -1,5 +1,7 @@
 //! Rotation: a key gets a successor, and ends when the two have overlapped.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -255,16 +257,16 @@ impl ApiKeyManager {
         Err(last.unwrap_or(ManageError::NotFound))
     }
 
-    /// Hands the successor of a key to whoever holds the key and was let in with it. A lost answer can be asked for again,
-    /// until the successor is first used.
+    /// Hands the successor of a key to whoever holds the key and was let in with it, from this address as far as that is known,
+    /// which the [audit](crate::audit) tells of. A lost answer can be asked for again, until the successor is first used.
     ///
     /// # Errors
     /// [`NotSuperseded`](ManageError::NotSuperseded) before the key is rotated; [`NotHandedOver`](ManageError::NotHandedOver)
     /// when it was not to be handed over, or no longer is; [`SuccessorInUse`](ManageError::SuccessorInUse) when the
     /// successor was used already, which is written to the log as a warning: whoever uses it and whoever asks may be two.
     /// Also when the key has ended or is revoked since it was let in, or the store fails.
-    pub async fn claim_successor(&self, held: &Admission) -> Result<Rotation, ManageError> {
-        let actor = Actor::with_key(held);
+    pub async fn claim_successor(&self, held: &Admission, from: Option<IpAddr>) -> Result<Rotation, ManageError> {
+        let actor = Actor::with_key(held).at_address(from);
         let mut act = self.act(&actor, Action::KeyClaim, ActTarget::key(held.id)).of(&held.organization);
         let claimed = self.claim_successor_in(&mut act, held).await;
         act.close(claimed).await

@@ -173,8 +173,8 @@ impl fmt::Debug for Scheduler {
 
 impl ApiKeyManager {
     /// Runs the schedules each minute from now on, in tasks of the present tokio runtime: keys whose time has come are rotated by
-    /// themselves, and [notices](crate::notice) of what comes with time are made; and each second notices are brought to
-    /// their receivers. Any number of instances may; one of them runs in each minute. A store that fails is asked again
+    /// themselves, [notices](crate::notice) of what comes with time are made, and the [audits](Self::walk_audits) of some
+    /// organizations are put in order; and each second notices are brought to their receivers. Any number of instances may; one of them runs in each minute. A store that fails is asked again
     /// in the next.
     ///
     /// # Panics
@@ -218,7 +218,9 @@ impl ApiKeyManager {
                     Ok(None)
                 }
             };
-            match run.await {
+            let run = run.await;
+            let is_ours = matches!(run, Ok(Some(_)));
+            match run {
                 Ok(Some(run)) if run != ScheduleRun::default() => {
                     let ScheduleRun { rotated, waiting, withdrawn, failed, told, unread: _ } = run;
                     tracing::info!(target: "keygate::schedule", rotated, waiting, withdrawn, failed, told, "schedules were run");
@@ -231,6 +233,12 @@ impl ApiKeyManager {
             // Acts that others left open, where this instance has seen them, and what is too old.
             self.inner.audit.tidy_all().await;
             self.trim_audits().await;
+            if is_ours {
+                // It goes on in the next where it is stopped.
+                let mut told = stopped.clone();
+                let is_told = told.wait_for(|stopped| *stopped);
+                select(pin!(self.walk_audits()), pin!(is_told)).await;
+            }
         }
     }
 

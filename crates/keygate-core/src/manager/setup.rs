@@ -10,6 +10,8 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use crate::audit::{Unsealed, unsealed_under};
+use crate::names::OrganizationId;
 use crate::ring::{EntryId, SecretRing};
 use crate::store::{Deployment, Store, StoreError};
 
@@ -58,6 +60,20 @@ pub enum SetupError {
         entry: EntryId,
         /// How many seals name it.
         seals: u64,
+    },
+    /// A secret was dropped under which something was written in the audit that is not sealed yet.
+    #[error(
+        "ring entry {entry} was dropped while entry {sequence} of the audit of {organization} that was written under it is \
+         not sealed yet; put its secret back among the retired secrets for a while, and a server seals it, as does \
+         keygate audit verify"
+    )]
+    StillUnsealed {
+        /// The dropped entry.
+        entry: EntryId,
+        /// Whose audit.
+        organization: OrganizationId,
+        /// The first such entry.
+        sequence: u64,
     },
     /// The marker that was there is gone.
     #[error("the store has been emptied: its deployment marker is gone; restore it, or restart to set it up anew")]
@@ -196,6 +212,10 @@ async fn confirm(store: &dyn Store, ring: &SecretRing, now: DateTime<Utc>) -> Re
             let sealed = store.audit_ring_usage().await?;
             if let Some((entry, seals)) = missing.iter().find_map(|entry| sealed.get_key_value(entry)) {
                 return Err(SetupError::StillSealed { entry: *entry, seals: *seals });
+            }
+            let unsealed = unsealed_under(store, |entry| missing.contains(&entry)).await?;
+            if let Some(Unsealed { organization, sequence, ring_entry: entry }) = unsealed.into_iter().next() {
+                return Err(SetupError::StillUnsealed { entry, organization, sequence });
             }
             next.ring_entries.retain(|entry| !missing.contains(entry));
         }

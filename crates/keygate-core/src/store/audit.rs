@@ -114,6 +114,13 @@ impl Audits {
         true
     }
 
+    /// Those that have one, after this one.
+    pub(super) fn organizations(&self, after: Option<&OrganizationId>, limit: usize) -> Vec<OrganizationId> {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = self.0.range::<OrganizationId, _>((after, Bound::Unbounded));
+        range.take(limit).map(|(organization, _)| organization.clone()).collect()
+    }
+
     /// Those that seals and checkpoints name, as often as they do.
     pub(super) fn ring_entries(&self) -> impl Iterator<Item = EntryId> + '_ {
         let named = |audit: &Audit| {

@@ -690,6 +690,15 @@ impl Store for MemoryStore {
         Ok(usage)
     }
 
+    async fn audited(
+        &self,
+        _: u16,
+        after: Option<&OrganizationId>,
+        limit: usize,
+    ) -> Result<Vec<OrganizationId>, StoreError> {
+        Ok(self.state().audits.organizations(after, limit))
+    }
+
     async fn audit_ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
         let mut usage = BTreeMap::new();
         for entry in self.state().audits.ring_entries() {

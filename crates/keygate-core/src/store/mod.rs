@@ -469,6 +469,20 @@ pub trait Store: Debug + Send + Sync + 'static {
         previous: Option<&[u8]>,
     ) -> Result<bool, StoreError>;
 
+    /// In how many buckets organizations are listed by their [audits](Self::audited): one, unless a store says otherwise.
+    fn audit_buckets(&self) -> u16 {
+        1
+    }
+
+    /// The organizations of a bucket that have an audit: by name, at most `limit`, beginning after `after`. One is listed from its
+    /// first entry on.
+    async fn audited(
+        &self,
+        bucket: u16,
+        after: Option<&OrganizationId>,
+        limit: usize,
+    ) -> Result<Vec<OrganizationId>, StoreError>;
+
     /// How many instances use this store, this one among them, as far as it knows. What an instance is granted at once is
     /// divided by it. No limit rests on it, but what each may let in alone while the store is not reached
     /// ([`Fallback::LocalShare`](crate::limits::Fallback::LocalShare)).

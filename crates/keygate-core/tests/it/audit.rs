@@ -17,7 +17,7 @@ use keygate_core::manager::{
 use keygate_core::names::{KeyName, NameError, OrganizationId, ProjectId, Reason, RoleName};
 use keygate_core::notice::{NotTaken, Notice, WebhookSecret, WebhookSender, WebhookUrl};
 use keygate_core::record::{KeyStatus, ParentStatus, RotationSchedule, Sensitive, UserStatus};
-use keygate_core::store::{MemoryStore, Store};
+use keygate_core::store::{Depth, MemoryStore, Store, Verdict};
 use keygate_core::verifier::Verifier;
 use serde_json::json;
 
@@ -590,7 +590,7 @@ async fn no_secret_is_in_the_audit() {
     drop(manager.bulk(&actor, &acme, &bulk, &[key.id]).await);
     let rotation = manager.rotate(&actor, key.id, None).await.unwrap();
     let admission = manager.validate(text.expose(), &RequestContext::new()).await.unwrap();
-    manager.claim_successor(&admission).await.unwrap();
+    manager.claim_successor(&admission, None).await.unwrap();
     let raw = format!("sk_live_{}", "y".repeat(24));
     let line = json!({"raw": raw, "user_id": "bob", "scopes": []}).to_string();
     manager.import(&the_operator(), &acme, line.as_bytes(), false).await.unwrap();
@@ -789,4 +789,241 @@ async fn an_act_takes_two_calls() {
     let new = (0..100).map(|number| new_key_with(|new| new.user = user(&format!("u{number}"))));
     instance.manager.create_many(&operator(), new.collect()).await;
     assert_eq!(instance.store.calls().append_audit, 2);
+}
+
+/// What is too much goes as what is too old does; and what somebody puts into the store has nothing taken away.
+#[tokio::test]
+async fn what_is_too_many_bytes_is_not_kept() {
+    let instance = instance_with(|builder| builder.audit(AuditPolicy::default().most_bytes(1_000_000).unwrap()));
+    let (acme, actor) = (org("acme"), operator());
+    let verify = async || instance.manager.verify_audit(&actor, &acme, None).await.unwrap();
+    let write = async |entries: usize| {
+        for _ in 0..entries {
+            let long = "x".repeat(100_000);
+            instance.manager.record_refused_call(&tenant("acme", &[]), &long, "keys:write", "permission_denied").await;
+            assert!(verify().await.first_unsealed.is_none());
+        }
+    };
+    write(5).await;
+    for number in 0..20_u8 {
+        let act = ActId::fresh(instance.clock.now()).unwrap();
+        let bytes = [&[1, Step::Alone.byte()], &act.as_bytes()[..], &[number; 100_000]].concat();
+        instance.memory.append_audit(&acme, &Append { act, step: Step::Alone, bytes }).await.unwrap();
+    }
+    write(1).await;
+    instance.manager.trim_audits().await;
+    let found = verify().await;
+    assert_eq!((found.entries, found.trimmed_through, found.first_unsealed), (26, 0, None), "{found:?}");
+    // The newest ten that are counted are more than a million bytes.
+    write(10).await;
+    instance.clock.advance(Duration::from_secs(3_601));
+    instance.manager.trim_audits().await;
+    let found = verify().await;
+    assert_eq!((found.entries, found.trimmed_through, found.intact), (10, 26, true), "{found:?}");
+    assert!(AuditPolicy::default().most_bytes(999_999).is_err());
+}
+
+/// Where nothing happens any more an act does not stay open, and nothing is kept for ever: whoever runs the schedules comes by.
+#[tokio::test]
+async fn audits_that_nobody_touches_are_seen_to() {
+    let instance = instance();
+    let acme = org("acme");
+    for _ in 0..2 {
+        instance.create(new_key()).await;
+        assert!(instance.manager.verify_audit(&operator(), &acme, None).await.unwrap().intact);
+    }
+    let open = begun(&instance, &acme).await;
+    let other = instance.beside(ring(&[1]));
+    other.manager.walk_audits().await;
+    let state = instance.memory.audit_state(&acme).await.unwrap();
+    assert_eq!(state.open.len(), 1, "it is too early to say");
+    instance.clock.advance(Duration::from_secs(121));
+    other.manager.walk_audits().await;
+    let state = instance.memory.audit_state(&acme).await.unwrap();
+    assert_eq!((state.open.len(), state.last, state.checkpoint), (0, 6, None));
+    let written = entries(&instance).await;
+    assert_eq!((written[5].act_id, written[5].reconciled), (open, true));
+    let head = instance.manager.verify_audit(&operator(), &acme, None).await.unwrap().head.unwrap();
+    assert_eq!(head.sequence, 6);
+    instance.clock.advance(Duration::from_secs(401 * 86_400));
+    other.manager.walk_audits().await;
+    let state = instance.memory.audit_state(&acme).await.unwrap();
+    assert_eq!((state.last, state.seal, state.checkpoint.is_some()), (6, None, true));
+    assert_eq!(instance.memory.audit_entries(&acme, 0..=u64::MAX, false, 10).await.unwrap(), []);
+    let found = instance.manager.verify_audit(&operator(), &acme, Some(head)).await.unwrap();
+    assert_eq!((found.intact, found.head, found.trimmed_through), (true, Some(head), 6), "{found:?}");
+    // It goes on from there.
+    instance.create(new_key()).await;
+    let found = instance.manager.verify_audit(&operator(), &acme, Some(head)).await.unwrap();
+    assert_eq!((found.intact, found.seals, found.entries), (true, 1, 2), "{found:?}");
+}
+
+/// A scheduler does it by itself.
+#[tokio::test]
+async fn a_scheduler_walks_through_audits() {
+    let instance = instance();
+    begun(&instance, &org("acme")).await;
+    instance.clock.advance(Duration::from_secs(121));
+    let scheduler = instance.manager.start_scheduler();
+    while !instance.memory.audit_state(&org("acme")).await.unwrap().open.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    scheduler.stop().await;
+}
+
+/// Where all that an old secret has sealed is too old, nothing needs it, whether anything happens there or not.
+#[tokio::test]
+async fn no_secret_is_needed_for_ever() {
+    let instance = instance();
+    instance.create(new_key()).await;
+    instance.manager.tend().await;
+    instance.clock.advance(Duration::from_secs(401 * 86_400));
+    instance.manager.walk_audits().await;
+    let (old, new) = (ring(&[1]).current_id(), ring(&[2]).current_id());
+    let named = async |by: &Instance| by.manager.audit_ring_usage(&the_operator()).await.unwrap();
+    assert_eq!(named(&instance).await, [(old, 1)].into());
+    let both = instance.beside(ring(&[2, 1]));
+    both.manager.open().await.unwrap();
+    both.manager.walk_audits().await;
+    assert_eq!(named(&both).await, [(new, 1)].into());
+    // One that has the old one as the current still moves nothing back.
+    let behind = instance.beside(ring(&[1, 2]));
+    behind.manager.walk_audits().await;
+    assert_eq!(named(&both).await, [(new, 1)].into());
+    assert!(both.manager.verify_audit(&operator(), &org("acme"), None).await.unwrap().intact);
+}
+
+/// Some at a time, and more of one than are told at once; where the store fails it goes on later.
+#[tokio::test]
+async fn a_walk_comes_to_all() {
+    let instance = instance();
+    let organizations: Vec<OrganizationId> = (0..300).map(|number| org(&format!("o{number:03}"))).collect();
+    for organization in &organizations {
+        begun(&instance, organization).await;
+    }
+    let many = organizations[7].clone();
+    for _ in 0..40 {
+        begun(&instance, &many).await;
+    }
+    instance.clock.advance(Duration::from_secs(121));
+    let closed = async || {
+        let mut closed = 0;
+        for organization in organizations.iter().filter(|organization| **organization != many) {
+            closed += usize::from(instance.memory.audit_state(organization).await.unwrap().open.is_empty());
+        }
+        closed
+    };
+    let nth = std::sync::atomic::AtomicUsize::new(0);
+    let store = FatefulStore::new(instance.memory.clone(), move |call| {
+        let is_first = call.starts_with("audited") && nth.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        if is_first { Fate::Failed } else { Fate::Answered }
+    });
+    let builder = ApiKeyManager::builder(store, ring(&[1])).clock(instance.clock.clone());
+    let manager = builder.build().unwrap();
+    for expected in [0, 255, 299] {
+        manager.walk_audits().await;
+        assert_eq!(closed().await, expected);
+    }
+    for _ in 0..4 {
+        instance.clock.advance(Duration::from_secs(11));
+        manager.tend().await;
+    }
+    assert_eq!(instance.memory.audit_state(&many).await.unwrap().open, []);
+}
+
+/// Begins an act of which nobody says what became.
+async fn begun(instance: &Instance, organization: &OrganizationId) -> ActId {
+    let act = ActId::fresh(instance.clock.now()).unwrap();
+    let millis = instance.clock.now().timestamp_millis().to_be_bytes();
+    let bytes = [&[1, Step::Intent.byte()], &act.as_bytes()[..], &millis].concat();
+    instance.memory.append_audit(organization, &Append { act, step: Step::Intent, bytes }).await.unwrap();
+    act
+}
+
+/// An entry under a ring entry that is not configured is named, and keeps nothing from being sealed, however many they are.
+#[tokio::test]
+async fn what_is_under_an_unknown_ring_entry_holds_nothing_up() {
+    let instance = instance();
+    let (acme, actor) = (org("acme"), operator());
+    instance.create(new_key()).await;
+    instance.manager.tend().await;
+    // It ends before it has sealed.
+    instance.beside(ring(&[2, 1])).create(new_key()).await;
+    let both = instance.beside(ring(&[2, 1]));
+    let verify = async |by: &Instance| by.manager.verify_audit(&actor, &acme, None).await.unwrap();
+    let waits = verify(&instance).await;
+    let faults: Vec<_> = waits.faults.iter().map(|fault| (fault.kind, fault.sequence)).collect();
+    assert_eq!(faults, [(FaultKind::RingEntryMissing, 3), (FaultKind::RingEntryMissing, 4)]);
+    assert!(waits.faults[0].detail.contains(&ring(&[2]).current_id().to_string()), "{waits:?}");
+    assert_eq!(waits.first_unsealed, Some(3), "whoever has it may seal them");
+    let told = instance.manager.examine(&the_operator(), Depth::Deep).await;
+    let told = told.iter().find(|finding| finding.check == "audit").unwrap();
+    assert_eq!(told.verdict, Verdict::Warning);
+    assert!(told.observed.contains("entry 3 of acme"), "{told:?}");
+    instance.create(new_key()).await;
+    let found = verify(&instance).await;
+    let faults: Vec<_> = found.faults.iter().map(|fault| (fault.kind, fault.sequence)).collect();
+    assert_eq!(faults, [(FaultKind::RingEntryMissing, 3), (FaultKind::RingEntryMissing, 4)]);
+    assert_eq!(found.first_unsealed, None, "{found:?}");
+    assert!(verify(&both).await.intact, "whoever has it can tell");
+    // More than go under one seal.
+    for _ in 0..600_u32 {
+        let act = ActId::fresh(instance.clock.now()).unwrap();
+        let bytes = [&[1, Step::Alone.byte()], &act.as_bytes()[..], &[7; 60]].concat();
+        instance.memory.append_audit(&acme, &Append { act, step: Step::Alone, bytes }).await.unwrap();
+    }
+    assert!(verify(&instance).await.first_unsealed.is_some());
+    instance.create(new_key()).await;
+    let found = verify(&instance).await;
+    assert_eq!((found.first_unsealed, found.faults_in_all), (None, 602), "{found:?}");
+}
+
+/// A secret is not dropped while something that was written under it is not sealed.
+#[tokio::test]
+async fn what_is_not_sealed_needs_its_ring_entry() {
+    let instance = instance_with(|builder| builder.audit(AuditPolicy::off()));
+    let acme = org("acme");
+    instance.manager.open().await.unwrap();
+    // It ends before it has sealed.
+    let writer = Instance::built(ring(&[1]), |builder| builder);
+    writer.create(new_key()).await;
+    let entry = writer.memory.audit_entries(&acme, 1..=1, false, 1).await.unwrap().remove(0);
+    let act = ActId::fresh(instance.clock.now()).unwrap();
+    instance.memory.append_audit(&acme, &Append { act, step: Step::Alone, bytes: entry.bytes }).await.unwrap();
+    let both = instance.beside_built(ring(&[2, 1]), |builder| builder.audit(AuditPolicy::off()));
+    both.manager.open().await.unwrap();
+    let without = instance.beside(ring(&[2]));
+    let refused = without.manager.open().await.unwrap_err().to_string();
+    assert!(refused.contains("entry 1 of the audit of acme"), "{refused}");
+}
+
+/// An import names the keys that it is to make before it makes any; where it stopped, those that are there are known.
+#[tokio::test]
+async fn an_import_names_its_keys_before() {
+    let instance = instance();
+    let line = |name: &str| json!({"raw": format!("sk_live_{}", name.repeat(24)), "user_id": "bob", "scopes": []});
+    let body = format!("{}\n{}", line("a"), line("b"));
+    let imported = instance.manager.import(&the_operator(), &org("acme"), body.as_bytes(), false).await.unwrap();
+    let made: Vec<KeyId> = imported.iter().filter_map(|outcome| outcome.key_id).collect();
+    let written = entries(&instance).await;
+    let named = |entry: &AuditEntry| entry.items.iter().map(|item| item.key_id).collect::<Vec<_>>();
+    assert_eq!((named(&written[0]), named(&written[1])), (made.clone(), made));
+    // It stops when its keys are made.
+    let nth = std::sync::atomic::AtomicUsize::new(0);
+    let store = FatefulStore::new(instance.memory.clone(), move |call| {
+        let counts = call.starts_with("append_audit");
+        let before = nth.fetch_add(usize::from(counts), std::sync::atomic::Ordering::Relaxed);
+        if counts && before >= 1 { Fate::Failed } else { Fate::Answered }
+    });
+    let imports = ImportPolicy::default().pattern(ImportPattern::parse("old=sk_live_[a-z]{24}").unwrap()).unwrap();
+    let builder = ApiKeyManager::builder(store, ring(&[1])).clock(instance.clock.clone()).imports(imports);
+    let stopping = builder.build().unwrap();
+    let body = format!("{}\n{{}}", line("c"));
+    let imported = stopping.import(&the_operator(), &org("acme"), body.as_bytes(), false).await.unwrap();
+    instance.clock.advance(Duration::from_secs(121));
+    let closed = since(&instance, 2).await.pop().unwrap();
+    assert_eq!((closed.outcome, closed.reconciled), (Some(ActOutcome::Done), true), "{closed:?}");
+    assert_eq!(Some(closed.items[0].key_id), imported[0].key_id);
+    let outcomes: Vec<_> = closed.items.iter().map(|item| item.outcome.as_deref()).collect();
+    assert_eq!(outcomes, [Some("done"), Some("unknown")]);
 }

@@ -53,7 +53,7 @@ async fn refused(instance: &Instance, id: KeyId) -> ManageError {
 /// What the holder of this text is handed.
 async fn claim(instance: &Instance, text: &str) -> Result<Rotation, ManageError> {
     let admission = instance.validate(text).await.expect("the old key is good");
-    instance.manager.claim_successor(&admission).await
+    instance.manager.claim_successor(&admission, None).await
 }
 
 #[tokio::test]
@@ -524,7 +524,7 @@ async fn whoever_was_let_in_before_the_key_ended_claims_nothing_after_it() {
             1 => drop(instance.manager.deactivate(&operator(), created.key.id, None).await.unwrap()),
             _ => instance.clock.advance(DAY * 7),
         }
-        let refused = instance.manager.claim_successor(&admission).await.unwrap_err();
+        let refused = instance.manager.claim_successor(&admission, None).await.unwrap_err();
         match expected {
             KeyState::Revoked => assert!(matches!(refused, ManageError::Revoked), "{refused}"),
             expected => assert!(matches!(refused, ManageError::NotActive { state } if state == expected), "{refused}"),
@@ -547,7 +547,7 @@ async fn an_offer_is_sealed_under_the_ring_and_says_which_entry_it_needs() {
     let turned = instance.beside(ring(&[2, 1]));
     turned.manager.open().await.unwrap();
     let admission = turned.validate(created.text.expose()).await.unwrap();
-    assert_eq!(turned.manager.claim_successor(&admission).await.unwrap().text.expose(), rotation.text.expose());
+    assert_eq!(turned.manager.claim_successor(&admission, None).await.unwrap().text.expose(), rotation.text.expose());
     let needed = turned.manager.ring_usage(&support::the_operator()).await.unwrap();
     assert!(needed.contains_key(&record.offer.unwrap().entry()));
 }
@@ -727,7 +727,7 @@ async fn a_client_that_claims_is_never_locked_out() {
         if next_rotation(key).is_some_and(|due| due <= instance.clock.now()) {
             rotated(&instance, key.id).await;
         } else if day % 3 == 0 && key.succession.superseded.is_some() {
-            let claimed = instance.manager.claim_successor(&admission).await.unwrap();
+            let claimed = instance.manager.claim_successor(&admission, None).await.unwrap();
             assert!(seen.insert(claimed.new_key_id));
             held = claimed.text;
         }

@@ -81,7 +81,7 @@ async fn a_key_that_ends_before_its_interval_is_rotated_in_time() {
     instance.clock.advance(DAY * 13);
     assert_eq!(run(&instance).await.rotated, 1);
     let admission = instance.validate(created.text.expose()).await.unwrap();
-    let claimed = instance.manager.claim_successor(&admission).await.unwrap();
+    let claimed = instance.manager.claim_successor(&admission, None).await.unwrap();
     assert_eq!(claimed.successor.expires_at.unwrap() - claimed.successor.created_at, days(20));
     // One that nobody came to in time has ended, and no successor of it is made.
     let late = instance.create(rotating_with(|new| new.expiry = Expiry::In(days(20)))).await;
@@ -167,7 +167,7 @@ async fn a_rotation_waits_while_nobody_could_claim_it() {
     assert_eq!(counts(run(&instance).await), (3, 1, 0, 0));
     for waited in [&suspended, &stopped, &on_leave] {
         let admission = instance.validate(waited.text.expose()).await.unwrap();
-        instance.manager.claim_successor(&admission).await.unwrap();
+        instance.manager.claim_successor(&admission, None).await.unwrap();
     }
     instance.clock.advance(DAY * 30);
     assert_eq!(run(&instance).await.rotated, 1);

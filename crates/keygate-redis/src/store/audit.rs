@@ -1,17 +1,20 @@
 //! The audit of organizations: two streams in the organization's slot, of entries and of seals, whose ids are sequences; which acts
-//! are open; and how far it has come. Nobody is told of any of these names.
+//! are open; and how far it has come. And in each bucket a list of the organizations that have one. Nobody is told of any of these
+//! names.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use keygate_core::audit::{ActId, Append, AuditState, KeptEntry, KeptSeal, OPEN_AT_ONCE, OpenIntent};
+use keygate_core::key::Bucket;
 use keygate_core::names::OrganizationId;
 use keygate_core::ring::EntryId;
 use keygate_core::store::StoreError;
 
 use super::RedisStore;
 use super::reply::read;
+use crate::layout::Layout;
 use crate::link::Primary;
 use crate::scripts;
 
@@ -40,10 +43,11 @@ impl RedisStore {
             self.layout.audit_open(organization),
             self.layout.audit_state(organization),
             self.layout.audit_once(organization, entry.act, step),
+            self.layout.audits(Layout::organization_bucket(organization)),
         ];
         let call = scripts::APPEND_AUDIT.call(names).arg(&entry.act.as_bytes()[..]).arg(step);
-        let call = call.arg(&entry.bytes[..]);
-        read(self.link.run(&call.arg(REMEMBERED_FOR.as_millis() as u64)).await)
+        let call = call.arg(&entry.bytes[..]).arg(REMEMBERED_FOR.as_millis() as u64);
+        read(self.link.run(&call.arg(organization.as_str())).await)
     }
 
     pub(super) async fn read_audit_state(&self, organization: &OrganizationId) -> Result<AuditState, StoreError> {
@@ -139,6 +143,21 @@ impl RedisStore {
         ];
         let call = scripts::TRIM_AUDIT.call(names).arg(through).arg(checkpoint);
         read(self.link.run(&call.arg(previous.unwrap_or_default())).await)
+    }
+
+    pub(super) async fn list_audited(
+        &self,
+        bucket: u16,
+        after: Option<&OrganizationId>,
+        limit: usize,
+    ) -> Result<Vec<OrganizationId>, StoreError> {
+        let name = self.layout.audits(Bucket::of(bucket.into()));
+        let begin = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+        let mut query = redis::cmd("ZRANGE");
+        query.arg(&name).arg(begin).arg("+").arg("BYLEX").arg("LIMIT").arg(0).arg(limit);
+        let listed: Vec<String> = read(self.link.query(&query).await)?;
+        let listed = listed.into_iter().map(|id| OrganizationId::new(&id));
+        listed.map(|id| id.map_err(|error| StoreError::damaged(&name, error))).collect()
     }
 
     /// Adds how many seals and checkpoints name each ring entry.

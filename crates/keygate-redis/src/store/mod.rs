@@ -487,6 +487,19 @@ impl Store for RedisStore {
         self.count_ring_usage().await
     }
 
+    fn audit_buckets(&self) -> u16 {
+        BUCKETS
+    }
+
+    async fn audited(
+        &self,
+        bucket: u16,
+        after: Option<&OrganizationId>,
+        limit: usize,
+    ) -> Result<Vec<OrganizationId>, StoreError> {
+        self.list_audited(bucket, after, limit).await
+    }
+
     async fn audit_ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
         self.count_audit_ring_usage().await
     }

@@ -1,12 +1,13 @@
 //! Whoever can write to the server alone cannot change the audit without a trace; and a call that is sent twice counts once.
 
+use chrono::{TimeDelta, Utc};
 use keygate_core::actor::{Actor, Operator};
 use keygate_core::audit::{AuditVerification, FaultKind};
 use keygate_core::manager::{ApiKeyManager, AuditOrder, AuditQuery, NewKey};
 use keygate_core::names::OrganizationId;
 use keygate_core::ring::{MasterSecret, SecretRing};
-use keygate_redis::{Layout, RedisStore};
-use keygate_testkit::{RedisServer, sample};
+use keygate_redis::{Layout, Namespace, RedisStore};
+use keygate_testkit::{HeldClock, RedisServer, sample};
 
 use crate::support::{namespace, server, store_at};
 
@@ -14,6 +15,8 @@ struct Deployment {
     server: &'static RedisServer,
     manager: ApiKeyManager,
     layout: Layout,
+    namespace: Namespace,
+    ring: SecretRing,
     organization: OrganizationId,
 }
 
@@ -21,11 +24,12 @@ impl Deployment {
     /// Five keys were made, in five acts of two entries each, under two seals.
     async fn new() -> Self {
         let server = server().await;
-        let store: RedisStore = store_at(&server.url(), namespace());
+        let namespace = namespace();
+        let store: RedisStore = store_at(&server.url(), namespace.clone());
         let layout = store.layout().clone();
         let ring = SecretRing::new(&MasterSecret::generate().unwrap());
-        let manager = ApiKeyManager::builder(store, ring).build().unwrap();
-        let deployment = Self { server, manager, layout, organization: sample::organization() };
+        let manager = ApiKeyManager::builder(store, ring.clone()).build().unwrap();
+        let deployment = Self { server, manager, layout, namespace, ring, organization: sample::organization() };
         for keys in [3, 2] {
             for _ in 0..keys {
                 let new = NewKey::new(deployment.organization.clone(), sample::user("ann"));
@@ -168,4 +172,78 @@ async fn an_entry_is_remembered_for_a_minute() {
         let left: i64 = deployment.server.command(["PTTL", &name]).await.unwrap();
         assert!((1..=60_000).contains(&left), "{left}");
     }
+}
+
+impl Deployment {
+    /// Writes the stream of entries anew, as somebody does who puts something in.
+    async fn write_anew(&self, entries: &[(String, Vec<u8>)]) {
+        let name = self.layout.audit(&self.organization);
+        let _: u64 = self.server.command(["DEL", &name]).await.unwrap();
+        for (id, bytes) in entries {
+            let _: String = self.server.command([b"XADD", name.as_bytes(), id.as_bytes(), b"e", bytes]).await.unwrap();
+        }
+    }
+
+    async fn entries(&self, sequences: std::ops::RangeInclusive<u64>) -> Vec<(String, Vec<u8>)> {
+        let mut entries = Vec::new();
+        for sequence in sequences {
+            entries.push((format!("{sequence}-0"), self.entry(&sequence.to_string()).await));
+        }
+        entries
+    }
+
+    async fn shown(&self) -> Vec<u64> {
+        let (query, order) = (AuditQuery::default(), AuditOrder::OldestFirst);
+        let page = self.manager.audit(&actor(), &self.organization, &query, order, 100, None).await.unwrap();
+        page.entries.iter().map(|entry| entry.sequence).collect()
+    }
+}
+
+/// Where nothing was ever written, though what is put there is genuine elsewhere.
+#[tokio::test]
+async fn an_entry_before_the_first_shows() {
+    let deployment = Deployment::new().await;
+    let mut entries = deployment.entries(1..=10).await;
+    entries.insert(0, ("0-1".to_owned(), entries[3].1.clone()));
+    deployment.write_anew(&entries).await;
+    assert_eq!(deployment.faults().await, [(FaultKind::Inserted, 0)]);
+    assert_eq!(deployment.shown().await, (1..=10).collect::<Vec<_>>());
+}
+
+/// What is not kept any more does not come back, and a checkpoint is as it was made.
+#[tokio::test]
+async fn what_is_below_the_checkpoint_or_changes_it_shows() {
+    let mut deployment = Deployment::new().await;
+    let first = deployment.entry("2").await;
+    let clock = HeldClock::at(Utc::now() + TimeDelta::days(401));
+    let store: RedisStore = store_at(&deployment.server.url(), deployment.namespace.clone());
+    deployment.manager = ApiKeyManager::builder(store, deployment.ring.clone()).clock(clock).build().unwrap();
+    let new = NewKey::new(deployment.organization.clone(), sample::user("ann"));
+    deployment.manager.create(&actor(), new).await.unwrap();
+    assert!(deployment.verify().await.intact);
+    // It begins somewhere, and comes to every bucket in sixteen rounds.
+    for _ in 0..16 {
+        deployment.manager.walk_audits().await;
+    }
+    let found = deployment.verify().await;
+    assert_eq!((found.intact, found.trimmed_through, found.entries), (true, 10, 2), "{found:?}");
+    let mut entries = deployment.entries(11..=12).await;
+    entries.insert(0, ("2-0".to_owned(), first));
+    deployment.write_anew(&entries).await;
+    assert_eq!(deployment.faults().await, [(FaultKind::Inserted, 2)]);
+    assert_eq!(deployment.shown().await, [11, 12]);
+    entries.remove(0);
+    deployment.write_anew(&entries).await;
+    assert_eq!(deployment.faults().await, []);
+    let state = deployment.layout.audit_state(&deployment.organization);
+    let checkpoint: Vec<u8> = deployment.server.command(["HGET", &state, "checkpoint"]).await.unwrap();
+    let mut altered = checkpoint.clone();
+    // When it was made, and then its MAC.
+    for place in [15, checkpoint.len() - 1] {
+        altered[place] ^= 1;
+        let _: u64 = deployment.server.command([b"HSET", state.as_bytes(), b"checkpoint", &altered]).await.unwrap();
+        assert_eq!(deployment.faults().await, [(FaultKind::CheckpointForged, 10)]);
+    }
+    let _: u64 = deployment.server.command(["HDEL", &state, "checkpoint"]).await.unwrap();
+    assert_eq!(deployment.faults().await[0], (FaultKind::SealRemoved, 10));
 }

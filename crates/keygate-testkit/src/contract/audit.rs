@@ -238,6 +238,39 @@ pub async fn what_is_trimmed_leaves_a_checkpoint(store: Arc<dyn Store>) {
     assert_eq!(store.append_audit(&organization, &alone(b"")).await.unwrap(), Some(11));
 }
 
+/// Whoever has an audit is found in one of the buckets, from its first entry on, once and in pages by name.
+pub async fn organizations_are_listed_by_their_audits(store: Arc<dyn Store>) {
+    let organizations: BTreeSet<OrganizationId> = (0..20).map(|_| sample::organization()).collect();
+    let (quiet, act) = (sample::organization(), act());
+    // What only closes what is open writes nothing, and makes no audit.
+    assert_eq!(store.append_audit(&quiet, &append(act, Step::Reconciled { intent: 1 }, b"")).await.unwrap(), None);
+    for organization in &organizations {
+        for number in 0..2 {
+            store.append_audit(organization, &alone(&[number])).await.unwrap();
+        }
+    }
+    let mut listed = Vec::new();
+    for bucket in 0..store.audit_buckets() {
+        let mut after = None;
+        loop {
+            let page = store.audited(bucket, after.as_ref(), 3).await.unwrap();
+            assert!(page.len() <= 3 && page.is_sorted());
+            assert!(page.first().is_none_or(|first| after.as_ref().is_none_or(|after| after < first)));
+            after = page.last().cloned();
+            let is_last = page.len() < 3;
+            listed.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        assert_eq!(store.audited(bucket, None, 0).await.unwrap(), []);
+    }
+    // Others use the same store.
+    listed.retain(|organization| organizations.contains(organization));
+    assert_eq!(listed.len(), organizations.len(), "once");
+    assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), organizations);
+}
+
 /// Seals and checkpoints name the ring entries they were made under, for as long as they are kept.
 pub async fn seals_of_the_audit_need_their_ring_entries(store: Arc<dyn Store>) {
     let (organization, old, new) = (sample::organization(), ring_entry(), ring_entry());

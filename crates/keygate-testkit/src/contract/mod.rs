@@ -234,6 +234,7 @@ macro_rules! store_contract {
                 audits_of_tenants_are_apart,
                 of_concurrent_seals_one_is_kept,
                 what_is_trimmed_leaves_a_checkpoint,
+                organizations_are_listed_by_their_audits,
                 seals_of_the_audit_need_their_ring_entries,
                 random_audits_fare_as_in_the_memory_store,
                 ring_usage_counts_usable_keys_per_entry,

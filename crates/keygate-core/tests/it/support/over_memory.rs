@@ -215,6 +215,8 @@ over_memory! {
             -> Result<bool, StoreError>;
         async fn trim_audit(&self, organization: &OrganizationId, through: u64, checkpoint: &[u8], previous: Option<&[u8]>)
             -> Result<bool, StoreError>;
+        async fn audited(&self, bucket: u16, after: Option<&OrganizationId>, limit: usize)
+            -> Result<Vec<OrganizationId>, StoreError>;
         async fn audit_ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError>;
         async fn ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError>;
     }

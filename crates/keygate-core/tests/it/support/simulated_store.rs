@@ -635,6 +635,15 @@ impl Store for SimulatedStore {
         self.aside().await?.trim_audit(organization, through, checkpoint, previous).await
     }
 
+    async fn audited(
+        &self,
+        bucket: u16,
+        after: Option<&OrganizationId>,
+        limit: usize,
+    ) -> Result<Vec<OrganizationId>, StoreError> {
+        self.aside().await?.audited(bucket, after, limit).await
+    }
+
     async fn audit_ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
         self.aside().await?.audit_ring_usage().await
     }

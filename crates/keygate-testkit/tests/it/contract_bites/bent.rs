@@ -695,6 +695,15 @@ impl Store for Bent {
         self.inner.trim_audit(organization, through, checkpoint, previous).await
     }
 
+    async fn audited(
+        &self,
+        bucket: u16,
+        after: Option<&OrganizationId>,
+        limit: usize,
+    ) -> Result<Vec<OrganizationId>, StoreError> {
+        self.inner.audited(bucket, after, limit).await
+    }
+
     async fn audit_ring_usage(&self) -> Result<BTreeMap<EntryId, u64>, StoreError> {
         self.inner.audit_ring_usage().await
     }

@@ -9,6 +9,7 @@ const MAX_FIELD: usize = 4 * 1024;
 const MAX_FIELDS: usize = 32 * 1024;
 /// What is never written down, whatever is shown elsewhere: only that it was changed.
 const HIDDEN: [&str; 6] = ["key", "secret", "digest", "verifier", "sensitive", "offer"];
+const NOT_SHOWN: &str = "(not shown)";
 /// What changes with every write.
 const ALWAYS: [&str; 1] = ["revision"];
 
@@ -27,7 +28,7 @@ pub(crate) fn shown(record: &impl Serialize) -> Map<String, Value> {
     };
     for (name, value) in &mut fields {
         if HIDDEN.contains(&name.as_str()) {
-            *value = json!("(not shown)");
+            *value = json!(NOT_SHOWN);
             continue;
         }
         let length = value.to_string().len();
@@ -57,6 +58,19 @@ impl Changes {
         let differs = |name: &str| !ALWAYS.contains(&name) && old.get(name) != new.get(name);
         let of = |fields: Map<String, Value>| written(fields.into_iter().filter(|(name, _)| differs(name)).collect());
         Self { before: of(shown(before)), after: of(shown(after)) }
+    }
+
+    /// The same, with a field that differs in what is not shown of it.
+    pub(crate) fn and_hidden(mut self, name: &str) -> Self {
+        self.note(name, json!(NOT_SHOWN));
+        self
+    }
+
+    /// Puts a field beside those that are afterwards.
+    pub(crate) fn note(&mut self, name: &str, value: Value) {
+        if let Value::Object(fields) = self.after.get_or_insert_with(|| Value::Object(Map::new())) {
+            fields.insert(name.to_owned(), value);
+        }
     }
 
     /// Something new.

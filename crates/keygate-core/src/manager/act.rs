@@ -29,6 +29,8 @@ pub(super) struct Act<'a> {
     target: ActTarget,
     changes: Changes,
     items: Vec<ActItem>,
+    /// Of how many keys more it is about than are listed.
+    unlisted: u64,
     stage: Stage,
 }
 
@@ -46,8 +48,8 @@ impl ApiKeyManager {
     /// An act that is not begun yet.
     pub(super) fn act<'a>(&'a self, actor: &'a Actor, action: Action, target: ActTarget) -> Act<'a> {
         let organization = actor.organization().cloned();
-        let (changes, items) = Default::default();
-        Act { inner: &self.inner, actor, action, organization, target, changes, items, stage: Stage::Meant }
+        let (changes, items, unlisted) = Default::default();
+        Act { inner: &self.inner, actor, action, organization, target, changes, items, unlisted, stage: Stage::Meant }
     }
 
     /// Part of an act on many, which is written down as one.
@@ -102,7 +104,10 @@ impl Act<'_> {
         let place = self.items.iter().position(|item| item.key_id == key);
         let item = match place {
             Some(place) => &mut self.items[place],
-            None if self.items.len() >= MAX_ITEMS => return,
+            None if self.items.len() >= MAX_ITEMS => {
+                self.unlisted += 1;
+                return;
+            }
             None => {
                 self.items.push(ActItem::new(key));
                 let last = self.items.len() - 1;
@@ -173,6 +178,11 @@ impl Act<'_> {
         entry.target = self.target.clone();
         entry.before = self.changes.before.clone();
         entry.after = self.changes.after.clone();
+        if self.unlisted > 0 {
+            let mut changes = self.changes.clone();
+            changes.note("keys_not_listed", serde_json::json!(self.unlisted));
+            entry.after = changes.after;
+        }
         entry.items = self.items.clone();
         entry
     }

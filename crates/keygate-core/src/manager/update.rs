@@ -20,6 +20,9 @@ use crate::scope::ScopeSet;
 /// How often an update is tried again after another came in between.
 const ATTEMPTS: usize = 16;
 
+/// The field whose values are kept encrypted: of these nobody is told whether they differ, and what they are.
+const SENSITIVE: &str = "sensitive";
+
 /// What is to change of a key; `None` leaves a field as it is. Whose it is and where it may be used never changes.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
@@ -195,7 +198,11 @@ impl ApiKeyManager {
             if changed.is_empty() {
                 return Ok(record.key);
             }
-            act.begin(&before.organization, Changes::between(&before, &record.key)).await?;
+            let mut changes = Changes::between(&before, &record.key);
+            if changed.contains(&SENSITIVE) {
+                changes = changes.and_hidden(SENSITIVE);
+            }
+            act.begin(&before.organization, changes).await?;
             match self.inner.replace(record).await.map_err(ManageError::from) {
                 Ok(updated) => {
                     events::updated(actor, &updated.key, &changed);
@@ -224,7 +231,7 @@ impl ApiKeyManager {
                     self.confirm_current().await?;
                 }
                 record.keep_sensitive(self.inner.seal_sensitive(&record.key, asked)?);
-                changed.push("sensitive");
+                changed.push(SENSITIVE);
             }
             _ if !changed.is_empty() => self.inner.renew_sensitive(&mut record).await?,
             _ => {}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use keygate_core::audit::{ActId, ActOutcome, Append, AuditEntry, AuditPolicy, EntryKind, FaultKind, Step};
+use keygate_core::audit::{ActId, ActOutcome, Append, AuditEntry, AuditPolicy, EntryKind, FaultKind, MAX_ITEMS, Step};
 use keygate_core::context::RequestContext;
 use keygate_core::import::{ImportPattern, ImportPolicy};
 use keygate_core::key::KeyId;
@@ -615,6 +615,36 @@ async fn no_secret_is_in_the_audit() {
     }
     assert!(!kept.windows(32).any(|window| window == digest));
     assert!(shown.contains("key.claim") && shown.contains("https://example.com\"") && !shown.contains("/hook"));
+}
+
+/// What sensitive fields hold is nobody's to read, and neither is whether it is another than before: that they were written is.
+#[tokio::test]
+async fn that_sensitive_fields_were_replaced_shows() {
+    let instance = instance();
+    let key = instance.create(new_key()).await;
+    let mut update = KeyUpdate::new();
+    for pin in ["1", "2"] {
+        let before = entries(&instance).await.len();
+        update.sensitive = Some(Sensitive::new(json!({ "pin": pin }).as_object().cloned().unwrap()).unwrap());
+        instance.manager.update(&operator(), key.key.id, &update, None).await.unwrap();
+        let written = since(&instance, before).await;
+        assert_eq!(written[0].after.as_ref().unwrap()["sensitive"], "(not shown)", "{written:?}");
+    }
+}
+
+/// An act of more keys than an entry lists says how many more they were.
+#[tokio::test]
+async fn keys_that_are_not_listed_are_counted() {
+    let instance = instance();
+    let mut keys = instance.manager.create_many(&operator(), vec![new_key(); MAX_ITEMS]).await;
+    keys.extend(instance.manager.create_many(&operator(), vec![new_key(); 5]).await);
+    assert!(keys.iter().all(Result::is_ok));
+    let leaves = UserUpdate { status: Some(UserStatus::Offboarded), ..UserUpdate::default() };
+    let owner = &keys[0].as_ref().unwrap().key.user;
+    let changed = instance.manager.update_user(&operator(), &org("acme"), owner, &leaves, None).await.unwrap();
+    assert_eq!((changed.revoked, changed.complete), (MAX_ITEMS as u64 + 5, true));
+    let last = entries(&instance).await.pop().unwrap();
+    assert_eq!((last.items.len(), &last.after.unwrap()["keys_not_listed"]), (MAX_ITEMS, &json!(5)));
 }
 
 /// Of keys that are known, sampled; of what is no key, nothing.

@@ -45,6 +45,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
+/// What an object says that may be null.
+pub(crate) fn object<T>(asked: Option<Object<T>>) -> Option<T> {
+    asked.map(|Object(asked)| asked)
+}
+
 /// One of some words. A choice would be read from `{"word": null}` too, and a number in its place taken for no JSON.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Word<T>(pub(crate) T);

@@ -48,6 +48,19 @@ pub(crate) fn limits_of(field: &str, Object(asked): Object<NewLimits>) -> Result
     Ok(limits)
 }
 
+/// What this field asks for, which may be null.
+pub(crate) fn limits_or_null(field: &str, asked: Option<Object<NewLimits>>) -> Result<Option<Limits>, Problem> {
+    asked.map(|limits| limits_of(field, limits)).transpose()
+}
+
+/// The same, of a field that may be left out.
+pub(crate) fn limits_named(
+    field: &str,
+    asked: Option<Option<Object<NewLimits>>>,
+) -> Result<Option<Option<Limits>>, Problem> {
+    asked.map(|asked| limits_or_null(field, asked)).transpose()
+}
+
 /// What is wrong with the limits of this field, under the name it is sent by.
 pub(crate) fn named_in(field: &str, error: &NameError) -> String {
     match error.field().strip_prefix("limit ") {

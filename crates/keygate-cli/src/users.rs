@@ -21,7 +21,7 @@ pub(crate) async fn run(command: &UsersCommand, settings: &SettingArgs) -> Resul
             if settings.json { output::json(&record) } else { output::text(&user_lines(&record)) }
         }
         UsersCommand::Update { user, asked } => {
-            let changed = change(user, &asked.update(), settings).await?;
+            let changed = change(user, &asked.update()?, settings).await?;
             tell(&changed, settings, &user_lines(&changed.user))
         }
         UsersCommand::Suspend { user } => {

@@ -6,12 +6,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use keygate_core::record::KeyRecord;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableHandle};
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableHandle, UntypedTableHandle,
+};
 
 use crate::error::{OpenError, panicked};
 use crate::holder;
+use crate::quota::owner_of;
 use crate::records::due_day;
-use crate::tables::{DUE, FORMAT, FORMAT_WORD, META, RECORDS, create_all};
+use crate::tables::{DUE, ENDS, FORMAT, FORMAT_WORD, META, PROJECT_COUNTS, RECORDS, create_all};
 
 /// Pages held in memory: about half of it is read cache. The operating system's page cache stands behind it, so more
 /// would mostly hold the same pages twice.
@@ -78,9 +81,7 @@ fn check_format(path: &Path, database: &Database) -> Result<(), OpenError> {
     let held = meta.get(FORMAT_WORD).map_err(|error| broken(error.into()))?.ok_or_else(not_a_store)?;
     let format = std::str::from_utf8(held.value()).ok().and_then(|text| text.parse().ok());
     match format {
-        // A file of before there was such a list has it made.
-        Some(FORMAT) if !tables.iter().any(|table| table.name() == DUE.name()) => list_due(database).map_err(broken),
-        Some(FORMAT) => Ok(()),
+        Some(FORMAT) => complete(database, &tables).map_err(broken),
         Some(found) if found > FORMAT => Err(OpenError::Newer { path: path.into(), found, known: FORMAT }),
         _ => Err(damaged(path, "its format version is not a number that was ever used".into())),
     }
@@ -90,6 +91,44 @@ fn set_up(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     create_all(&transaction)?;
     transaction.open_table(META)?.insert(FORMAT_WORD, FORMAT.to_string().as_bytes())?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Makes what a file of before there was such a thing does not have.
+fn complete(database: &Database, tables: &[UntypedTableHandle]) -> Result<(), redb::Error> {
+    let is_there = |name: &str| tables.iter().any(|table| table.name() == name);
+    if !is_there(DUE.name()) {
+        list_due(database)?;
+    }
+    if !is_there(PROJECT_COUNTS.name()) {
+        count_projects(database)?;
+    }
+    Ok(())
+}
+
+/// Counts the keys of each project, of those that count at all, and says with their ends of which project they are.
+fn count_projects(database: &Database) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let (records, mut ends) = (transaction.open_table(RECORDS)?, transaction.open_table(ENDS)?);
+        let mut counts = transaction.open_table(PROJECT_COUNTS)?;
+        for entry in records.iter()? {
+            let (id, bytes) = entry?;
+            let Ok(KeyRecord { key, .. }) = KeyRecord::decode(bytes.value()) else { continue };
+            let Some(project) = &key.project else { continue };
+            if let Some(end) = key.counts_until() {
+                let place = (key.organization.as_str(), end.timestamp_millis(), id.value());
+                if ends.get(place)?.is_none() {
+                    continue;
+                }
+                ends.insert(place, owner_of(&key).as_str())?;
+            }
+            let place = (key.organization.as_str(), project.as_str());
+            let count = counts.get(place)?.map_or(0, |count| count.value());
+            counts.insert(place, count + 1)?;
+        }
+    }
     transaction.commit()?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use keygate_core::key::KeyId;
 use keygate_core::lifecycle::due;
 use keygate_core::names::OrganizationId;
-use keygate_core::record::{KeyRecord, KeyStatus, Quota, Revision, StatusChange};
+use keygate_core::record::{KeyRecord, KeyStatus, Quotas, Revision, StatusChange};
 use keygate_core::store::{CreateRefusal, StoreError, WriteRefusal};
 use keygate_core::usage::period::Day;
 use redb::ReadableTable;
@@ -16,16 +16,16 @@ impl KeyTables<'_> {
     /// Creates keys of one organization, which was swept.
     pub(crate) fn create(
         &mut self,
-        quota: Quota,
+        quotas: &Quotas,
         records: &[KeyRecord],
         now: DateTime<Utc>,
     ) -> Result<Vec<Result<(), CreateRefusal>>, StoreError> {
-        records.iter().map(|record| self.create_one(quota, record, now)).collect()
+        records.iter().map(|record| self.create_one(quotas, record, now)).collect()
     }
 
     fn create_one(
         &mut self,
-        quota: Quota,
+        quotas: &Quotas,
         record: &KeyRecord,
         now: DateTime<Utc>,
     ) -> Result<Result<(), CreateRefusal>, StoreError> {
@@ -34,11 +34,18 @@ impl KeyTables<'_> {
             return Ok(Err(CreateRefusal::Exists));
         }
         let used = self.counts(key.organization.as_str(), key.user.as_str())?;
-        if used.organization >= quota.per_organization {
-            return Ok(Err(CreateRefusal::OrganizationQuota { limit: quota.per_organization }));
+        let limit = quotas.quota.per_organization;
+        if used.organization >= limit {
+            return Ok(Err(CreateRefusal::OrganizationQuota { limit }));
         }
-        if used.user >= quota.per_user {
-            return Ok(Err(CreateRefusal::UserQuota { limit: quota.per_user }));
+        let limit = quotas.of_user(&key.user);
+        if used.user >= limit {
+            return Ok(Err(CreateRefusal::UserQuota { limit }));
+        }
+        if let Some((project, limit)) = quotas.of_project(key.project.as_ref())
+            && self.project_count(key.organization.as_str(), project.as_str())? >= limit
+        {
+            return Ok(Err(CreateRefusal::ProjectQuota { limit }));
         }
         self.put(record, now)?;
         Ok(Ok(()))

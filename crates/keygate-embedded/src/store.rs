@@ -21,7 +21,7 @@ use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
 use keygate_core::record::{
-    KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, RolesRecord, StatusChange,
+    KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quotas, Revision, RolesRecord, StatusChange,
     UserRecord,
 };
 use keygate_core::ring::EntryId;
@@ -239,10 +239,10 @@ impl Store for EmbeddedStore {
     }
 
     /// One transaction for each 10,000 keys: when one fails, those before it have happened.
-    async fn create(
+    async fn create_within(
         &self,
         organization: &OrganizationId,
-        quota: Quota,
+        quotas: &Quotas,
         records: Vec<KeyRecord>,
     ) -> Result<Vec<Result<(), CreateRefusal>>, StoreError> {
         if let Some(stray) = records.iter().find(|record| record.key.organization != *organization) {
@@ -250,12 +250,14 @@ impl Store for EmbeddedStore {
         }
         let mut outcomes = Vec::with_capacity(records.len());
         let mut left = records.into_iter().peekable();
+        let quotas = Arc::new(quotas.clone());
         while left.peek().is_some() {
             let (organization, chunk) = (organization.clone(), left.by_ref().take(CHUNK).collect::<Vec<_>>());
             let changes = chunk.iter().map(|record| Change::Key(record.key.id)).collect();
+            let quotas = Arc::clone(&quotas);
             let created = self.write_keys(changes, move |tables, now| {
                 tables.sweep(&organization, now)?;
-                tables.create(quota, &chunk, now)
+                tables.create(&quotas, &chunk, now)
             });
             outcomes.append(&mut created.await?);
         }
@@ -331,6 +333,11 @@ impl Store for EmbeddedStore {
     async fn quota_use(&self, organization: &OrganizationId, user: &UserId) -> Result<QuotaUse, StoreError> {
         let (organization, user) = (organization.clone(), user.clone());
         self.read_long(move |read, now| quota::quota_use(read, &organization, &user, now)).await
+    }
+
+    async fn project_use(&self, organization: &OrganizationId, project: &ProjectId) -> Result<u64, StoreError> {
+        let (organization, project) = (organization.clone(), project.clone());
+        self.read_long(move |read, now| quota::project_use(read, &organization, &project, now)).await
     }
 
     async fn put_organization(

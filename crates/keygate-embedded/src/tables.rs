@@ -5,10 +5,11 @@
 //! | `records` | key id | the record's bytes, as core writes them |
 //! | `by_organization` | organization, key id | |
 //! | `by_user` | organization, user, key id | |
-//! | `ends` | organization, end, key id | user: the keys that count until their end |
+//! | `ends` | organization, end, key id | user, or `user:project`: the keys that count until their end |
 //! | `due` | day, key id | the keys to which something is due on that day |
 //! | `organization_counts` | organization | how many of its keys count |
 //! | `user_counts` | organization, user | how many of its keys count |
+//! | `project_counts` | organization, project | how many of its keys count |
 //! | `organizations` | organization | its record, JSON |
 //! | `projects` | organization, project | its record, JSON |
 //! | `roles` | organization | its roles, JSON |
@@ -60,6 +61,7 @@ pub(crate) const ENDS: TableDefinition<'_, (&str, i64, Id), &str> = TableDefinit
 pub(crate) const DUE: TableDefinition<'_, (u32, Id), ()> = TableDefinition::new("due");
 pub(crate) const ORGANIZATION_COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("organization_counts");
 pub(crate) const USER_COUNTS: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("user_counts");
+pub(crate) const PROJECT_COUNTS: TableDefinition<'_, (&str, &str), u64> = TableDefinition::new("project_counts");
 pub(crate) const ORGANIZATIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("organizations");
 pub(crate) const PROJECTS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("projects");
 pub(crate) const ROLES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("roles");
@@ -111,6 +113,7 @@ pub(crate) struct KeyTables<'t> {
     pub(crate) due: Table<'t, (u32, Id), ()>,
     pub(crate) organization_counts: Table<'t, &'static str, u64>,
     pub(crate) user_counts: Table<'t, (&'static str, &'static str), u64>,
+    pub(crate) project_counts: Table<'t, (&'static str, &'static str), u64>,
 }
 
 impl<'t> KeyTables<'t> {
@@ -123,6 +126,7 @@ impl<'t> KeyTables<'t> {
             due: transaction.open_table(DUE).map_err(storage)?,
             organization_counts: transaction.open_table(ORGANIZATION_COUNTS).map_err(storage)?,
             user_counts: transaction.open_table(USER_COUNTS).map_err(storage)?,
+            project_counts: transaction.open_table(PROJECT_COUNTS).map_err(storage)?,
         })
     }
 }
@@ -136,6 +140,7 @@ pub(crate) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::Tab
     transaction.open_table(DUE)?;
     transaction.open_table(ORGANIZATION_COUNTS)?;
     transaction.open_table(USER_COUNTS)?;
+    transaction.open_table(PROJECT_COUNTS)?;
     transaction.open_table(ORGANIZATIONS)?;
     transaction.open_table(PROJECTS)?;
     transaction.open_table(ROLES)?;

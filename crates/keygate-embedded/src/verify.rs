@@ -9,10 +9,11 @@ use keygate_core::store::StoreError;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use crate::error::storage;
+use crate::quota::owner_of;
 use crate::records::due_day;
 use crate::tables::{
-    BY_ORGANIZATION, BY_USER, DUE, ENDS, Id, ORGANIZATION_COUNTS, RECORDS, USER_COUNTS, decode, reading,
-    reading_if_there,
+    BY_ORGANIZATION, BY_USER, DUE, ENDS, Id, ORGANIZATION_COUNTS, PROJECT_COUNTS, RECORDS, USER_COUNTS, decode,
+    reading, reading_if_there,
 };
 use crate::{audit, findings, habits, ledgers, memos, notices, usage};
 
@@ -42,6 +43,7 @@ impl Verification {
 struct Counted {
     organizations: HashMap<String, u64>,
     users: HashMap<(String, String), u64>,
+    projects: HashMap<(String, String), u64>,
     ends: u64,
 }
 
@@ -135,12 +137,15 @@ fn count(
             return Ok(());
         };
         counted.ends += 1;
-        if owner.value() != user {
-            found.problem(format!("key {} is counted for another user", key.id));
+        if owner.value() != owner_of(key) {
+            found.problem(format!("key {} is counted for another user or project", key.id));
         }
     }
     *counted.organizations.entry(organization.to_owned()).or_default() += 1;
     *counted.users.entry((organization.to_owned(), user.to_owned())).or_default() += 1;
+    if let Some(project) = &key.project {
+        *counted.projects.entry((organization.to_owned(), project.to_string())).or_default() += 1;
+    }
     Ok(())
 }
 
@@ -161,17 +166,21 @@ fn compare_counts(
     if counts.len().map_err(storage)? != counted.organizations.len() as u64 {
         found.problem("an organization with keys has no count".into());
     }
-    let counts = reading(transaction, USER_COUNTS)?;
-    for entry in counts.iter().map_err(storage)? {
-        let (place, kept) = entry.map_err(storage)?;
-        let ((organization, user), kept) = (place.value(), kept.value());
-        let is = counted.users.get(&(organization.to_owned(), user.to_owned())).copied().unwrap_or(0);
-        if kept != is {
-            found.problem(format!("user {user} of organization {organization} counts {kept} keys and has {is}"));
+    for (what, table, counted) in
+        [("user", USER_COUNTS, &counted.users), ("project", PROJECT_COUNTS, &counted.projects)]
+    {
+        let counts = reading(transaction, table)?;
+        for entry in counts.iter().map_err(storage)? {
+            let (place, kept) = entry.map_err(storage)?;
+            let ((organization, one), kept) = (place.value(), kept.value());
+            let is = counted.get(&(organization.to_owned(), one.to_owned())).copied().unwrap_or(0);
+            if kept != is {
+                found.problem(format!("{what} {one} of organization {organization} counts {kept} keys and has {is}"));
+            }
         }
-    }
-    if counts.len().map_err(storage)? != counted.users.len() as u64 {
-        found.problem("a user with keys has no count".into());
+        if counts.len().map_err(storage)? != counted.len() as u64 {
+            found.problem(format!("a {what} with keys has no count"));
+        }
     }
     Ok(())
 }

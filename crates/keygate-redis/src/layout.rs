@@ -158,6 +158,13 @@ impl Layout {
         format!("{}:{user}", self.of_organization("user-ended", organization))
     }
 
+    /// Those of one project's ids that count, or did until they ended: a sorted set of 16-byte ids, the score when they stop in
+    /// milliseconds since 1970, infinite for never.
+    #[must_use]
+    pub fn project_keys(&self, organization: &OrganizationId, project: &ProjectId) -> String {
+        format!("{}:{project}", self.of_organization("project-keys", organization))
+    }
+
     /// Changes that were begun and are not settled: a sorted set, the score their deadline.
     #[must_use]
     pub fn pending(&self, organization: &OrganizationId) -> String {
@@ -498,6 +505,10 @@ mod tests {
             layout.user_keys(&acme, &UserId::new("bob").unwrap()),
             format!("kg:user-keys:{{{bucket}}}:acme:bob")
         );
+        assert_eq!(
+            layout.project_keys(&acme, &ProjectId::new("website").unwrap()),
+            format!("kg:project-keys:{{{bucket}}}:acme:website")
+        );
         assert_eq!(layout.deployment(), "kg:deployment");
         assert!(layout.record(id).starts_with(&layout.record_prefix()));
         assert_eq!(layout.revoked(id), "kg:revoked:{b0607}:01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f");
@@ -579,7 +590,7 @@ mod tests {
         assert_eq!(told(&layout.record(id)), [Change::Key(id)]);
         assert_eq!(told(&layout.revoked(id)), [Change::Revoked(id), Change::Key(id)]);
         assert_eq!(told(&layout.organization(&acme)), [Change::Organization(acme.clone())]);
-        assert_eq!(told(&layout.project(&acme, &website)), [Change::Project(acme.clone(), website)]);
+        assert_eq!(told(&layout.project(&acme, &website)), [Change::Project(acme.clone(), website.clone())]);
         assert_eq!(told(&layout.roles(&acme)), [Change::Organization(acme.clone())]);
         let bob = UserId::new("bob").unwrap();
         assert_eq!(told(&layout.user(&acme, &bob)), [Change::User(acme.clone(), bob.clone())]);
@@ -595,6 +606,7 @@ mod tests {
             &layout.lookup(&LookupToken::from_bytes([7; 32])),
             &layout.keys(&acme),
             &layout.user_keys(&acme, &bob),
+            &layout.project_keys(&acme, &website),
             &layout.limit(&PoolId::Lineage(id)),
             &layout.limit(&PoolId::Organization(acme.clone())),
             &layout.due(id.bucket(), Day(20_000)),

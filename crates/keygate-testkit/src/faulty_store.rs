@@ -19,7 +19,7 @@ use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
 use keygate_core::record::{
-    KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, RolesRecord, StatusChange, UserRecord,
+    KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quotas, Revision, RolesRecord, StatusChange, UserRecord,
 };
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
@@ -337,14 +337,14 @@ impl Store for FaultyStore {
         answer(lost, self.inner.told_everywhere().await)
     }
 
-    async fn create(
+    async fn create_within(
         &self,
         organization: &OrganizationId,
-        quota: Quota,
+        quotas: &Quotas,
         records: Vec<KeyRecord>,
     ) -> Result<Vec<Result<(), CreateRefusal>>, StoreError> {
         let lost = self.enter(|calls| calls.create += 1).await?;
-        answer(lost, self.inner.create(organization, quota, records).await)
+        answer(lost, self.inner.create_within(organization, quotas, records).await)
     }
 
     async fn replace(&self, record: &KeyRecord, expected: Revision) -> Result<Acknowledgement, WriteRefusal> {
@@ -404,6 +404,11 @@ impl Store for FaultyStore {
     async fn quota_use(&self, organization: &OrganizationId, user: &UserId) -> Result<QuotaUse, StoreError> {
         let lost = self.enter(|calls| calls.quota_use += 1).await?;
         answer(lost, self.inner.quota_use(organization, user).await)
+    }
+
+    async fn project_use(&self, organization: &OrganizationId, project: &ProjectId) -> Result<u64, StoreError> {
+        let lost = self.enter(|calls| calls.quota_use += 1).await?;
+        answer(lost, self.inner.project_use(organization, project).await)
     }
 
     async fn put_organization(

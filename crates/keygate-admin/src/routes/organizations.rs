@@ -18,9 +18,9 @@ use crate::admin::State;
 use crate::body::{Json, Path};
 use crate::caller::{Caller, OperatorCaller};
 use crate::etag::{IfMatch, IfMatchHeader, Tagged};
-use crate::fields::{Object, Word, given, named};
+use crate::fields::{Object, Word, given, named, object};
 use crate::idempotency::{Idempotency, IdempotencyHeader, replayed};
-use crate::limits::{NewLimits, limits_of};
+use crate::limits::{NewLimits, limits_named, limits_or_null};
 use crate::location::Mount;
 use crate::problem::Problem;
 use crate::schema::{
@@ -109,9 +109,9 @@ impl NewOrganization {
         let mut settings = OrganizationUpdate::default();
         settings.max_keys = Some(self.max_keys);
         settings.max_keys_per_user = Some(self.max_keys_per_user);
-        settings.limits = Some(asked("limits", self.limits)?);
-        settings.user_limits = Some(asked("user_limits", self.user_limits)?);
-        settings.key_limits = Some(asked("key_limits", self.key_limits)?);
+        settings.limits = Some(limits_or_null("limits", self.limits)?);
+        settings.user_limits = Some(limits_or_null("user_limits", self.user_limits)?);
+        settings.key_limits = Some(limits_or_null("key_limits", self.key_limits)?);
         settings.policy = Some(self.policy.as_ref().map(|Object(policy)| policy.clone()));
         settings.defaults = Some(self.defaults.as_ref().map(|Object(defaults)| defaults.clone()));
         Ok(settings)
@@ -120,27 +120,17 @@ impl NewOrganization {
 
 impl OrganizationChange {
     fn update(self) -> Result<OrganizationUpdate, Problem> {
-        let named = |field, limits: Option<Option<_>>| limits.map(|limits| asked(field, limits)).transpose();
         let mut update = OrganizationUpdate::default();
         update.status = self.status.map(|Word(status)| status);
         update.max_keys = self.max_keys;
         update.max_keys_per_user = self.max_keys_per_user;
-        update.limits = named("limits", self.limits)?;
-        update.user_limits = named("user_limits", self.user_limits)?;
-        update.key_limits = named("key_limits", self.key_limits)?;
+        update.limits = limits_named("limits", self.limits)?;
+        update.user_limits = limits_named("user_limits", self.user_limits)?;
+        update.key_limits = limits_named("key_limits", self.key_limits)?;
         update.policy = self.policy.map(object);
         update.defaults = self.defaults.map(object);
         Ok(update)
     }
-}
-
-/// What an object says that may be null.
-pub(super) fn object<T>(asked: Option<Object<T>>) -> Option<T> {
-    asked.map(|Object(asked)| asked)
-}
-
-fn asked(field: &str, limits: Option<Object<NewLimits>>) -> Result<Option<Limits>, Problem> {
-    limits.map(|limits| limits_of(field, limits)).transpose()
 }
 
 /// What was configured for an organization.

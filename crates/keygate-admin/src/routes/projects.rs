@@ -13,13 +13,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::guarded;
-use super::organizations::object;
 use crate::admin::State;
 use crate::body::{Json, Path};
 use crate::caller::Caller;
 use crate::etag::{IfMatch, IfMatchHeader, Tagged};
-use crate::fields::{Object, Word, named};
-use crate::limits::{NewLimits, limits_of};
+use crate::fields::{Object, Word, named, object};
+use crate::limits::{NewLimits, limits_named, limits_or_null};
 use crate::problem::Problem;
 use crate::schema::{
     KeyDefaultsShape, KeyPolicyShape, LimitsShape, NewKeyDefaultsShape, NewKeyPolicyShape, OrganizationIdShape,
@@ -39,6 +38,10 @@ struct NewProject {
     /// Whether its keys may be used.
     #[schema(value_type = ParentStatusShape)]
     status: Word<ParentStatus>,
+    /// How many keys it may have; null is as many as its organization has room for, and it stays as it is where it is left out.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<u64>, maximum = 1_000_000_000_000_u64)]
+    max_keys: Option<Option<u64>>,
     /// How much may be asked of all its keys together; null is without limit.
     #[serde(deserialize_with = "said")]
     #[schema(value_type = Option<NewLimits>, required)]
@@ -67,12 +70,11 @@ fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Resu
 
 impl NewProject {
     fn update(self) -> Result<ProjectUpdate, Problem> {
-        let limits: Option<Limits> = self.limits.map(|limits| limits_of("limits", limits)).transpose()?;
-        let key_limits = |asked: Option<_>| asked.map(|limits| limits_of("key_limits", limits)).transpose();
         let mut update = ProjectUpdate::default();
         update.status = Some(self.status.0);
-        update.limits = Some(limits);
-        update.key_limits = self.key_limits.map(key_limits).transpose()?;
+        update.max_keys = self.max_keys;
+        update.limits = Some(limits_or_null("limits", self.limits)?);
+        update.key_limits = limits_named("key_limits", self.key_limits)?;
         update.policy = self.policy.map(object);
         update.defaults = self.defaults.map(object);
         Ok(update)
@@ -94,6 +96,9 @@ struct Project {
     /// Whether its keys may be used.
     #[schema(value_type = ParentStatusShape)]
     status: ParentStatus,
+    /// How many keys it may have; null is as many as its organization has room for.
+    #[schema(required, maximum = 1_000_000_000_000_u64)]
+    max_keys: Option<u64>,
     /// How much may be asked of all its keys together; null is without limit.
     #[schema(value_type = Option<LimitsShape>, required)]
     limits: Option<Limits>,
@@ -110,9 +115,11 @@ struct Project {
 
 impl From<ProjectRecord> for Tagged<Project> {
     fn from(record: ProjectRecord) -> Self {
-        let ProjectRecord { organization, id, revision, status, limits, key_limits, policy, defaults } = record;
+        let ProjectRecord { organization, id, revision, status, max_keys, limits, key_limits, policy, defaults } =
+            record;
         let (organization_id, project_id) = (organization, id);
-        let body = Project { organization_id, project_id, revision, status, limits, key_limits, policy, defaults };
+        let body =
+            Project { organization_id, project_id, revision, status, max_keys, limits, key_limits, policy, defaults };
         Self { revision, body }
     }
 }
@@ -141,8 +148,8 @@ async fn show(
 
 /// Configure a project
 ///
-/// In the place of what was configured, but for `key_limits`, `policy` and `defaults` where they are left out. Suspending it refuses all its keys until it is active again. Limits are those of the
-/// next request with any of its keys: what was used in the present windows counts.
+/// In the place of what was configured, but for `max_keys`, `key_limits`, `policy` and `defaults` where they are left out. Suspending it refuses all its keys until it is active again. Limits are those of the
+/// next request with any of its keys: what was used in the present windows counts; keys beyond a quota that is lowered stay.
 #[utoipa::path(
     put, path = "/v1/organizations/{org}/projects/{project}", tag = "projects", operation_id = "putProject",
     params(

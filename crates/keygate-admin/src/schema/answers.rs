@@ -173,6 +173,8 @@ pub(crate) enum PolicyLevelShape {
     Organization,
     /// The project's.
     Project,
+    /// The user's.
+    User,
 }
 
 /// A problem of limits that have no room.

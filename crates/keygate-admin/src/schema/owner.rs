@@ -3,6 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::limits::LimitsShape;
+use super::policy::{KeyDefaultsShape, KeyPolicyShape};
 use super::values::{OrganizationIdShape, RoleNameShape, ScopeShape, UserIdShape};
 
 /// Whether the keys of a user may be used.
@@ -33,6 +35,18 @@ pub(crate) struct UserShape {
     /// Its roles; null caps nothing.
     #[schema(required)]
     roles: Option<Vec<RoleNameShape>>,
+    /// How many keys it may have; null is what its organization says of each user.
+    #[schema(required, maximum = 1_000_000_000_000_u64)]
+    max_keys: Option<u64>,
+    /// How much may be asked of all its keys together; null is what its organization says of each user.
+    #[schema(required)]
+    limits: Option<LimitsShape>,
+    /// What its keys have to be, beside what the policies of its organization and of their projects say; null is nothing.
+    #[schema(required)]
+    policy: Option<KeyPolicyShape>,
+    /// What its new keys are where nobody says; null says nothing.
+    #[schema(required)]
+    defaults: Option<KeyDefaultsShape>,
 }
 
 /// A user after a change.

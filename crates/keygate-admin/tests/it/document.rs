@@ -214,7 +214,7 @@ async fn every_call_answers_as_is_described() {
             "putProject",
             "PUT /v1/organizations/acme/projects/ruled".into(),
             Some(
-                json!({"status": "active", "limits": null, "key_limits": {"per_day": 5}, "policy": {"forbid_wildcards":
+                json!({"status": "active", "limits": null, "max_keys": 7, "key_limits": {"per_day": 5}, "policy": {"forbid_wildcards":
                 true, "require_allowed_ips": true, "name_pattern": "a"}, "defaults": {"expires_in_days": 5}}),
             ),
             200,
@@ -245,7 +245,15 @@ async fn every_call_answers_as_is_described() {
         (
             "putUser",
             "PUT /v1/organizations/acme/users/ann".into(),
-            Some(json!({"status": "offboarded", "roles": null})),
+            Some(json!({"max_keys": 3, "limits": {"per_day": 9}, "policy": {"name_pattern": "a"}, "defaults": {}})),
+            200,
+        ),
+        ("showUser", "GET /v1/organizations/acme/users/ann".into(), None, 200),
+        ("createKey", format!("POST {keys}"), Some(json!({"user_id": "ann"})), 422),
+        (
+            "putUser",
+            "PUT /v1/organizations/acme/users/ann".into(),
+            Some(json!({"status": "offboarded", "roles": null, "policy": null})),
             200,
         ),
         ("createKey", format!("POST {keys}"), Some(json!({"user_id": "ann"})), 409),

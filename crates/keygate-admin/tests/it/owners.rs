@@ -19,8 +19,10 @@ async fn a_demoted_users_key_may_do_less_at_once() {
     let given = json!({"user_id": "ann", "permissions": ["reports:*"]});
     let key = api.make(&api.operator, "acme", given).await["key"].clone();
     let shown = api.call(&api.operator, &format!("GET {ANN}"), None).await;
-    let expected =
-        json!({"organization_id": "acme", "user_id": "ann", "revision": 0, "status": "active", "roles": null});
+    let expected = json!({
+        "organization_id": "acme", "user_id": "ann", "revision": 0, "status": "active", "roles": null, "max_keys": null,
+        "limits": null, "policy": null, "defaults": null,
+    });
     assert_eq!((shown.status.as_u16(), &shown.body, shown.header("etag")), (200, &expected, "\"0\""));
     assert_eq!(verdict(&api, &key, "reports:write").await, "valid");
 
@@ -58,6 +60,70 @@ async fn a_demoted_users_key_may_do_less_at_once() {
     assert_problem(&refused, 409, "user_offboarded", "ann");
 }
 
+/// What is said of a user stands in the place of what its organization says of each, for its administrator to say.
+#[tokio::test]
+async fn a_user_has_limits_a_quota_and_rules_of_its_own() {
+    let api = Api::new().await;
+    let admin = api.tenant("acme", &["**"], &["**"]).await;
+    let put_by = async |actor: &str, body: Value| api.call(actor, &format!("PUT {ANN}"), Some(body)).await;
+    let put = async |body: Value| put_by(&api.operator, body).await;
+    let make = async |more: Value| {
+        let mut body = json!({"user_id": "ann"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        api.call(&api.operator, "POST /v1/organizations/acme/keys", Some(body)).await
+    };
+    let key = make(json!({"name": "ann-1"})).await.body;
+    let said = json!({
+        "max_keys": 2, "limits": {"per_day": 2}, "policy": {"name_pattern": "ann-.*"}, "defaults": {"expires_in_days": 9},
+    });
+    let set = put_by(&admin, said).await;
+    assert_eq!(
+        (set.status.as_u16(), &set.body["max_keys"], &set.body["roles"]),
+        (200, &json!(2), &Value::Null),
+        "{set:?}"
+    );
+    assert_eq!((&set.body["limits"]["per_day"], &set.body["limits"]["per_hour"]), (&json!(2), &Value::Null));
+    let shown = api.call(&admin, &format!("GET {ANN}"), None).await.body;
+    for field in ["max_keys", "limits", "policy", "defaults", "revision"] {
+        assert_eq!(shown[field], set.body[field], "{field}");
+    }
+    let refused = make(json!({})).await;
+    assert_problem(&refused, 422, "policy_violated", "ann-.*");
+    assert_eq!((&refused.body["policy"], &refused.body["level"]), (&json!("name_pattern"), &json!("user")));
+    assert_eq!(make(json!({"name": "ann-2"})).await.status, 201);
+    assert_problem(&make(json!({"name": "ann-3"})).await, 409, "quota_reached", "the user already has 2 keys");
+    let ask = async || {
+        let asked = Some(json!({"key": key["key"], "cost": 1}));
+        api.call(&api.operator, "POST /v1/verify", asked).await.body
+    };
+    let left = ask().await["limits_left"].clone();
+    assert!(left.as_array().unwrap().iter().any(|left| left["level"] == "user" && left["limit"] == 2), "{left}");
+    ask().await;
+    assert_eq!(ask().await["reason"], "rate_limit_exceeded");
+    // What is not named stays as it is; {} is no limit, and null what the organization says.
+    let same = put(json!({"max_keys": null})).await.body;
+    assert_eq!((&same["max_keys"], &same["policy"]), (&Value::Null, &set.body["policy"]));
+    put(json!({"limits": {}})).await;
+    assert_eq!(ask().await["valid"], true);
+    let of_each = json!({"user_limits": {"per_day": 1}});
+    api.call(&api.operator, "PATCH /v1/organizations/acme", Some(of_each)).await;
+    assert_eq!(ask().await["valid"], true);
+    let none = put(json!({"limits": null, "policy": null, "defaults": null})).await.body;
+    assert_eq!((&none["limits"], &none["policy"], &none["defaults"]), (&Value::Null, &Value::Null, &Value::Null));
+    assert_eq!(ask().await["reason"], "rate_limit_exceeded");
+    for (body, word) in [
+        (json!({"max_keys": 1_000_000_000_001_u64}), "max_keys"),
+        (json!({"limits": []}), "limits"),
+        (json!({"limits": {"per_day": 0}}), "limits.per_day"),
+        (json!({"policy": {"longest_life_days": 0}}), "policy longest_life_days"),
+        (json!({"policy": {"longest_live_days": 1}}), "longest_live_days"),
+        (json!({"defaults": {"expires_in_days": 0}}), "defaults expires_in_days"),
+        (json!({"key_limits": null}), "key_limits"),
+    ] {
+        assert_problem(&put(body).await, 422, "invalid_field", word);
+    }
+}
+
 /// The permissions of an admin key are permissions like any other.
 #[tokio::test]
 async fn an_administrator_without_the_role_is_none() {
@@ -92,7 +158,7 @@ async fn what_is_wrong_is_named() {
         (format!("PUT {ANN}"), json!({"roles": ["a b"]}), 422, "invalid_field", "role"),
         (format!("PUT {ANN}"), json!({"status": "gone"}), 422, "invalid_field", "status"),
         (format!("PUT {ANN}"), json!({"status": null}), 422, "invalid_field", "status"),
-        (format!("PUT {ANN}"), json!({"limits": null}), 422, "invalid_field", "limits"),
+        (format!("PUT {ANN}"), json!({"key_limits": null}), 422, "invalid_field", "key_limits"),
         (format!("PUT {READER}"), json!({}), 422, "invalid_field", "permissions"),
         (format!("PUT {READER}"), json!({"permissions": ["a b"]}), 422, "invalid_field", "permissions"),
         (format!("PUT {READER}"), json!({"permissions": [], "x": 1}), 422, "invalid_field", "x"),

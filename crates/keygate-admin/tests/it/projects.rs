@@ -30,8 +30,8 @@ async fn one_that_nobody_configured_exists_with_the_defaults() {
     let api = Api::new().await;
     let shown = api.call(&api.operator, SHOW, None).await;
     let expected = json!({
-        "organization_id": "acme", "project_id": "web", "revision": 0, "status": "active", "limits": null,
-        "key_limits": null, "policy": null, "defaults": null,
+        "organization_id": "acme", "project_id": "web", "revision": 0, "status": "active", "max_keys": null,
+        "limits": null, "key_limits": null, "policy": null, "defaults": null,
     });
     assert_eq!((shown.status.as_u16(), &shown.body, shown.header("etag")), (200, &expected, "\"0\""));
 }
@@ -84,6 +84,29 @@ async fn limits_are_those_of_all_its_keys_together() {
 }
 
 #[tokio::test]
+async fn a_project_has_as_many_keys_as_its_quota_says() {
+    let api = Api::new().await;
+    let put = async |more: Value| {
+        let mut body = json!({"status": "active", "limits": null});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        api.call(&api.operator, PUT, Some(body)).await.body["max_keys"].clone()
+    };
+    key(&api, Some("web")).await;
+    assert_eq!(put(json!({"max_keys": 2})).await, 2);
+    key(&api, Some("web")).await;
+    let make = async || {
+        let body = json!({"user_id": "eve", "project_id": "web"});
+        api.call(&api.operator, "POST /v1/organizations/acme/keys", Some(body)).await
+    };
+    assert_problem(&make().await, 409, "quota_reached", "the project already has 2 keys");
+    key(&api, None).await;
+    assert_eq!(put(json!({})).await, 2, "what is left out stays as it is");
+    assert_problem(&make().await, 409, "quota_reached", "the project already has 2 keys");
+    assert_eq!(put(json!({"max_keys": null})).await, Value::Null);
+    assert_eq!(make().await.status, 201);
+}
+
+#[tokio::test]
 async fn a_tenant_changes_its_own_projects_and_sees_no_others() {
     let api = Api::new().await;
     let tenant = api.tenant("acme", &["organization:settings", "keys:read"], &[]).await;
@@ -119,7 +142,8 @@ async fn what_cannot_be_is_refused_by_name() {
         (json!({"status": "active", "limits": {"per_minute": 0}}), "limits.per_minute"),
         (json!({"status": "active", "limits": {"burst": 5}}), "limits.burst"),
         (json!({"status": "active", "limits": {"per_second": 5}}), "per_second"),
-        (json!({"status": "active", "limits": null, "max_keys": 5}), "max_keys"),
+        (json!({"status": "active", "limits": null, "max_keys": 1_000_000_000_001_u64}), "max_keys"),
+        (json!({"status": "active", "limits": null, "max_keys_per_user": 5}), "max_keys_per_user"),
     ] {
         assert_problem(&api.call(&api.operator, PUT, Some(body)).await, 422, "invalid_field", word);
     }

@@ -168,6 +168,30 @@ impl ProjectLimitArgs {
     }
 }
 
+/// Limits of a user, all of them together: what is not said of them is without limit.
+#[derive(Debug, Args)]
+pub(crate) struct UserLimitArgs {
+    /// How much may be asked of all its keys together: minute=N, hour=N, day=N or month=N; repeatable. These take the
+    /// place of all that were set before: a window that is not named is without limit. none is no limit at all, and default
+    /// what its organization says of each user
+    #[arg(long, value_name = "WINDOW=N", value_parser = limit_or_default)]
+    limit: Vec<LimitArg>,
+    /// How many of those may come at once before the rate of the minute spaces them out; needs --limit minute=N
+    #[arg(long, value_name = "N", value_parser = burst())]
+    burst: Option<u64>,
+    /// What becomes of them while the store is not reached; needs --limit [default: deny]
+    #[arg(long, value_name = "WORD", value_parser = fallbacks())]
+    fallback: Option<Fallback>,
+}
+
+impl UserLimitArgs {
+    /// What is to become of the limits; `Some(None)` goes back to what the organization says.
+    pub(crate) fn change(&self) -> Result<Option<Option<Limits>>, Failure> {
+        let said = Said { flags: "", windows: &self.limit, burst: self.burst, fallback: self.fallback };
+        said.change(Some(Limits::UNLIMITED))
+    }
+}
+
 /// Limits of an organization. Those of one kind are said all together: what is not said of them is without limit.
 #[derive(Debug, Args)]
 pub(crate) struct OrganizationLimitArgs {

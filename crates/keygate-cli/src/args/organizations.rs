@@ -150,9 +150,10 @@ impl UpdateOrganizationArgs {
 
 /// How many keys there may be; `None` is the default.
 #[derive(Debug, Clone, Copy)]
-struct QuotaArg(Option<u64>);
+pub(crate) struct QuotaArg(pub(crate) Option<u64>);
 
-fn quota(text: &str) -> Result<QuotaArg, String> {
+/// Reads a number of keys, or `default`.
+pub(crate) fn quota(text: &str) -> Result<QuotaArg, String> {
     if text == "default" {
         return Ok(QuotaArg(None));
     }

@@ -5,6 +5,7 @@ use keygate::manager::ProjectUpdate;
 use keygate::names::{OrganizationId, ProjectId};
 
 use super::limits::ProjectLimitArgs;
+use super::organizations::{QuotaArg, quota};
 use super::rules::RuleArgs;
 use super::values::{organization, project};
 use crate::failure::Failure;
@@ -20,9 +21,10 @@ pub(crate) enum ProjectsCommand {
         #[command(flatten)]
         project: ProjectArgs,
     },
-    /// Change how much may be asked of a project's keys together, and what they have to be
+    /// Change how many keys a project may have, how much may be asked of them together, and what they have to be
     ///
-    /// Limits are those of the next request, and what was used in the present windows counts.
+    /// What is not named stays as it is. Limits are those of the next request, and what was used in the present windows
+    /// counts; keys beyond a quota that is lowered stay.
     #[command(after_help = UPDATE)]
     Update {
         #[command(flatten)]
@@ -54,6 +56,7 @@ const UPDATE: &str = "\
 Examples:
   keygate projects update web --org acme --limit minute=1000 --burst 50
   keygate projects update web --org acme --limit none --json
+  keygate projects update web --org acme --max-keys 20
   keygate projects update web --org acme --policy '{\"allowed_environments\":[\"prod\"]}' --key-limit minute=100";
 const SUSPEND: &str = "\
 Examples:
@@ -76,6 +79,9 @@ pub(crate) struct ProjectArgs {
 /// What is to change of a project.
 #[derive(Debug, Args)]
 pub(crate) struct UpdateProjectArgs {
+    /// How many keys it may have, expired and revoked ones aside, or default, which is as many as its organization has room for
+    #[arg(long, value_name = "N", value_parser = quota)]
+    max_keys: Option<QuotaArg>,
     #[command(flatten)]
     limits: ProjectLimitArgs,
     #[command(flatten)]
@@ -86,6 +92,7 @@ impl UpdateProjectArgs {
     /// All of it, which is something.
     pub(crate) fn update(&self) -> Result<ProjectUpdate, Failure> {
         let mut update = ProjectUpdate::default();
+        update.max_keys = self.max_keys.map(|QuotaArg(quota)| quota);
         update.limits = self.limits.change()?;
         update.key_limits = self.limits.key_change()?;
         update.policy = self.rules.policy();

@@ -1,4 +1,4 @@
-//! What keys have to be, and what new ones are where nobody says: the flags of organizations and projects for it.
+//! What keys have to be, and what new ones are where nobody says: the flags of organizations, projects and users for it.
 
 use clap::Args;
 use keygate::record::{KeyDefaults, KeyPolicy};

@@ -17,6 +17,7 @@ pub(crate) struct ProjectDocument<'a> {
     project_id: &'a ProjectId,
     revision: Revision,
     status: ParentStatus,
+    max_keys: Option<u64>,
     limits: Option<Limits>,
     key_limits: Option<Limits>,
     policy: Option<&'a KeyPolicy>,
@@ -31,6 +32,7 @@ impl<'a> ProjectDocument<'a> {
             project_id: &record.id,
             revision: record.revision,
             status: record.status,
+            max_keys: record.max_keys,
             limits: record.limits,
             key_limits: record.key_limits,
             policy: record.policy.as_ref(),
@@ -50,6 +52,9 @@ pub(crate) fn project_lines(record: &ProjectRecord) -> String {
     table.add_row([Cell::new("organization"), Cell::new(&record.organization)]);
     table.add_row([Cell::new("project"), Cell::new(&record.id)]);
     table.add_row([Cell::new("status"), status]);
+    if let Some(most) = record.max_keys {
+        table.add_row([Cell::new("most keys"), Cell::new(most)]);
+    }
     table.add_row([Cell::new("limits"), Cell::new(limits)]);
     if let Some(own) = &record.key_limits {
         table.add_row([Cell::new("limits of a new key"), Cell::new(words::limits(own))]);

@@ -3,6 +3,7 @@
 use comfy_table::{Cell, Color, ColumnConstraint};
 use keygate::record::{UserRecord, UserStatus};
 
+use super::rule_lines::add_rules;
 use super::table::{Stream, bare, render};
 use super::words;
 
@@ -22,6 +23,13 @@ pub(crate) fn user_lines(record: &UserRecord) -> String {
     table.add_row([Cell::new("user"), Cell::new(&record.id)]);
     table.add_row([Cell::new("status"), status]);
     table.add_row([Cell::new("roles"), Cell::new(roles)]);
+    if let Some(most) = record.max_keys {
+        table.add_row([Cell::new("most keys"), Cell::new(most)]);
+    }
+    if let Some(limits) = &record.limits {
+        table.add_row([Cell::new("limits"), Cell::new(words::limits(limits))]);
+    }
+    add_rules(&mut table, record.policy.as_ref(), record.defaults.as_ref());
     if let Some(column) = table.column_mut(0) {
         column.set_constraint(ColumnConstraint::ContentWidth);
     }

@@ -49,6 +49,7 @@ fn roles_cap_a_users_keys_and_offboarding_revokes_them() {
         verify().done();
         let expected = json!({
             "organization_id": "acme", "user_id": "bob", "revision": 0, "status": "active", "roles": null,
+            "max_keys": null, "limits": null, "policy": null, "defaults": null,
         });
         assert_eq!(users(&["show", "bob", "--json"]).done().json(), expected);
         home.run(&["roles", "set", "reader", "--org", "acme", "--permission", "reports:read"]).done();
@@ -75,10 +76,46 @@ fn roles_cap_a_users_keys_and_offboarding_revokes_them() {
 }
 
 #[test]
+fn a_user_has_limits_a_quota_and_rules_of_its_own() {
+    on_both_desks(|home| {
+        let text = home.create(&["--user", "bob"])["key"].as_str().unwrap().to_owned();
+        let update = |args: &[&str]| home.run(&[&["users", "update", "bob", "--org", "acme"], args].concat());
+        home.run(&["roles", "set", "reader", "--org", "acme", "--permission", "reports:read"]).done();
+        update(&["--role", "reader"]).done();
+        let rules = r#"{"name_pattern":"bob-.*"}"#;
+        let said = ["--max-keys", "1", "--limit", "minute=60", "--burst", "5", "--policy", rules];
+        let shown = update(&[&said[..], &["--defaults", r#"{"expires_in_days":9}"#]].concat()).done();
+        assert_eq!(shown.stderr, "");
+        let words = shown.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        let expected =
+            "organization acme user bob status active roles reader most keys 1 limits 60 a minute, bursts of 5";
+        assert!(words.starts_with(expected), "{words}");
+        assert!(words.contains("bob-.*") && words.contains('9'), "{words}");
+        let create = |name: &str| home.run(&["keys", "create", "--org", "acme", "--user", "bob", "--name", name]);
+        create("other").refused("of the user");
+        create("bob-1").refused("the user already has 1 keys");
+        update(&["--max-keys", "default"]).done();
+        create("bob-1").done();
+        home.run_with(&text, &["keys", "verify"]).done();
+        let document = update(&["--limit", "none", "--policy", "none", "--json"]).done().json();
+        assert_eq!((&document["limits"]["per_minute"], &document["policy"]), (&json!(null), &json!(null)));
+        assert_eq!((&document["roles"], &document["max_keys"]), (&json!(["reader"]), &json!(null)));
+        assert_eq!(document["defaults"]["expires_in_days"], 9);
+        let document = update(&["--limit", "default", "--defaults", "none", "--json"]).done().json();
+        assert_eq!((&document["limits"], &document["defaults"]), (&json!(null), &json!(null)));
+    });
+}
+
+#[test]
 fn wrong_values_are_wrong_usage() {
     let home = Home::new();
     home.run(&["users", "show", "a b", "--org", "acme"]).wrong_usage("a b");
-    home.run(&["users", "update", "bob", "--org", "acme"]).wrong_usage("--role");
+    home.run(&["users", "update", "bob", "--org", "acme"]).wrong_usage("nothing is to change");
+    home.run(&["users", "update", "bob", "--org", "acme", "--max-keys", "many"]).wrong_usage("--max-keys");
+    home.run(&["users", "update", "bob", "--org", "acme", "--limit", "second=1"]).wrong_usage("--limit");
+    home.run(&["users", "update", "bob", "--org", "acme", "--burst", "5"])
+        .wrong_usage("--burst needs --limit minute=N");
+    home.run(&["users", "update", "bob", "--org", "acme", "--policy", "[]"]).wrong_usage("JSON object");
     home.run(&["users", "update", "bob", "--org", "acme", "--role", "a", "--uncapped"]).wrong_usage("--uncapped");
     home.run(&["roles", "set", "a", "--org", "acme"]).wrong_usage("--permission");
     home.run(&["roles", "set", "a", "--org", "acme", "--permission", "a::b"]).wrong_usage("a::b");

@@ -48,11 +48,26 @@ fn limits_are_set_changed_and_taken_away() {
         assert_eq!((&document["limits"]["per_day"], &document["limits"]["fallback"]), (&json!(7), &json!("open")));
         let document = run(&["--limit", "none", "--json"]).done().json();
         let expected = json!({
-            "organization_id": "acme", "project_id": "web", "revision": 4, "status": "suspended", "limits": null,
-            "key_limits": null, "policy": null, "defaults": null,
+            "organization_id": "acme", "project_id": "web", "revision": 4, "status": "suspended", "max_keys": null,
+            "limits": null, "key_limits": null, "policy": null, "defaults": null,
         });
         assert_eq!(document, expected);
         assert_eq!(home.run(&["projects", "show", "web", "--org", "acme", "--json"]).done().json(), expected);
+    });
+}
+
+#[test]
+fn a_project_has_as_many_keys_as_its_quota_says() {
+    on_both_desks(|home| {
+        home.create(&["--user", "bob", "--project", "web"]);
+        let update = |most: &str| home.run(&["projects", "update", "web", "--org", "acme", "--max-keys", most]);
+        let shown = update("1").done().stdout;
+        assert!(shown.split_whitespace().collect::<Vec<_>>().join(" ").contains("most keys 1"), "{shown}");
+        let create = || home.run(&["keys", "create", "--org", "acme", "--user", "eve", "--project", "web"]);
+        create().refused("the project already has 1 keys");
+        update("default").done();
+        create().done();
+        update("many").wrong_usage("--max-keys");
     });
 }
 

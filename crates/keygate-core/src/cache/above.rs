@@ -20,6 +20,11 @@ impl Above {
         &self.parents
     }
 
+    /// Its owner, where anything is known of owners.
+    pub(crate) fn owner(&self) -> Option<&Arc<HeldOwner>> {
+        self.owner.as_ref()
+    }
+
     pub(crate) fn view(&self) -> AboveView<'_> {
         AboveView { parents: self.parents.value(), owner: self.owner.as_ref().map(|owner| owner.value()) }
     }

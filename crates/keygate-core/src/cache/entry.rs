@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use subtle::ConstantTimeEq;
 
-use super::parents::{HeldParents, OwnerCell, ParentsCell};
+use super::parents::{HeldOwner, HeldParents, OwnerCell, ParentsCell};
 use crate::check::Checked;
 use crate::clock::Tick;
 use crate::coherence::{Generation, Stamp};
@@ -51,9 +51,17 @@ pub(crate) struct Entry {
 pub(crate) struct Limited {
     parents: Arc<HeldParents>,
     set: LimitSet,
+    /// Last, as it is looked at only where owners are known.
+    owner: Option<Arc<HeldOwner>>,
 }
 
 impl Limited {
+    /// Whether it is what stands above the key now. Where no owner has to be known under these parents, none was known.
+    fn is_under(&self, parents: &Arc<HeldParents>, owner: Option<&Arc<HeldOwner>>) -> bool {
+        let is_same = |owner| self.owner.as_ref().is_some_and(|known| Arc::ptr_eq(known, owner));
+        Arc::ptr_eq(&self.parents, parents) && owner.is_none_or(is_same)
+    }
+
     pub(crate) fn set(&self) -> &LimitSet {
         &self.set
     }
@@ -169,17 +177,20 @@ impl Entry {
     pub(crate) fn limits_under(
         &self,
         parents: &Arc<HeldParents>,
+        owner: Option<&Arc<HeldOwner>>,
         limiter: &Arc<Limiter>,
     ) -> arc_swap::Guard<Option<Arc<Limited>>> {
         let limits = self.limits.load();
-        if limits.as_ref().is_some_and(|limited| Arc::ptr_eq(&limited.parents, parents)) {
+        if limits.as_ref().is_some_and(|limited| limited.is_under(parents, owner)) {
             return limits;
         }
         let (own, above) = (self.stamp.lease(), parents.stamp().lease());
         let before = limits.as_ref().map(|limited| &limited.set);
-        let set = LimitSet::new(limiter, &self.record.key, parents.value(), own, above, before);
+        let user = owner.and_then(|owner| owner.value().user.as_ref());
+        let set = LimitSet::new(limiter, &self.record.key, (parents.value(), user), own, above, before);
         drop(limits);
-        self.limits.store(Some(Arc::new(Limited { parents: Arc::clone(parents), set })));
+        let owner = owner.cloned();
+        self.limits.store(Some(Arc::new(Limited { parents: Arc::clone(parents), set, owner })));
         self.limits.load()
     }
 

@@ -11,6 +11,11 @@
 //! user, and told of changes alike: a demotion reaches all instances within the bound of a revocation.
 //! A key that is not kept costs a round trip more there, for its owner, unless another of the owner's is.
 //!
+//! A user's record also says [how much may be asked](crate::record::UserRecord::limits) of all its keys together, how many of
+//! them there may be, what they have to be, and what new ones are where nobody says: each in the place of, or beside, what its
+//! organization says of each user. They are found with the owner, and so where owners are looked for alone; other limits reach
+//! all instances as a demotion does.
+//!
 //! To hold and to grant are two things here as everywhere: roles cap what an administrator's key may *do*, and its `grantable`
 //! what it may hand out. Whoever may make keys (`keys:write`) makes them for any user, also for one that nothing caps.
 //!

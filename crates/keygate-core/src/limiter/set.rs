@@ -16,7 +16,7 @@ use crate::clock::Tick;
 use crate::coherence::Lease;
 use crate::denial::{Denial, DenialReason};
 use crate::limits::Limits;
-use crate::record::{Key, Parents};
+use crate::record::{Key, Parents, UserRecord};
 
 /// The levels there are, and so the most pools of one request.
 const LEVELS: usize = Level::ALL.len();
@@ -109,10 +109,16 @@ pub(crate) struct LimitSet {
     limiter: Arc<Limiter>,
 }
 
-/// The pools with limits that stand above a key, and its own.
-pub(crate) fn pools_of<'a>(key: &'a Key, parents: &'a Parents) -> impl Iterator<Item = (PoolId, &'a Limits)> {
+/// The pools with limits that stand above a key, and its own. What is said of its user stands in the place of what its
+/// organization says of each.
+pub(crate) fn pools_of<'a>(
+    key: &'a Key,
+    parents: &'a Parents,
+    user: Option<&'a UserRecord>,
+) -> impl Iterator<Item = (PoolId, &'a Limits)> {
     let organization = parents.organization.as_ref();
-    let user = organization.and_then(|organization| organization.user_limits.as_ref());
+    let of_each = organization.and_then(|organization| organization.user_limits.as_ref());
+    let user = user.and_then(|user| user.limits.as_ref()).or(of_each);
     let project = parents.project.as_ref().and_then(|project| Some((&project.id, project.limits.as_ref()?)));
     let own = Some((PoolId::Lineage(key.lineage.root), &key.limits));
     let user = user.map(|limits| (PoolId::User(key.organization.clone(), key.user.clone()), limits));
@@ -124,12 +130,12 @@ pub(crate) fn pools_of<'a>(key: &'a Key, parents: &'a Parents) -> impl Iterator<
 }
 
 impl LimitSet {
-    /// The pools of a key. `own` is the lease that the key was read under, `above` that of what stands above it, and `before`
+    /// The pools of a key, whose user is known where anything is known of users. `own` is the lease that the key was read under, `above` that of what stands above it, and `before`
     /// what the key was charged to until now.
     pub(crate) fn new(
         limiter: &Arc<Limiter>,
         key: &Key,
-        parents: &Parents,
+        (parents, user): (&Parents, Option<&UserRecord>),
         own: Option<&Arc<Lease>>,
         above: Option<&Arc<Lease>>,
         before: Option<&Self>,
@@ -137,7 +143,7 @@ impl LimitSet {
         static SERIAL: AtomicU64 = AtomicU64::new(1);
         let mut policies = Vec::new();
         let mut pools = [const { None }; LEVELS];
-        for (place, (id, limits)) in pools.iter_mut().zip(pools_of(key, parents)) {
+        for (place, (id, limits)) in pools.iter_mut().zip(pools_of(key, parents, user)) {
             let level = id.level();
             policies.extend(Policy::of(level, limits));
             let pool = limiter.pool(id, limits);

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, json};
 use zeroize::Zeroizing;
 
+use super::above::{Above, Levels};
 use super::act::Act;
-use super::policy::{self, Above, PolicyViolation};
+use super::policy::{self, PolicyViolation};
 use super::{ApiKeyManager, Inner, ManageError, SetupError, events};
 use crate::actor::{Actor, ManagementPermission};
 use crate::audit::{ActOutcome, ActTarget, Action, Changes, MAX_ITEMS};
@@ -20,8 +21,8 @@ use crate::names::{Description, Environment, KeyName, NameError, OrganizationId,
 use crate::network::CidrSet;
 use crate::notice::Verdict;
 use crate::record::{
-    Key, KeyRecord, KeyStatus, Lineage, MAX_TAGS, Metadata, Parents, Revision, RotationSchedule, SecurityTier,
-    Sensitive, StatusChange, Succession,
+    Key, KeyRecord, KeyStatus, Lineage, MAX_TAGS, Metadata, Revision, RotationSchedule, SecurityTier, Sensitive,
+    StatusChange, Succession,
 };
 use crate::ring::EntryId;
 use crate::scope::{Scope, ScopeSet};
@@ -98,15 +99,15 @@ pub struct NewKey {
     /// How much may be asked of it. By default what its project or else its organization says of new keys, or else its
     /// tier's limits; no limit for a key that may verify others (`keys:verify`), since it asks for all of them.
     pub limits: Option<Limits>,
-    /// When it ends. By default as its project or else its organization says of new keys, or else in 90 days, and within the
-    /// longest life that their policies allow; never for a key of the organization `system`.
+    /// When it ends. By default as its user, its project or else its organization says of new keys, or else in 90 days, and within
+    /// the longest life that their policies allow; never for a key of the organization `system`.
     pub expiry: Expiry,
     /// Before when it is refused.
     pub not_before: Option<DateTime<Utc>>,
     /// Words it is found by, at most [`MAX_TAGS`].
     pub tags: Vec<Tag>,
-    /// Networks it may be used from; an empty set is anywhere. By default as its project or else its organization says of
-    /// new keys, or else anywhere.
+    /// Networks it may be used from; an empty set is anywhere. By default as its user, its project or else its organization
+    /// says of new keys, or else anywhere.
     pub allowed_ips: Option<CidrSet>,
     /// Where it may be used. The manager's environment by default.
     pub environment: Option<Environment>,
@@ -114,7 +115,7 @@ pub struct NewKey {
     pub rotation_schedule: Option<RotationSchedule>,
     /// Whether whoever holds it may [claim its successor](ApiKeyManager::claim_successor) with it. Not by default.
     pub hand_over: bool,
-    /// How carefully it is kept. By default as its project or else its organization says of new keys, or else
+    /// How carefully it is kept. By default as its user, its project or else its organization says of new keys, or else
     /// [`Standard`](SecurityTier::Standard).
     pub security_tier: Option<SecurityTier>,
     /// The scheme of its stored verifier. Its tier's by default.
@@ -368,6 +369,7 @@ impl ApiKeyManager {
         let mut outcomes: Vec<Option<Result<CreatedKey, ManageError>>> = Vec::with_capacity(new.len());
         let mut minted: Vec<Minted> = Vec::new();
         let mut above = Above::new(&*self.inner.store);
+        above.expect(new.iter().map(|(new, _)| (&new.organization, &new.user)));
         for (place, (new, id)) in new.into_iter().enumerate() {
             outcomes.push(None);
             let (organization, target) = (new.organization.clone(), target_of(&new));
@@ -431,23 +433,18 @@ impl ApiKeyManager {
         self.confirm_current().await?;
         // Once more, as making their texts may have taken long.
         let mut above = Above::new(&*self.inner.store);
-        let mut violations = Vec::with_capacity(minted.len());
-        for Minted { record: KeyRecord { key, .. }, .. } in minted {
-            violations.push(policy::violation(&*above.of(&organization, key.project.as_ref()).await?, key));
+        above.expect(minted.iter().map(|minted| (&organization, &minted.record.key.user)));
+        let mut levels = Vec::with_capacity(minted.len());
+        for Minted { record, .. } in minted {
+            levels.push(above.of_key(&record.key).await?);
         }
-        let parents = above.of(&organization, first.key.project.as_ref()).await?;
-        let quota = self.quota_as_configured(parents.organization.as_ref());
+        let quotas = self.quotas(&levels);
         act.begin(&organization, told_of(minted)).await?;
-        let users = minted.iter().map(|minted| &minted.record.key.user);
-        let gone = self.offboarded(&organization, parents.roles.is_some(), users).await?;
-        let refusals: Vec<Option<Refusal>> = minted
-            .iter()
-            .zip(violations)
-            .map(|(minted, violation)| {
-                let is_gone = gone.contains(&minted.record.key.user);
-                if is_gone { Some(Refusal::Offboarded) } else { violation.map(Refusal::Policy) }
-            })
-            .collect();
+        let refusal = |(minted, levels): (&Minted, &Levels)| match levels.check_user() {
+            Err(_) => Some(Refusal::Offboarded),
+            Ok(()) => policy::violation(levels, &minted.record.key).map(Refusal::Policy),
+        };
+        let refusals: Vec<Option<Refusal>> = minted.iter().zip(&levels).map(refusal).collect();
         let made = || {
             let all = minted.iter().zip(&refusals);
             all.filter(|(_, refusal)| refusal.is_none()).map(|(minted, _)| &minted.record)
@@ -455,7 +452,7 @@ impl ApiKeyManager {
         let announced = self.announce_created(made().map(|record| &record.key)).await?;
         let records: Vec<_> = made().cloned().collect();
         let ids: Vec<_> = records.iter().map(|record| record.key.id).collect();
-        let created = self.inner.store.create(&organization, quota, records).await;
+        let created = self.inner.store.create_within(&organization, &quotas, records).await;
         self.settle(announced, &created, |notice, outcomes| {
             let key = notice.event.key().map(|key| key.key_id);
             match ids.iter().position(|id| Some(*id) == key).and_then(|place| outcomes.get(place)) {
@@ -498,20 +495,21 @@ impl ApiKeyManager {
         actor: &Actor,
         new: &NewKey,
         above: &mut Above<'_>,
-    ) -> Result<Arc<Parents>, ManageError> {
+    ) -> Result<Levels, ManageError> {
         if !actor.reaches(&new.organization) {
             return Err(ManageError::ParentNotFound);
         }
         new.check()?;
         new.check_grants(actor)?;
         new.expiry.resolve(to_millis(self.inner.clock.now()))?;
-        Ok(above.of(&new.organization, new.project.as_ref()).await?)
+        Ok(above.of(&new.organization, new.project.as_ref(), &new.user).await?)
     }
 
-    /// Refuses a new key that could not be made, whatever the quotas say.
-    pub(super) async fn check_new(&self, actor: &Actor, new: &NewKey) -> Result<(), ManageError> {
+    /// Refuses a new key that could not be made, whatever the quotas say; what stands above it is handed back.
+    pub(super) async fn check_new(&self, actor: &Actor, new: &NewKey) -> Result<Levels, ManageError> {
         let above = self.above(actor, new, &mut Above::new(&*self.inner.store)).await?;
-        self.draw_up(actor, new, None, &above).map(drop)
+        self.draw_up(actor, new, None, &above)?;
+        Ok(above)
     }
 
     /// All that is shown of a new key, below what stands [above](Self::above) it, and how it is to be verified.
@@ -520,7 +518,7 @@ impl ApiKeyManager {
         actor: &Actor,
         new: &NewKey,
         id: Option<KeyId>,
-        above: &Parents,
+        above: &Levels,
     ) -> Result<(Key, Scheme), ManageError> {
         let scopes = new.scopes();
         let now = to_millis(self.inner.clock.now());

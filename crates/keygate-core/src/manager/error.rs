@@ -35,7 +35,7 @@ pub enum ManageError {
         /// What was asked for.
         scope: Scope,
     },
-    /// The key would not be within the policy of its organization or its project.
+    /// The key would not be within the policy of its organization, its project or its user.
     #[error("{0}")]
     PolicyViolated(Box<PolicyViolation>),
     /// A quota is reached.

@@ -7,8 +7,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::above::{Above, Levels};
 use super::act::Act;
-use super::policy::Above;
 use super::{ApiKeyManager, ManageError, events};
 use crate::actor::{Actor, Operator};
 use crate::audit::{ActOutcome, ActTarget, Action, Changes};
@@ -17,8 +17,8 @@ use crate::import::{
     token_of_digest, token_of_part,
 };
 use crate::key::KeyId;
-use crate::names::{NameError, OrganizationId, UserId};
-use crate::record::{KeyRecord, Lineage, Parents, Quota};
+use crate::names::{NameError, OrganizationId, ProjectId, UserId};
+use crate::record::{Key, KeyRecord, Lineage};
 use crate::ring::{EntryId, RingEntry};
 use crate::store::{CreateRefusal, LookupToken, MAX_LOOKUPS, QuotaUse, StoreError};
 use crate::verifier::{Scheme, Verifier};
@@ -89,6 +89,13 @@ enum Came {
     Alike(KeyId),
 }
 
+/// Refuses those that are not there and whose users have left.
+fn refuse_offboarded(prepared: &[Prepared], came: &mut [Option<Result<Came, ManageError>>]) {
+    for (one, came) in prepared.iter().zip(came).filter(|(_, came)| came.is_none()) {
+        *came = one.above.check_user().err().map(Err);
+    }
+}
+
 /// Notes what became of an import: the keys it has made, in the place of those it was to make, and of how many lines nothing
 /// came.
 fn tell(act: &mut Act<'_>, outcomes: &[ImportOutcome]) {
@@ -120,6 +127,8 @@ fn became(outcomes: &[ImportOutcome]) -> (ActOutcome, Option<&str>) {
 struct Prepared {
     line: u64,
     record: KeyRecord,
+    /// What stands above it.
+    above: Levels,
     /// What it may be found by, under each ring entry; the current one first.
     tokens: Vec<LookupToken>,
     /// Where it is found by a part of its text, which may be another key's as well.
@@ -172,11 +181,12 @@ impl Prepared {
 }
 
 /// How many more keys there may be, for those who do not make them.
+#[derive(Default)]
 struct Room {
-    quota: Quota,
-    /// How many are planned; of each user too, with how many there are.
+    /// How many are planned; of each user and each project too, with how many there are.
     planned: u64,
     users: HashMap<UserId, (QuotaUse, u64)>,
+    projects: HashMap<ProjectId, (u64, u64)>,
     /// What those are found by.
     tokens: HashMap<LookupToken, Option<Salted>>,
 }
@@ -250,31 +260,35 @@ impl ApiKeyManager {
             return Err(NameError::new("body", format!("must have at most {MAX_IMPORT} lines, and has more")).into());
         }
         self.confirm_current().await?;
-        let mut room = None;
         if !dry_run && !lines.is_empty() {
             act.on(lines.iter().map(|(_, _, id)| *id));
             act.begin(organization, Changes::of(&json!({ "lines": lines.len() }))).await?;
         }
-        if dry_run {
-            let quota = self.quota_of(organization).await?;
-            room = Some(Room { quota, planned: 0, users: HashMap::new(), tokens: HashMap::new() });
-        }
+        let mut room = dry_run.then(Room::default);
         let mut outcomes = Vec::with_capacity(lines.len());
         let mut in_trouble = false;
         let mut above = Above::new(&*self.inner.store);
         for chunk in lines.chunks(AT_ONCE) {
             // A policy may be set while a long import runs.
             above.read_again();
+            let read = |(line, text, id): &(u64, &[u8], KeyId)| (*line, *id, ImportedKey::read(text, organization));
+            let read: Vec<_> = chunk.iter().map(read).collect();
+            let users = read.iter().filter_map(|(_, _, read)| read.as_ref().ok());
+            above.expect(users.map(|read| (&read.new.organization, &read.new.user)));
             let mut prepared = Vec::with_capacity(chunk.len());
-            for (line, text, id) in chunk {
-                match self.prepare(actor, organization, (*line, text, *id), &mut above).await {
+            for (line, id, read) in read {
+                let one = match read {
+                    Ok(read) => self.prepare(actor, (line, id), read, &mut above).await,
+                    Err(error) => Err(error.into()),
+                };
+                match one {
                     Ok(one) => prepared.push(one),
                     Err(error) if error.is_trouble() && !in_trouble => {
                         tracing::error!(organization_id = %organization, %error, "an import met trouble");
-                        outcomes.push(ImportOutcome::of(*line, Err(error)));
+                        outcomes.push(ImportOutcome::of(line, Err(error)));
                         in_trouble = true;
                     }
-                    Err(error) => outcomes.push(ImportOutcome::of(*line, Err(error))),
+                    Err(error) => outcomes.push(ImportOutcome::of(line, Err(error))),
                 }
             }
             if in_trouble {
@@ -297,15 +311,14 @@ impl ApiKeyManager {
         Ok(outcomes)
     }
 
-    /// Reads a line, and draws up its key.
+    /// Draws up the key of a line.
     async fn prepare(
         &self,
         actor: &Actor,
-        organization: &OrganizationId,
-        (line, text, id): (u64, &[u8], KeyId),
+        (line, id): (u64, KeyId),
+        ImportedKey { secret, new }: ImportedKey,
         above: &mut Above<'_>,
     ) -> Result<Prepared, ManageError> {
-        let ImportedKey { secret, new } = ImportedKey::read(text, organization)?;
         let above = self.above(actor, &new, above).await?;
         let (key, scheme) = self.draw_up(actor, &new, Some(id), &above)?;
         let entry = self.inner.ring.current();
@@ -313,7 +326,7 @@ impl ApiKeyManager {
         let mut record = KeyRecord::new(key, verifier, entry.id(), entry.id());
         self.inner.plan_look(&mut record);
         record.lookup = tokens.first().copied();
-        Ok(Prepared { line, record, tokens, salted })
+        Ok(Prepared { line, record, above, tokens, salted })
     }
 
     /// What is kept of a secret, and what it is found by under each ring entry; where that is a part of the text, what it is
@@ -412,7 +425,7 @@ impl ApiKeyManager {
         }
         let lines: Vec<u64> = firsts.iter().map(|one| one.line).collect();
         let came = match room {
-            Some(room) => self.look_for_room(organization, firsts, room).await?,
+            Some(room) => self.look_for_room(firsts, room).await?,
             None => self.make(actor, organization, firsts).await?,
         };
         let again = |(line, place): (u64, usize)| {
@@ -463,25 +476,6 @@ impl ApiKeyManager {
         Ok(refused)
     }
 
-    /// Refuses those that are not there and whose users have left.
-    async fn refuse_offboarded(
-        &self,
-        organization: &OrganizationId,
-        governed: bool,
-        prepared: &[Prepared],
-        came: &mut [Option<Result<Came, ManageError>>],
-    ) -> Result<(), ManageError> {
-        let users = prepared.iter().map(|one| &one.record.key.user);
-        let gone = self.offboarded(organization, governed, users).await?;
-        for (one, came) in prepared.iter().zip(came) {
-            let user = &one.record.key.user;
-            if came.is_none() && gone.contains(user) {
-                *came = Some(Err(ManageError::Offboarded { user: user.clone() }));
-            }
-        }
-        Ok(())
-    }
-
     /// Makes keys whose lines are right.
     async fn make(
         &self,
@@ -490,9 +484,8 @@ impl ApiKeyManager {
         mut prepared: Vec<Prepared>,
     ) -> Result<Vec<Result<Came, ManageError>>, ManageError> {
         let store = &self.inner.store;
-        let Parents { organization: configured, roles, .. } = store.parents(organization, None).await?;
         let mut came = self.there(&prepared).await?;
-        self.refuse_offboarded(organization, roles.is_some(), &prepared, &mut came).await?;
+        refuse_offboarded(&prepared, &mut came);
         // Of those with one lookup part the first is made.
         let mut tokens = HashSet::new();
         let mut absent = Vec::with_capacity(prepared.len());
@@ -514,9 +507,9 @@ impl ApiKeyManager {
                 prepared[*place].under(held);
             }
         }
-        let quota = self.quota_as_configured(configured.as_ref());
+        let quotas = self.quotas(absent.iter().map(|place| &prepared[*place].above));
         let records = absent.iter().map(|place| prepared[*place].record.clone()).collect();
-        let outcomes = store.create(organization, quota, records).await?;
+        let outcomes = store.create_within(organization, &quotas, records).await?;
         let mut outcomes = outcomes.into_iter();
         for place in absent {
             let key = &prepared[place].record.key;
@@ -541,13 +534,11 @@ impl ApiKeyManager {
     /// Says what would become of keys, and writes nothing.
     async fn look_for_room(
         &self,
-        organization: &OrganizationId,
         prepared: Vec<Prepared>,
         room: &mut Room,
     ) -> Result<Vec<Result<Came, ManageError>>, ManageError> {
-        let governed = self.inner.store.parents(organization, None).await?.roles.is_some();
         let mut there = self.there(&prepared).await?;
-        self.refuse_offboarded(organization, governed, &prepared, &mut there).await?;
+        refuse_offboarded(&prepared, &mut there);
         let mut came = Vec::with_capacity(prepared.len());
         for (one, there) in prepared.into_iter().zip(there) {
             let planned = room.tokens.get(&one.token());
@@ -557,7 +548,7 @@ impl ApiKeyManager {
                 (None, Some(_)) => Err(ManageError::AlreadyExists),
                 (None, None) => {
                     let token = one.token();
-                    let taken = self.take_room(organization, one.record.key.user, room).await?;
+                    let taken = self.take_room(&one.record.key, &one.above, room).await?;
                     if taken.is_ok() {
                         room.tokens.insert(token, one.salted);
                     }
@@ -570,24 +561,40 @@ impl ApiKeyManager {
 
     async fn take_room(
         &self,
-        organization: &OrganizationId,
-        user: UserId,
+        key: &Key,
+        above: &Levels,
         room: &mut Room,
     ) -> Result<Result<Came, ManageError>, ManageError> {
-        let Room { quota, planned, users, .. } = room;
-        let (used, of_user) = match users.entry(user) {
+        let (store, quotas) = (&self.inner.store, self.quotas([above]));
+        let refused = |refusal| Ok(Err(ManageError::Refused(refusal)));
+        let Room { planned, users, projects, .. } = room;
+        let (used, of_user) = match users.entry(key.user.clone()) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
-                let used = self.inner.store.quota_use(organization, new.key()).await?;
+                let used = store.quota_use(&key.organization, new.key()).await?;
                 new.insert((used, 0))
             }
         };
-        if used.organization + *planned >= quota.per_organization {
-            let limit = quota.per_organization;
-            return Ok(Err(ManageError::Refused(CreateRefusal::OrganizationQuota { limit })));
+        let limit = quotas.quota.per_organization;
+        if used.organization + *planned >= limit {
+            return refused(CreateRefusal::OrganizationQuota { limit });
         }
-        if used.user + *of_user >= quota.per_user {
-            return Ok(Err(ManageError::Refused(CreateRefusal::UserQuota { limit: quota.per_user })));
+        let limit = quotas.of_user(&key.user);
+        if used.user + *of_user >= limit {
+            return refused(CreateRefusal::UserQuota { limit });
+        }
+        if let Some((project, limit)) = quotas.of_project(key.project.as_ref()) {
+            let (used, of_project) = match projects.entry(project.clone()) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let used = store.project_use(&key.organization, new.key()).await?;
+                    new.insert((used, 0))
+                }
+            };
+            if *used + *of_project >= limit {
+                return refused(CreateRefusal::ProjectQuota { limit });
+            }
+            *of_project += 1;
         }
         (*planned, *of_user) = (*planned + 1, *of_user + 1);
         Ok(Ok(Came::Created(None)))

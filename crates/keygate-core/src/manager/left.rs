@@ -7,7 +7,7 @@ use crate::actor::Actor;
 use crate::key::KeyId;
 use crate::limiter::policy::Standing;
 use crate::limiter::pools_of;
-use crate::record::{Key, Parents};
+use crate::record::{Key, Parents, UserRecord};
 use crate::store::StoreError;
 
 impl ApiKeyManager {
@@ -26,14 +26,19 @@ impl ApiKeyManager {
     /// # Errors
     /// When the store fails.
     pub async fn limits_left_of(&self, key: &Key) -> Result<Vec<Standing>, ManageError> {
-        let parents = self.inner.store.parents(&key.organization, key.project.as_ref()).await?;
-        Ok(self.inner.limits_left(key, &parents).await?)
+        let above = self.levels_of(key).await?;
+        Ok(self.inner.limits_left(key, &above.parents, above.user.as_deref()).await?)
     }
 }
 
 impl Inner {
-    pub(super) async fn limits_left(&self, key: &Key, parents: &Parents) -> Result<Vec<Standing>, StoreError> {
-        let looks = pools_of(key, parents).map(async |(id, limits)| self.limiter.look(&id, limits).await);
+    pub(super) async fn limits_left(
+        &self,
+        key: &Key,
+        parents: &Parents,
+        user: Option<&UserRecord>,
+    ) -> Result<Vec<Standing>, StoreError> {
+        let looks = pools_of(key, parents, user).map(async |(id, limits)| self.limiter.look(&id, limits).await);
         Ok(try_join_all(looks).await?.into_iter().flatten().collect())
     }
 }

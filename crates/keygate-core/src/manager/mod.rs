@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod above;
 mod act;
 mod anomalies;
 mod audit;

@@ -218,8 +218,8 @@ impl ApiKeyManager {
         let name = claim_name("key", actor, &new.organization, key);
         if self.inner.store.recall(&name).await?.is_none() {
             // Whoever may make none may not fill the store with claims either.
-            self.check_new(actor, new).await?;
-            self.check_room(&new.organization, &new.user).await?;
+            let above = self.check_new(actor, new).await?;
+            self.check_room(&above, &new.organization, &new.user, new.project.as_ref()).await?;
         }
         let fresh = KeyId::fresh(to_millis(self.inner.clock.now()), None)?;
         let claimed = self.claim_key(&name, new, fresh).await?;

@@ -1,12 +1,12 @@
 //! The operator's first key.
 
-use super::policy::Above;
+use super::above::Above;
 use super::{ApiKeyManager, CreatedKey, ManageError, NewKey, events};
 use crate::actor::{Actor, Operator};
 use crate::audit::{ActOutcome, ActTarget, Action, Changes};
 use crate::names::{KeyName, OrganizationId, UserId};
 use crate::record::Quota;
-use crate::store::{CreateRefusal, Listing, StoreError};
+use crate::store::{Listing, StoreError};
 
 /// Who owns the first key.
 const OWNER: &str = "operator";
@@ -47,7 +47,7 @@ impl ApiKeyManager {
                 events::created(&actor, &key);
                 Ok(Some(CreatedKey { text, key }))
             }
-            Some(Err(CreateRefusal::OrganizationQuota { .. } | CreateRefusal::UserQuota { .. })) => Ok(None),
+            Some(Err(refusal)) if refusal.is_quota() => Ok(None),
             Some(Err(refusal)) => Err(ManageError::Refused(refusal)),
             None => Err(StoreError::unavailable("it left a key unanswered").into()),
         }

@@ -6,10 +6,10 @@ use crate::actor::{Actor, Operator};
 use crate::audit::{ActTarget, Action, Changes};
 use crate::coherence::{Change, Watcher};
 use crate::limits::{Limits, MAX_LIMIT};
-use crate::names::{NameError, OrganizationId, ProjectId, UserId};
+use crate::names::{NameError, OrganizationId, ProjectId};
 use crate::notice::Announced;
-use crate::record::{KeyDefaults, KeyPolicy, OrganizationRecord, ParentStatus, ProjectRecord, Quota, Revision};
-use crate::store::{CreateRefusal, StoreError, WriteRefusal};
+use crate::record::{KeyDefaults, KeyPolicy, OrganizationRecord, ParentStatus, ProjectRecord, Revision};
+use crate::store::WriteRefusal;
 
 /// How often a change is tried again after another came in between.
 const ATTEMPTS: usize = 16;
@@ -38,11 +38,8 @@ pub struct OrganizationUpdate {
 
 impl OrganizationUpdate {
     pub(super) fn check(&self) -> Result<(), NameError> {
-        for (field, asked) in [("max_keys", self.max_keys), ("max_keys_per_user", self.max_keys_per_user)] {
-            if asked.flatten().is_some_and(|most| most > MAX_LIMIT) {
-                return Err(NameError::new(field, format!("must be at most {MAX_LIMIT}")));
-            }
-        }
+        check_most("max_keys", self.max_keys)?;
+        check_most("max_keys_per_user", self.max_keys_per_user)?;
         [self.limits, self.user_limits, self.key_limits]
             .into_iter()
             .flatten()
@@ -63,8 +60,19 @@ impl OrganizationUpdate {
     }
 }
 
+/// Refuses a quota that is out of range.
+pub(super) fn check_most(field: &'static str, asked: Option<Option<u64>>) -> Result<(), NameError> {
+    match asked.flatten() {
+        Some(most) if most > MAX_LIMIT => Err(NameError::new(field, format!("must be at most {MAX_LIMIT}"))),
+        _ => Ok(()),
+    }
+}
+
 /// Says which of these cannot be.
-fn check_rules(policy: &Option<Option<KeyPolicy>>, defaults: &Option<Option<KeyDefaults>>) -> Result<(), NameError> {
+pub(super) fn check_rules(
+    policy: &Option<Option<KeyPolicy>>,
+    defaults: &Option<Option<KeyDefaults>>,
+) -> Result<(), NameError> {
     policy.iter().flatten().try_for_each(KeyPolicy::check)?;
     defaults.iter().flatten().try_for_each(KeyDefaults::check)
 }
@@ -75,6 +83,8 @@ fn check_rules(policy: &Option<Option<KeyPolicy>>, defaults: &Option<Option<KeyD
 pub struct ProjectUpdate {
     /// Whether its keys may be used.
     pub status: Option<ParentStatus>,
+    /// How many keys it may have; `Some(None)` is as many as its organization has room for.
+    pub max_keys: Option<Option<u64>>,
     /// What may be asked of all its keys together; `Some(None)` takes the limits away.
     pub limits: Option<Option<Limits>>,
     /// The limits of its new keys for which none are said; `Some(None)` goes back to those of its organization.
@@ -87,12 +97,14 @@ pub struct ProjectUpdate {
 
 impl ProjectUpdate {
     fn check(&self) -> Result<(), NameError> {
+        check_most("max_keys", self.max_keys)?;
         [self.limits, self.key_limits].into_iter().flatten().flatten().try_for_each(|limits| limits.check())?;
         check_rules(&self.policy, &self.defaults)
     }
 
     fn apply(&self, record: &mut ProjectRecord) {
         record.status = self.status.unwrap_or(record.status);
+        record.max_keys = self.max_keys.unwrap_or(record.max_keys);
         record.limits = self.limits.unwrap_or(record.limits);
         record.key_limits = self.key_limits.unwrap_or(record.key_limits);
         self.policy.iter().for_each(|policy| record.policy.clone_from(policy));
@@ -296,11 +308,11 @@ impl ApiKeyManager {
         self.update_project(actor, organization, project, &update, None).await
     }
 
-    /// Changes a project: suspending it stops its keys. Without `expected` the update is applied to whatever is there. With
+    /// Changes a project: suspending it stops its keys, lowering its quota stops no key that is there. Without `expected` the update is applied to whatever is there. With
     /// `expected` it is changed only if it still has that revision; one that nobody configured has the revision 0.
     ///
     /// # Errors
-    /// When a limit is out of range, the organization is not within the actor's reach or is `system`, another change came
+    /// When a limit or the quota is out of range, the organization is not within the actor's reach or is `system`, another change came
     /// in between, or the store fails.
     pub async fn update_project(
         &self,
@@ -381,40 +393,13 @@ impl ApiKeyManager {
             organization_id = %record.organization,
             project_id = %record.id,
             status = ?record.status,
+            max_keys = ?record.max_keys,
             limits = ?record.limits,
             key_limits = ?record.key_limits,
             policy = ?record.policy,
             defaults = ?record.defaults,
             "project updated"
         );
-        Ok(())
-    }
-
-    /// The quotas of an organization: its own where it has some, the manager's where it has none.
-    pub(super) async fn quota_of(&self, organization: &OrganizationId) -> Result<Quota, StoreError> {
-        let configured = self.inner.store.parents(organization, None).await?.organization;
-        Ok(self.quota_as_configured(configured.as_ref()))
-    }
-
-    pub(super) fn quota_as_configured(&self, configured: Option<&OrganizationRecord>) -> Quota {
-        let default = self.inner.quota;
-        configured.map_or(default, |configured| Quota {
-            per_organization: configured.max_keys.unwrap_or(default.per_organization),
-            per_user: configured.max_keys_per_user.unwrap_or(default.per_user),
-        })
-    }
-
-    /// Refuses an expired key its place among those that count once more, where the quotas are used up. It is no
-    /// reservation: updates at the same moment may pass the quota by as many keys, which creation never does.
-    pub(super) async fn check_room(&self, organization: &OrganizationId, user: &UserId) -> Result<(), ManageError> {
-        let quota = self.quota_of(organization).await?;
-        let used = self.inner.store.quota_use(organization, user).await?;
-        if used.organization >= quota.per_organization {
-            return Err(ManageError::Refused(CreateRefusal::OrganizationQuota { limit: quota.per_organization }));
-        }
-        if used.user >= quota.per_user {
-            return Err(ManageError::Refused(CreateRefusal::UserQuota { limit: quota.per_user }));
-        }
         Ok(())
     }
 }

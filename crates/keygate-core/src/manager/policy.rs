@@ -1,23 +1,21 @@
 //! What stands above a key says what it is where nobody does, and what it has to be.
 //!
-//! A project's defaults stand before its organization's; the policies of both hold. A key is held to them when it is made or
-//! taken in, and to what an update changes of it. One that was made before goes on as it is.
+//! What is nearest to a key says what it is: a user's defaults stand before those of the key's project, and these before their
+//! organization's, as whoever speaks of fewer keys knows more of them. It is not so with what a key has to be, which no level can
+//! take from another: the policies of all three hold. A key is held to them when it is made or taken in, and to what an update
+//! changes of it. One that was made before goes on as it is.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
-use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::above::Levels;
 use super::create::DEFAULT_EXPIRY_DAYS;
 use super::{Expiry, ManageError};
 use crate::lifecycle::check_schedule;
 use crate::limits::Limits;
-use crate::names::{OrganizationId, ProjectId};
 use crate::network::CidrSet;
-use crate::record::{Key, KeyDefaults, KeyPolicy, Parents, PolicyRule, SecurityTier};
-use crate::store::{Store, StoreError};
+use crate::record::{Key, KeyDefaults, KeyPolicy, PolicyRule, SecurityTier};
 
 /// Whose policy it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +25,8 @@ pub enum PolicyLevel {
     Organization,
     /// The project's.
     Project,
+    /// The user's.
+    User,
 }
 
 impl PolicyLevel {
@@ -36,6 +36,7 @@ impl PolicyLevel {
         match self {
             Self::Organization => "organization",
             Self::Project => "project",
+            Self::User => "user",
         }
     }
 }
@@ -65,77 +66,47 @@ impl fmt::Display for PolicyViolation {
     }
 }
 
-/// What stands above the keys of one call: read once for each organization and project. Once the store has failed it is not
-/// asked again, as whoever waits would wait for it for each key.
-pub(super) struct Above<'a> {
-    store: &'a dyn Store,
-    read: HashMap<(OrganizationId, Option<ProjectId>), Arc<Parents>>,
-    failed: Option<Arc<StoreError>>,
+/// The policies that hold, the organization's first and the user's last.
+fn policies(above: &Levels) -> impl Iterator<Item = (PolicyLevel, &KeyPolicy)> {
+    let Levels { parents, user } = above;
+    let of_organization = parents.organization.as_ref().and_then(|organization| organization.policy.as_ref());
+    let of_project = parents.project.as_ref().and_then(|project| project.policy.as_ref());
+    let of_user = user.as_ref().and_then(|user| user.policy.as_ref());
+    let all = [
+        (PolicyLevel::Organization, of_organization),
+        (PolicyLevel::Project, of_project),
+        (PolicyLevel::User, of_user),
+    ];
+    all.into_iter().filter_map(|(level, policy)| Some((level, policy?)))
 }
 
-impl<'a> Above<'a> {
-    pub(super) fn new(store: &'a dyn Store) -> Self {
-        Self { store, read: HashMap::new(), failed: None }
-    }
-
-    /// What stands above keys of this project, or of none.
-    pub(super) async fn of(
-        &mut self,
-        organization: &OrganizationId,
-        project: Option<&ProjectId>,
-    ) -> Result<Arc<Parents>, Arc<StoreError>> {
-        let vacant = match self.read.entry((organization.clone(), project.cloned())) {
-            Entry::Occupied(read) => return Ok(Arc::clone(read.get())),
-            Entry::Vacant(vacant) => vacant,
-        };
-        if let Some(error) = &self.failed {
-            return Err(Arc::clone(error));
-        }
-        match self.store.parents(organization, project).await {
-            Ok(parents) => Ok(Arc::clone(vacant.insert(Arc::new(parents)))),
-            Err(error) => Err(Arc::clone(self.failed.insert(Arc::new(error)))),
-        }
-    }
-
-    /// Has what was read be read again, as for the next part of a long call.
-    pub(super) fn read_again(&mut self) {
-        self.read.clear();
-    }
-}
-
-/// The policies that hold, the organization's first.
-fn policies(above: &Parents) -> impl Iterator<Item = (PolicyLevel, &KeyPolicy)> {
-    let of_organization = above.organization.as_ref().and_then(|organization| organization.policy.as_ref());
-    let of_project = above.project.as_ref().and_then(|project| project.policy.as_ref());
-    let both = [(PolicyLevel::Organization, of_organization), (PolicyLevel::Project, of_project)];
-    both.into_iter().filter_map(|(level, policy)| Some((level, policy?)))
-}
-
-/// The first default that one of the levels has, the project's before the organization's.
-fn default_of<T>(above: &Parents, get: impl Fn(&KeyDefaults) -> Option<T>) -> Option<T> {
-    let of_project = above.project.as_ref().and_then(|project| project.defaults.as_ref()).and_then(&get);
-    of_project
-        .or_else(|| above.organization.as_ref().and_then(|organization| organization.defaults.as_ref()).and_then(get))
+/// The first default that one of the levels has, the user's first and the organization's last.
+fn default_of<T>(above: &Levels, get: impl Fn(&KeyDefaults) -> Option<T>) -> Option<T> {
+    let Levels { parents, user } = above;
+    let of_user = user.as_ref().and_then(|user| user.defaults.as_ref());
+    let of_project = parents.project.as_ref().and_then(|project| project.defaults.as_ref());
+    let of_organization = parents.organization.as_ref().and_then(|organization| organization.defaults.as_ref());
+    [of_user, of_project, of_organization].into_iter().flatten().find_map(get)
 }
 
 /// How carefully a new key is kept.
-pub(super) fn tier(above: &Parents, said: Option<SecurityTier>) -> SecurityTier {
+pub(super) fn tier(above: &Levels, said: Option<SecurityTier>) -> SecurityTier {
     said.or_else(|| default_of(above, |defaults| defaults.security_tier)).unwrap_or_default()
 }
 
 /// Where a new key may be used from.
-pub(super) fn allowed_ips(above: &Parents, said: Option<CidrSet>) -> CidrSet {
+pub(super) fn allowed_ips(above: &Levels, said: Option<CidrSet>) -> CidrSet {
     said.or_else(|| default_of(above, |defaults| defaults.allowed_ips.clone())).unwrap_or_default()
 }
 
 /// The limits of new keys for which none are said.
-pub(super) fn limits(above: &Parents) -> Option<Limits> {
-    let of_project = above.project.as_ref().and_then(|project| project.key_limits);
-    of_project.or_else(|| above.organization.as_ref().and_then(|organization| organization.key_limits))
+pub(super) fn limits(above: &Levels) -> Option<Limits> {
+    let of_project = above.parents.project.as_ref().and_then(|project| project.key_limits);
+    of_project.or_else(|| above.parents.organization.as_ref().and_then(|organization| organization.key_limits))
 }
 
 /// When a new key ends. An end that nobody said is brought forward to the longest life there may be.
-pub(super) fn expiry(above: &Parents, said: Expiry) -> Expiry {
+pub(super) fn expiry(above: &Levels, said: Expiry) -> Expiry {
     match said {
         Expiry::Default => {
             let days = default_of(above, |defaults| defaults.expires_in_days).unwrap_or(DEFAULT_EXPIRY_DAYS);
@@ -147,7 +118,7 @@ pub(super) fn expiry(above: &Parents, said: Expiry) -> Expiry {
 }
 
 /// The longest life that a key may have, and whose rule that is.
-fn longest_life(above: &Parents) -> Option<(u32, PolicyLevel)> {
+fn longest_life(above: &Levels) -> Option<(u32, PolicyLevel)> {
     let said = policies(above).filter_map(|(level, policy)| Some((policy.longest_life_days?, level)));
     said.min_by_key(|(days, _)| *days)
 }
@@ -158,7 +129,7 @@ fn end_of_life(made: DateTime<Utc>, days: u32) -> Option<DateTime<Utc>> {
 
 /// Refuses a successor that is made at `made` and would have to end before it begins.
 pub(super) fn check_successor(
-    above: &Parents,
+    above: &Levels,
     made: DateTime<Utc>,
     not_before: Option<DateTime<Utc>>,
 ) -> Result<(), ManageError> {
@@ -175,7 +146,7 @@ pub(super) fn check_successor(
 
 /// Brings the end of a successor forward to the longest life there may be. Where the overlap of its schedule has no room in
 /// that, it becomes half of it; and a life of one day has no room for any, so that nothing is rotated by itself.
-pub(super) fn bound_successor(above: &Parents, new: &mut Key) {
+pub(super) fn bound_successor(above: &Levels, new: &mut Key) {
     let Some((days, _)) = longest_life(above) else { return };
     let Some(latest) = end_of_life(new.created_at, days) else { return };
     if new.expires_at.is_some_and(|end| end <= latest) {
@@ -191,12 +162,12 @@ pub(super) fn bound_successor(above: &Parents, new: &mut Key) {
 }
 
 /// Refuses a new key that is not within the policies.
-pub(super) fn check(above: &Parents, key: &Key) -> Result<(), ManageError> {
+pub(super) fn check(above: &Levels, key: &Key) -> Result<(), ManageError> {
     check_rules(above, key, None, |_| true)
 }
 
 /// The same, of a key that was drawn up before: what it is not within now.
-pub(super) fn violation(above: &Parents, key: &Key) -> Option<Box<PolicyViolation>> {
+pub(super) fn violation(above: &Levels, key: &Key) -> Option<Box<PolicyViolation>> {
     match check(above, key) {
         Err(ManageError::PolicyViolated(violation)) => Some(violation),
         _ => None,
@@ -205,7 +176,7 @@ pub(super) fn violation(above: &Parents, key: &Key) -> Option<Box<PolicyViolatio
 
 /// Refuses what an update makes of a key, as far as the policies speak of what it changes.
 pub(super) fn check_change(
-    above: &Parents,
+    above: &Levels,
     before: &Key,
     after: &Key,
     changed: &[&'static str],
@@ -228,7 +199,7 @@ pub(super) fn may_concern(changed: &[&'static str]) -> bool {
 }
 
 fn check_rules(
-    above: &Parents,
+    above: &Levels,
     key: &Key,
     before: Option<&Key>,
     concerns: impl Fn(PolicyRule) -> bool,

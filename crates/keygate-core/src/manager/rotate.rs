@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::above::Levels;
 use super::act::Act;
 use super::create::{check_strength, expose};
 use super::{ApiKeyManager, ManageError, events, policy};
@@ -18,7 +19,7 @@ use crate::key::{KeyId, KeyText};
 use crate::lifecycle::{next_rotation, succeed};
 use crate::names::{NameError, Reason};
 use crate::notice::Verdict;
-use crate::record::{Key, KeyRecord, KeyState, KeyStatus, Parents, RotationSchedule, Superseded};
+use crate::record::{Key, KeyRecord, KeyState, KeyStatus, RotationSchedule, Superseded};
 use crate::ring::Sealed;
 use crate::store::{StoreError, WriteRefusal};
 
@@ -125,10 +126,6 @@ impl ApiKeyManager {
             let found = act.find(self, id).await?;
             let now = to_millis(self.inner.clock.now());
             let above = self.check_rotatable(actor, &found, overlap, now).await?;
-            let governed = above.roles.is_some();
-            if !self.offboarded(&found.key.organization, governed, [&found.key.user]).await?.is_empty() {
-                return Err(ManageError::Offboarded { user: found.key.user });
-            }
             let successor = successor.map_or_else(|| self.successor_id(&found.key, now), Ok)?;
             let overlap = overlap.unwrap_or_else(|| overlap_of(&found.key));
             let (old, mut new) = succeed(&found.key, successor, actor.principal(), now, overlap);
@@ -308,12 +305,13 @@ impl ApiKeyManager {
         record: &KeyRecord,
         overlap: Option<TimeDelta>,
         now: DateTime<Utc>,
-    ) -> Result<Parents, ManageError> {
+    ) -> Result<Levels, ManageError> {
         Self::check_rotation(actor, &record.key, overlap, now)?;
         self.check_overlapping(&record.key, now).await?;
         // What cannot be opened cannot be handed on, and would be lost with the key.
         self.inner.open_sensitive(record, None)?;
-        let above = self.inner.store.parents(&record.key.organization, record.key.project.as_ref()).await?;
+        let above = self.levels_of(&record.key).await?;
+        above.check_user()?;
         policy::check_successor(&above, now, record.key.not_before)?;
         Ok(above)
     }

@@ -240,12 +240,14 @@ impl ApiKeyManager {
             check_strength(actor, &record.key)?;
         }
         if policy::may_concern(&changed) {
-            let above = self.inner.store.parents(&before.organization, before.project.as_ref()).await?;
+            let above = self.levels_of(&before).await?;
             policy::check_change(&above, &before, &record.key, &changed)?;
         }
         let counts = |until: Option<DateTime<Utc>>| until.is_none_or(|end| end > now);
         if !counts(counted_until) && counts(record.key.counts_until()) {
-            self.check_room(&record.key.organization, &record.key.user).await?;
+            let Key { organization, user, project, .. } = &record.key;
+            let above = self.levels_of(&record.key).await?;
+            self.check_room(&above, organization, user, project.as_ref()).await?;
             // An entry may be dropped from the ring once no usable key names it. This one would be usable again.
             let sealed = record.sensitive.values().map(Sealed::entry);
             let mut named = [record.minted_under, record.digested_under].into_iter().chain(sealed);

@@ -1,4 +1,4 @@
-//! Users: the roles that they have, and whether their keys may be used.
+//! Users: the roles that they have, whether their keys may be used, and how many and how much of them.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act::Act;
 use super::create::{EVERYTHING, check_grants, check_strength};
-use super::parents::parent_refused;
+use super::parents::{check_most, check_rules, parent_refused};
 use super::roles::check_governed;
 use super::{ApiKeyManager, ManageError};
 use crate::actor::Actor;
@@ -15,10 +15,13 @@ use crate::audit::{ActOutcome, ActTarget, Action, Changes};
 use crate::clock::Tick;
 use crate::coherence::{Change, Watcher};
 use crate::key::KeyId;
+use crate::limits::Limits;
 use crate::names::{NameError, OrganizationId, Reason, RoleName, UserId};
-use crate::record::{Key, KeyStatus, MAX_ROLES_OF_USER, Revision, RolesRecord, UserRecord, UserStatus};
+use crate::record::{
+    Key, KeyDefaults, KeyPolicy, KeyStatus, MAX_ROLES_OF_USER, Revision, RolesRecord, UserRecord, UserStatus,
+};
 use crate::scope::{Scope, ScopeSet};
-use crate::store::{Listing, StoreError};
+use crate::store::Listing;
 
 /// How often a change is tried again after another came in between.
 const ATTEMPTS: usize = 16;
@@ -37,6 +40,31 @@ pub struct UserUpdate {
     pub status: Option<UserStatus>,
     /// Its roles, at most [`MAX_ROLES_OF_USER`]; `Some(None)` caps nothing.
     pub roles: Option<Option<Vec<RoleName>>>,
+    /// How many keys it may have; `Some(None)` goes back to what its organization says of each user.
+    pub max_keys: Option<Option<u64>>,
+    /// What may be asked of all its keys together; `Some(None)` goes back to what its organization says of each user.
+    pub limits: Option<Option<Limits>>,
+    /// What its keys have to be; `Some(None)` takes the policy away. Keys that are there go on as they are.
+    pub policy: Option<Option<KeyPolicy>>,
+    /// What its new keys are where nobody says; `Some(None)` takes the defaults away.
+    pub defaults: Option<Option<KeyDefaults>>,
+}
+
+impl UserUpdate {
+    fn check(&self) -> Result<(), NameError> {
+        check_most("max_keys", self.max_keys)?;
+        self.limits.flatten().map_or(Ok(()), |limits| limits.check())?;
+        check_rules(&self.policy, &self.defaults)
+    }
+
+    fn apply(&self, record: &mut UserRecord) {
+        record.status = self.status.unwrap_or(record.status);
+        self.roles.iter().for_each(|roles| record.roles.clone_from(roles));
+        record.max_keys = self.max_keys.unwrap_or(record.max_keys);
+        record.limits = self.limits.unwrap_or(record.limits);
+        self.policy.iter().for_each(|policy| record.policy.clone_from(policy));
+        self.defaults.iter().for_each(|defaults| record.defaults.clone_from(defaults));
+    }
 }
 
 /// A user after a change. Its JSON form is that of the management API.
@@ -73,8 +101,8 @@ impl ApiKeyManager {
         Ok(self.read_user(organization, user).await?.unwrap_or_else(unwritten))
     }
 
-    /// Changes a user: its keys can do what its roles cover from now on, and nothing while it is suspended, everywhere within
-    /// the bound of a revocation. Offboarding revokes all its keys, and no more are made for it. Without `expected` the update
+    /// Changes a user: its keys can do what its roles cover from now on, within its limits, and nothing while it is suspended,
+    /// everywhere within the bound of a revocation. Lowering its quota stops no key that is there. Offboarding revokes all its keys, and no more are made for it. Without `expected` the update
     /// is applied to whatever is there. With `expected` it is changed only if it still has that revision; one that nobody
     /// configured has the revision 0.
     ///
@@ -82,7 +110,7 @@ impl ApiKeyManager {
     ///
     /// # Errors
     /// When a suspended user is to be active again whose keys can do what the actor may not grant; not all keys of one who left
-    /// are revoked yet ([`StillOffboarding`](ManageError::StillOffboarding)); a role is not one of the organization; the roles cover what the actor may not grant, and the user's did not
+    /// are revoked yet ([`StillOffboarding`](ManageError::StillOffboarding)); a limit, the quota or a rule cannot be; a role is not one of the organization; the roles cover what the actor may not grant, and the user's did not
     /// before; the organization is not within the actor's reach or is `system`; another change came in between; or the store
     /// fails.
     pub async fn update_user(
@@ -109,6 +137,7 @@ impl ApiKeyManager {
         expected: Option<Revision>,
     ) -> Result<ChangedUser, ManageError> {
         check_governed(actor, organization)?;
+        update.check()?;
         if update.status.is_some_and(|status| status != UserStatus::Offboarded)
             && let Some(gone) = self.read_user(organization, user).await?
             && gone.status == UserStatus::Offboarded
@@ -144,10 +173,7 @@ impl ApiKeyManager {
             }
             let before = held.unwrap_or_else(|| UserRecord::new(organization.clone(), user.clone()));
             let mut record = before.clone();
-            record.status = update.status.unwrap_or(record.status);
-            if let Some(roles) = &update.roles {
-                record.roles.clone_from(roles);
-            }
+            update.apply(&mut record);
             if record == before {
                 return Ok(UserRecord { revision: shown, ..record });
             }
@@ -171,6 +197,10 @@ impl ApiKeyManager {
                         user_id = %user,
                         status = ?record.status,
                         roles = ?record.roles,
+                        max_keys = ?record.max_keys,
+                        limits = ?record.limits,
+                        policy = ?record.policy,
+                        defaults = ?record.defaults,
                         "user updated"
                     );
                     return Ok(record);
@@ -264,28 +294,6 @@ impl ApiKeyManager {
                 (key.id, false)
             }
         }
-    }
-
-    /// Of users of an organization, those who have left.
-    pub(super) async fn offboarded<'a>(
-        &self,
-        organization: &OrganizationId,
-        governed: bool,
-        users: impl IntoIterator<Item = &'a UserId>,
-    ) -> Result<Vec<UserId>, StoreError> {
-        if !governed {
-            return Ok(Vec::new());
-        }
-        let mut users: Vec<UserId> = users.into_iter().cloned().collect();
-        users.sort_unstable();
-        users.dedup();
-        let mut left = Vec::new();
-        for users in users.chunks(PAGE) {
-            let held = self.inner.store.users(organization, users).await?;
-            let gone = held.into_iter().flatten().filter(|held| held.status == UserStatus::Offboarded);
-            left.extend(gone.map(|held| held.id));
-        }
-        Ok(left)
     }
 }
 

@@ -225,7 +225,7 @@ impl Inner {
         }
         // Last, so that a denial burns nothing.
         let mut charge = Charge::default();
-        let limits = entry.limits_under(held, &self.limiter);
+        let limits = entry.limits_under(held, known, &self.limiter);
         match limits.as_ref()?.set().charge_at_once(&mut charge, context.cost(), now) {
             Quick::Charged => {}
             Quick::Denied(denial) => {
@@ -427,7 +427,7 @@ impl Inner {
     async fn charge(&self, entry: Arc<Entry>, above: &Above, context: &RequestContext) -> Result<Admission, Denial> {
         let mut charge = Charge::default();
         // Held for as long as it takes, which a guard should not be.
-        let limits = arc_swap::Guard::into_inner(entry.limits_under(above.parents(), &self.limiter));
+        let limits = arc_swap::Guard::into_inner(entry.limits_under(above.parents(), above.owner(), &self.limiter));
         if let Some(limited) = limits {
             let charged = limited.set().charge(&mut charge, context.cost).await;
             charged.map_err(|denial| denial.for_key(entry.key().id)).inspect_err(|denial| {

@@ -117,7 +117,8 @@ impl ApiKeyManager {
         let (Some((entry, above)), Some(context)) = (found.map_err(|_| Denial::store_unavailable())?, context) else {
             return Ok(Explanation::unknown(actor, Check::Secret));
         };
-        let left = inner.limits_left(entry.key(), above.view().parents).await;
+        let user = above.owner().and_then(|owner| owner.value().user.as_ref());
+        let left = inner.limits_left(entry.key(), above.view().parents, user).await;
         let left = left.map_err(|error| {
             inner.trouble(Some(entry.key().id), &error);
             Denial::store_unavailable()

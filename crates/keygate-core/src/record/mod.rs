@@ -9,6 +9,7 @@ mod metadata;
 mod owner;
 mod parent;
 mod policy;
+mod quota;
 mod sensitive;
 mod shown;
 mod status;
@@ -22,8 +23,9 @@ pub use owner::{
     MAX_ROLE_PERMISSIONS, MAX_ROLES, MAX_ROLES_BYTES, MAX_ROLES_OF_USER, NamedRole, Role, RolesRecord, UserRecord,
     UserStatus,
 };
-pub use parent::{OrganizationRecord, ParentStatus, Parents, ProjectRecord, Quota};
+pub use parent::{OrganizationRecord, ParentStatus, Parents, ProjectRecord};
 pub use policy::{KeyDefaults, KeyPolicy, NamePattern, PolicyRule};
+pub use quota::{Quota, Quotas};
 pub use sensitive::{MAX_SENSITIVE_BYTES, MAX_SENSITIVE_FIELDS, Sensitive, SensitiveValue};
 pub use status::{KeyState, KeyStatus, StatusChange};
 pub use succession::{Succession, Superseded};

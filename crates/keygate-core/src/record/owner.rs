@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::key::Revision;
+use super::policy::{KeyDefaults, KeyPolicy};
+use super::shown;
+use crate::limits::Limits;
 use crate::names::{Description, OrganizationId, RoleName, UserId};
 use crate::scope::{Scope, ScopeSet};
 
@@ -112,12 +115,34 @@ pub struct UserRecord {
     /// lets its keys do nothing that needs a permission.
     #[serde(default)]
     pub roles: Option<Vec<RoleName>>,
+    /// How many keys it may have, in the place of what its organization says of each user.
+    #[serde(default)]
+    pub max_keys: Option<u64>,
+    /// What may be asked of all its keys together, in the place of what its organization says of each user.
+    #[serde(default, deserialize_with = "shown::some_limits")]
+    pub limits: Option<Limits>,
+    /// What its keys have to be, beside what the policies of its organization and of their projects say. Nothing by default.
+    #[serde(default, deserialize_with = "shown::policy")]
+    pub policy: Option<KeyPolicy>,
+    /// What its new keys are where nobody says. What it does not say is their project's, or else its organization's.
+    #[serde(default, deserialize_with = "shown::defaults")]
+    pub defaults: Option<KeyDefaults>,
 }
 
 impl UserRecord {
     /// The record of a user that has just been configured, with the defaults.
     #[must_use]
     pub fn new(organization: OrganizationId, id: UserId) -> Self {
-        Self { organization, id, revision: Revision::FIRST, status: UserStatus::Active, roles: None }
+        Self {
+            organization,
+            id,
+            revision: Revision::FIRST,
+            status: UserStatus::Active,
+            roles: None,
+            max_keys: None,
+            limits: None,
+            policy: None,
+            defaults: None,
+        }
     }
 }

@@ -20,22 +20,6 @@ pub enum ParentStatus {
     Suspended,
 }
 
-/// How many keys may exist at once. Expired and revoked keys do not count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
-    /// In the organization.
-    pub per_organization: u64,
-    /// Of one user in it.
-    pub per_user: u64,
-}
-
-impl Default for Quota {
-    /// A million for an organization, ten for a user (the seed's).
-    fn default() -> Self {
-        Self { per_organization: 1_000_000, per_user: 10 }
-    }
-}
-
 /// What was configured for an organization.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrganizationRecord {
@@ -99,6 +83,9 @@ pub struct ProjectRecord {
     pub revision: Revision,
     /// Whether its keys may be used.
     pub status: ParentStatus,
+    /// How many keys it may have. As many as its organization has room for by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_keys: Option<u64>,
     /// What may be asked of all its keys together. No limit by default.
     #[serde(default, deserialize_with = "shown::some_limits", skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
@@ -117,8 +104,17 @@ impl ProjectRecord {
     /// The record of a project that has just been configured, with the defaults.
     #[must_use]
     pub fn new(organization: OrganizationId, id: ProjectId) -> Self {
-        let (status, revision) = (ParentStatus::Active, Revision::FIRST);
-        Self { organization, id, revision, status, limits: None, key_limits: None, policy: None, defaults: None }
+        Self {
+            organization,
+            id,
+            revision: Revision::FIRST,
+            status: ParentStatus::Active,
+            max_keys: None,
+            limits: None,
+            key_limits: None,
+            policy: None,
+            defaults: None,
+        }
     }
 }
 

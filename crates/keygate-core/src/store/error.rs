@@ -54,6 +54,12 @@ pub enum CreateRefusal {
         /// The quota.
         limit: u64,
     },
+    /// The project has as many keys as the quota allows.
+    #[error("the project already has {limit} keys, the most allowed")]
+    ProjectQuota {
+        /// The quota.
+        limit: u64,
+    },
     /// The organization has as many keys as the quota allows.
     #[error("the organization already has {limit} keys, the most allowed")]
     OrganizationQuota {
@@ -63,6 +69,17 @@ pub enum CreateRefusal {
     /// There is a key with this id already.
     #[error("a key with this id exists already")]
     Exists,
+}
+
+impl CreateRefusal {
+    /// Whether a quota is reached.
+    #[must_use]
+    pub fn is_quota(&self) -> bool {
+        match self {
+            Self::UserQuota { .. } | Self::ProjectQuota { .. } | Self::OrganizationQuota { .. } => true,
+            Self::Exists => false,
+        }
+    }
 }
 
 /// Why a write was not done.

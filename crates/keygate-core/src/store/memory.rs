@@ -32,7 +32,7 @@ use crate::limits::Limits;
 use crate::names::{OrganizationId, ProjectId, UserId};
 use crate::notice::{Fate, Parcel, Posted, Posting, SENT_KEPT, WebhookRecord};
 use crate::record::{
-    Key, KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, RolesRecord, StatusChange,
+    Key, KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quotas, Revision, RolesRecord, StatusChange,
     UserRecord,
 };
 use crate::ring::EntryId;
@@ -59,6 +59,7 @@ struct State {
     records: BTreeMap<KeyId, KeyRecord>,
     by_organization: BTreeMap<OrganizationId, BTreeSet<KeyId>>,
     by_user: BTreeMap<(OrganizationId, UserId), BTreeSet<KeyId>>,
+    by_project: BTreeMap<(OrganizationId, ProjectId), BTreeSet<KeyId>>,
     organizations: BTreeMap<OrganizationId, OrganizationRecord>,
     projects: BTreeMap<(OrganizationId, ProjectId), ProjectRecord>,
     users: BTreeMap<(OrganizationId, UserId), UserRecord>,
@@ -174,32 +175,47 @@ impl State {
         }
     }
 
+    fn project_use(&self, organization: &OrganizationId, project: &ProjectId, now: DateTime<Utc>) -> u64 {
+        self.counting(self.by_project.get(&(organization.clone(), project.clone())), now)
+    }
+
     fn create(
         &mut self,
         organization: &OrganizationId,
-        quota: Quota,
+        quotas: &Quotas,
         records: Vec<KeyRecord>,
         now: DateTime<Utc>,
     ) -> Vec<Result<(), CreateRefusal>> {
         // Counted once for each owner and not for each record, or a large import would count for minutes.
         let mut used = self.counting(self.by_organization.get(organization), now);
         let mut used_by: BTreeMap<UserId, u64> = BTreeMap::new();
+        let mut used_in: BTreeMap<ProjectId, u64> = BTreeMap::new();
         let mut outcomes = Vec::with_capacity(records.len());
         for record in records {
             let user = &record.key.user;
             let of_user = used_by
                 .entry(user.clone())
                 .or_insert_with(|| self.counting(self.by_user.get(&(organization.clone(), user.clone())), now));
+            let mut of_project = quotas.of_project(record.key.project.as_ref()).map(|(project, limit)| {
+                let used = used_in.entry(project.clone());
+                (used.or_insert_with(|| self.project_use(organization, project, now)), limit)
+            });
+            let (limit, limit_of_user) = (quotas.quota.per_organization, quotas.of_user(user));
             let outcome = if self.records.contains_key(&record.key.id) {
                 Err(CreateRefusal::Exists)
-            } else if used >= quota.per_organization {
-                Err(CreateRefusal::OrganizationQuota { limit: quota.per_organization })
-            } else if *of_user >= quota.per_user {
-                Err(CreateRefusal::UserQuota { limit: quota.per_user })
+            } else if used >= limit {
+                Err(CreateRefusal::OrganizationQuota { limit })
+            } else if *of_user >= limit_of_user {
+                Err(CreateRefusal::UserQuota { limit: limit_of_user })
+            } else if let Some((_, limit)) = of_project.as_ref().filter(|(used, limit)| **used >= *limit) {
+                Err(CreateRefusal::ProjectQuota { limit: *limit })
             } else {
                 let counting = u64::from(counts(&record.key, now));
                 used += counting;
                 *of_user += counting;
+                if let Some((used, _)) = &mut of_project {
+                    **used += counting;
+                }
                 self.insert(record);
                 Ok(())
             };
@@ -209,9 +225,12 @@ impl State {
     }
 
     fn insert(&mut self, record: KeyRecord) {
-        let Key { id, organization, user, .. } = &record.key;
+        let Key { id, organization, user, project, .. } = &record.key;
         self.by_organization.entry(organization.clone()).or_default().insert(*id);
         self.by_user.entry((organization.clone(), user.clone())).or_default().insert(*id);
+        if let Some(project) = project {
+            self.by_project.entry((organization.clone(), project.clone())).or_default().insert(*id);
+        }
         self.records.insert(*id, record);
     }
 
@@ -305,10 +324,10 @@ impl Store for MemoryStore {
         Ok(true)
     }
 
-    async fn create(
+    async fn create_within(
         &self,
         organization: &OrganizationId,
-        quota: Quota,
+        quotas: &Quotas,
         records: Vec<KeyRecord>,
     ) -> Result<Vec<Result<(), CreateRefusal>>, StoreError> {
         if let Some(stray) = records.iter().find(|record| record.key.organization != *organization) {
@@ -317,7 +336,7 @@ impl Store for MemoryStore {
         let ids: Vec<KeyId> = records.iter().map(|record| record.key.id).collect();
         // Told before the next call sees it, here and everywhere below.
         let mut state = self.state();
-        let outcomes = state.create(organization, quota, records, self.clock.now());
+        let outcomes = state.create(organization, quotas, records, self.clock.now());
         ids.into_iter().for_each(|id| self.watchers.tell(&Change::Key(id)));
         Ok(outcomes)
     }
@@ -386,11 +405,15 @@ impl Store for MemoryStore {
             return Err(WriteRefusal::Conflict { found: held.key.revision });
         }
         let owner = (organization.clone(), held.key.user.clone());
+        let project = held.key.project.clone().map(|project| (organization.clone(), project));
         state.records.remove(&id);
         if let Some(ids) = state.by_organization.get_mut(organization) {
             ids.remove(&id);
         }
         if let Some(ids) = state.by_user.get_mut(&owner) {
+            ids.remove(&id);
+        }
+        if let Some(ids) = project.and_then(|project| state.by_project.get_mut(&project)) {
             ids.remove(&id);
         }
         state.book.forget(&Subject::Key(id));
@@ -429,6 +452,10 @@ impl Store for MemoryStore {
 
     async fn quota_use(&self, organization: &OrganizationId, user: &UserId) -> Result<QuotaUse, StoreError> {
         Ok(self.state().quota_use(organization, user, self.clock.now()))
+    }
+
+    async fn project_use(&self, organization: &OrganizationId, project: &ProjectId) -> Result<u64, StoreError> {
+        Ok(self.state().project_use(organization, project, self.clock.now()))
     }
 
     async fn put_organization(

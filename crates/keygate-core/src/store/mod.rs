@@ -48,7 +48,8 @@ use crate::limits::Limits;
 use crate::names::{OrganizationId, ProjectId, UserId};
 use crate::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
 use crate::record::{
-    KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, RolesRecord, StatusChange, UserRecord,
+    KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Quotas, Revision, RolesRecord, StatusChange,
+    UserRecord,
 };
 use crate::ring::EntryId;
 use crate::usage::batch::{Batch, LastUse, Mark, Writer};
@@ -190,23 +191,34 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// What stands above a key.
     async fn parents(&self, organization: &OrganizationId, project: Option<&ProjectId>) -> Result<Parents, StoreError>;
 
-    /// Creates keys of one organization, each within the quotas or not at all. The outcomes come in the order of the
+    /// Creates keys of one organization, each within the quotas or not at all: the organization's, its user's, and its
+    /// project's, of which the first that is reached is the one it is refused for. The outcomes come in the order of the
     /// records, and one refusal stops none of the others. A batch with a record of another organization is an error
     /// ([`StoreError::stray`]), and nothing of it is created.
+    async fn create_within(
+        &self,
+        organization: &OrganizationId,
+        quotas: &Quotas,
+        records: Vec<KeyRecord>,
+    ) -> Result<Vec<Result<(), CreateRefusal>>, StoreError>;
+
+    /// The same, where no user and no project has a quota of its own.
     async fn create(
         &self,
         organization: &OrganizationId,
         quota: Quota,
         records: Vec<KeyRecord>,
-    ) -> Result<Vec<Result<(), CreateRefusal>>, StoreError>;
+    ) -> Result<Vec<Result<(), CreateRefusal>>, StoreError> {
+        self.create_within(organization, &quota.into(), records).await
+    }
 
     /// Puts `record` in the place of the one with revision `expected`. The new record's revision is the next one, its
-    /// id, organization, user and status are the old one's (status changes go through [`set_status`](Self::set_status)).
+    /// id, organization, user, project and status are the old one's (status changes go through [`set_status`](Self::set_status)).
     async fn replace(&self, record: &KeyRecord, expected: Revision) -> Result<Acknowledgement, WriteRefusal>;
 
     /// Puts `old` in the place of the revision `expected` of it and creates `new`, its successor, in one step: both or
-    /// neither. What is said of [`replace`](Self::replace) is true of `old`. The successor is of the same organization, user
-    /// and bucket, and quotas never refuse it. Where there is a key of its id already, that is a conflict with
+    /// neither. What is said of [`replace`](Self::replace) is true of `old`. The successor is of the same organization, user,
+    /// project and bucket, and quotas never refuse it. Where there is a key of its id already, that is a conflict with
     /// [`Revision::FIRST`], which says nothing of that key: it may be another tenant's.
     async fn succeed(
         &self,
@@ -248,8 +260,11 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Takes a key off the list of a day, unless its record is there with another revision than `seen`.
     async fn not_due(&self, bucket: u16, listed: Due, seen: Option<Revision>) -> Result<(), StoreError>;
 
-    /// How many keys count against the quotas now.
+    /// How many keys count against the quotas of an organization and of a user now.
     async fn quota_use(&self, organization: &OrganizationId, user: &UserId) -> Result<QuotaUse, StoreError>;
+
+    /// How many keys count against the quota of a project now.
+    async fn project_use(&self, organization: &OrganizationId, project: &ProjectId) -> Result<u64, StoreError>;
 
     /// Writes an organization's record if its revision still is `expected` (`None`: not configured yet).
     async fn put_organization(

@@ -316,6 +316,28 @@ async fn an_entry_says_who_what_when_and_from_where() {
 }
 
 #[tokio::test]
+async fn what_is_said_of_users_and_projects_is_shown_before_and_after() {
+    let instance = instance();
+    let (manager, actor, acme) = (&instance.manager, operator(), org("acme"));
+    let most = |most| UserUpdate { max_keys: Some(most), ..UserUpdate::default() };
+    let rules = serde_json::from_value(json!({"longest_life_days": 30})).unwrap();
+    let ruled = UserUpdate { policy: Some(Some(rules)), ..most(Some(3)) };
+    for update in [ruled, most(None)] {
+        manager.update_user(&actor, &acme, &user("ada"), &update, None).await.unwrap();
+    }
+    let mut update = ProjectUpdate::default();
+    update.max_keys = Some(Some(7));
+    manager.update_project(&actor, &acme, &ProjectId::new("web").unwrap(), &update, None).await.unwrap();
+    let written = entries(&instance).await;
+    let [_, ruled, _, freed, _, project] = &written[..] else { panic!("{written:#?}") };
+    assert_eq!(ruled.before, Some(json!({"max_keys": null, "policy": null})));
+    let after = ruled.after.as_ref().unwrap();
+    assert_eq!((&after["max_keys"], &after["policy"]["longest_life_days"]), (&json!(3), &json!(30)));
+    assert_eq!((&freed.before, &freed.after), (&Some(json!({"max_keys": 3})), &Some(json!({"max_keys": null}))));
+    assert_eq!((&project.before, &project.after), (&None, &Some(json!({"max_keys": 7}))));
+}
+
+#[tokio::test]
 async fn without_an_intent_nothing_is_done() {
     let instance = instance();
     let key = instance.create(new_key()).await.key;

@@ -196,7 +196,8 @@ async fn a_user_is_suspended_here() {
     let directory = Directory::new(None, MINUTE);
     let (instance, text) = scene(&directory).await;
     assert_eq!(may(&instance, &text, "reports:read").await, Ok(()));
-    let update = UserUpdate { status: Some(UserStatus::Suspended), roles: Some(Some(Vec::new())) };
+    let update =
+        UserUpdate { status: Some(UserStatus::Suspended), roles: Some(Some(Vec::new())), ..UserUpdate::default() };
     instance.manager.update_user(&operator(), &org("acme"), &user("ada"), &update, None).await.unwrap();
     assert_eq!(may(&instance, &text, "reports:read").await, Err(DenialReason::UserSuspended));
     let update = UserUpdate { status: Some(UserStatus::Active), ..UserUpdate::default() };

@@ -13,6 +13,7 @@ mod creation;
 mod explanations;
 mod hits;
 mod imports;
+mod levels;
 mod limiter_model;
 mod limits;
 mod limits_over_a_network;

@@ -171,7 +171,7 @@ async fn what_was_announced_is_looked_up_when_nobody_says_whether_it_came_to_pas
         ("set_status ", NoticeKind::KeyDeactivated, |manager, id| {
             Box::pin(async move { manager.deactivate(&operator(), id, None).await.is_ok() })
         }),
-        ("create ", NoticeKind::KeyCreated, |manager, _| {
+        ("create_within ", NoticeKind::KeyCreated, |manager, _| {
             Box::pin(async { manager.create(&operator(), new_key()).await.is_ok() })
         }),
         ("succeed ", NoticeKind::KeyRotated, |manager, id| {

@@ -187,7 +187,7 @@ async fn what_is_done_after_others_looked_is_told() {
         ("set_status ", NoticeKind::KeyDeactivated, |manager, id| {
             Box::pin(async move { drop(manager.deactivate(&operator(), id, None).await.unwrap()) })
         }),
-        ("create ", NoticeKind::KeyCreated, |manager, _| {
+        ("create_within ", NoticeKind::KeyCreated, |manager, _| {
             Box::pin(async { drop(manager.create(&operator(), new_key()).await.unwrap()) })
         }),
         ("succeed ", NoticeKind::KeyRotated, |manager, id| {
@@ -233,7 +233,7 @@ async fn what_is_done_after_others_looked_is_told() {
 /// Two calls for one and the same key, in whatever order their steps come: it is made once, and told once.
 #[tokio::test]
 async fn a_key_that_two_calls_make_is_told_once() {
-    for slow in ["put_notice", "create ", "settle_notice", "remember", "recall"] {
+    for slow in ["put_notice", "create_within ", "settle_notice", "remember", "recall"] {
         for yields in 0..12 {
             let heard = Heard::new();
             let instance = hearing(&heard);

@@ -9,6 +9,7 @@ use keygate_core::key::KeyId;
 use keygate_core::limits::Limits;
 use keygate_core::manager::{
     BulkKeys, BulkOperation, Expiry, IdempotencyKey, KeyUpdate, ManageError, NewKey, OrganizationUpdate, ProjectUpdate,
+    UserUpdate,
 };
 use keygate_core::names::{Environment, KeyName, OrganizationId, ProjectId};
 use keygate_core::network::{Cidr, CidrSet};
@@ -21,7 +22,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::support::{
-    self, Instance, block_on, new_key, new_key_with, operator, org, ring, scopes, tenant, the_operator, word,
+    self, Instance, block_on, new_key, new_key_with, operator, org, ring, scopes, tenant, the_operator, user, word,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -56,6 +57,11 @@ async fn of_project(instance: &Instance, change: impl FnOnce(&mut ProjectUpdate)
     let mut update = ProjectUpdate::default();
     change(&mut update);
     instance.manager.update_project(&operator(), &org("acme"), &web(), &update, None).await.unwrap();
+}
+
+async fn of_user(instance: &Instance, rules: Option<KeyPolicy>, said: Option<KeyDefaults>) {
+    let update = UserUpdate { policy: Some(rules), defaults: Some(said), ..UserUpdate::default() };
+    instance.manager.update_user(&operator(), &org("acme"), &user("ada"), &update, None).await.unwrap();
 }
 
 async fn organization_policy(instance: &Instance, rules: Value) {
@@ -195,6 +201,61 @@ async fn the_policies_of_both_levels_hold_and_the_organizations_is_named_first()
     // What is taken away holds no longer.
     of_project(&instance, |update| update.policy = Some(None)).await;
     instance.create(in_web(|_| {})).await;
+}
+
+/// Of a user too, for keys in projects and without, whatever is done to them.
+#[tokio::test]
+async fn a_users_policy_holds_beside_the_others_and_its_defaults_stand_first() {
+    let instance = Instance::new();
+    let manager = &instance.manager;
+    organization_policy(&instance, json!({"longest_life_days": 60})).await;
+    of_project(&instance, |update| {
+        update.policy = Some(Some(policy(json!({"longest_life_days": 30}))));
+        update.defaults = Some(Some(defaults(json!({"expires_in_days": 20, "security_tier": "high"}))));
+    })
+    .await;
+    let old = instance.create(in_web(|_| {})).await.key;
+    let rules = json!({"longest_life_days": 10, "name_pattern": "ada-.*"});
+    of_user(&instance, Some(policy(rules)), Some(defaults(json!({"expires_in_days": 5})))).await;
+    let named = |new: &mut NewKey| new.name = Some(KeyName::new("ada-1").unwrap());
+    for (asked, expected) in [(61, Some("organization")), (31, Some("project")), (11, Some("user")), (10, None)] {
+        let lasting = in_web(|new| {
+            named(new);
+            new.expiry = Expiry::In(days(asked));
+        });
+        match (manager.create(&operator(), lasting).await, expected) {
+            (made, Some(level)) => assert_eq!(violation(made), ("longest_life_days", level)),
+            (made, None) => drop(made.unwrap()),
+        }
+    }
+    let refused = manager.create(&operator(), new_key()).await;
+    assert!(refused.as_ref().unwrap_err().to_string().contains("name_pattern of the user"), "{refused:?}");
+    assert_eq!(violation(refused), ("name_pattern", "user"));
+    // What the user does not say is the project's default.
+    let end = |key: &Key| key.expires_at.map(|end| (end - key.created_at).num_days());
+    let made = instance.create(in_web(named)).await.key;
+    assert_eq!((end(&made), made.security_tier), (Some(5), SecurityTier::High));
+    assert_eq!(end(&instance.create(new_key_with(named)).await.key), Some(5));
+    // Others have theirs.
+    let of_bob = in_web(|new| new.user = user("bob"));
+    assert_eq!(end(&instance.create(of_bob).await.key), Some(20));
+    // What was made before goes on, is changed within it, and has a successor within it.
+    let update = async |change: &dyn Fn(&mut KeyUpdate)| {
+        let mut update = KeyUpdate::new();
+        change(&mut update);
+        manager.update(&operator(), old.id, &update, None).await
+    };
+    assert_eq!(
+        violation(update(&|update| update.expiry = Some(Expiry::In(days(25)))).await),
+        ("longest_life_days", "user")
+    );
+    let renamed = update(&|update| update.name = Some(KeyName::new("bob-1").unwrap())).await;
+    assert_eq!(violation(renamed), ("name_pattern", "user"));
+    update(&|update| update.tags = Some(vec!["old".parse().unwrap()])).await.unwrap();
+    assert_eq!(end(&manager.rotate(&operator(), old.id, None).await.unwrap().successor), Some(10));
+    // What is taken away holds no longer.
+    of_user(&instance, None, None).await;
+    assert_eq!(end(&instance.create(in_web(|_| {})).await.key), Some(20));
 }
 
 #[tokio::test]
@@ -623,20 +684,30 @@ proptest! {
 
     #[test]
     fn a_key_is_made_if_and_only_if_it_is_within_the_policies(
-        of_both in (prop::option::of(any_policy()), prop::option::of(any_policy())), asked in any_new(),
-        default_life in life(),
+        of_all in (prop::option::of(any_policy()), prop::option::of(any_policy()), prop::option::of(any_policy())),
+        asked in any_new(), lives in (life(), life(), life()), governed in any::<bool>(),
     ) {
-        let (above, below) = of_both;
+        let (above, below, own) = of_all;
         let (new, life) = asked;
         block_on(async {
             let instance = Instance::new();
-            let default = default_life.map(|days| defaults(json!({"expires_in_days": days})));
-            of_organization(&instance, |update| (update.policy, update.defaults) = (Some(above.clone()), Some(default))).await;
-            of_project(&instance, |update| update.policy = Some(below.clone())).await;
+            let default = |life: Option<u32>| life.map(|days| defaults(json!({"expires_in_days": days})));
+            of_organization(&instance, |update| {
+                (update.policy, update.defaults) = (Some(above.clone()), Some(default(lives.0)));
+            }).await;
+            of_project(&instance, |update| {
+                (update.policy, update.defaults) = (Some(below.clone()), Some(default(lives.1)));
+            }).await;
+            if governed {
+                of_user(&instance, own.clone(), default(lives.2)).await;
+            }
             let below = below.filter(|_| new.project.is_some());
-            let longest = [&above, &below].into_iter().flatten().filter_map(|policy| policy.longest_life_days).min();
-            let life = life.unwrap_or_else(|| Some(default_life.unwrap_or(90).min(longest.unwrap_or(u32::MAX))));
-            let levels = [("organization", &above), ("project", &below)];
+            let own = own.filter(|_| governed);
+            let longest = [&above, &below, &own].into_iter().flatten().filter_map(|policy| policy.longest_life_days).min();
+            let of_project = lives.1.filter(|_| new.project.is_some());
+            let said = lives.2.filter(|_| governed).or(of_project).or(lives.0).unwrap_or(90);
+            let life = life.unwrap_or_else(|| Some(said.min(longest.unwrap_or(u32::MAX))));
+            let levels = [("organization", &above), ("project", &below), ("user", &own)];
             let expected = levels.into_iter().find_map(|(level, policy)| {
                 Some((*broken(policy.as_ref()?, &new, life).first()?, level))
             });

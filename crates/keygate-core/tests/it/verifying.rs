@@ -146,6 +146,7 @@ impl Kept {
         let update = UserUpdate {
             status: Some(if self.owner.0 { UserStatus::Suspended } else { UserStatus::Active }),
             roles: Some(self.owner.1.as_ref().map(|_| vec!["clerk".parse().unwrap()])),
+            ..UserUpdate::default()
         };
         manager.update_user(&operator(), &org("acme"), &created.key.user, &update, None).await.unwrap();
         instance.clock.advance(Duration::from_secs(self.age.unsigned_abs()));

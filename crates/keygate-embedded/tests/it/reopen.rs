@@ -103,3 +103,39 @@ async fn a_write_nobody_waits_for_is_finished_and_stops_no_other() {
     assert_eq!(verification.problems, Vec::<String>::new());
     assert_eq!(verification.records, store.quota_use(&organization, &user).await.unwrap().organization);
 }
+
+/// A file of before projects had quotas: the keys that count are counted when it is opened, and no others.
+#[tokio::test]
+async fn the_keys_of_projects_are_counted_in_a_file_that_did_not_count_them() {
+    const COUNTS: redb::TableDefinition<'_, (&str, &str), u64> = redb::TableDefinition::new("project_counts");
+    const ENDS: redb::TableDefinition<'_, (&str, i64, &[u8; 16]), &str> = redb::TableDefinition::new("ends");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keys.redb");
+    let (organization, ann, web) = (sample::organization(), sample::user("ann"), sample::project("web"));
+    let store = EmbeddedStore::open(&path).unwrap();
+    let ends = [None, None, Some(sample::far_future()), Some(sample::past())];
+    let mut records = ends.map(|end| sample::expiring(&sample::record(&organization, &ann), end));
+    records.iter_mut().for_each(|record| record.key.project = Some(web.clone()));
+    let ids = records.clone().map(|record| record.key.id);
+    let elsewhere = sample::expiring(&sample::record(&organization, &ann), Some(sample::far_future()));
+    store.create(&organization, Quota::default(), [&records[..], &[elsewhere]].concat()).await.unwrap();
+    store.set_status(&organization, ids[0], &sample::status(KeyStatus::Revoked)).await.unwrap();
+    assert_eq!(store.project_use(&organization, &web).await.unwrap(), 2);
+    drop(store);
+    let database = redb::Database::create(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    assert!(transaction.delete_table(COUNTS).unwrap());
+    let place = (organization.as_str(), records[2].key.expires_at.unwrap().timestamp_millis(), ids[2].as_bytes());
+    transaction.open_table(ENDS).unwrap().insert(place, "ann").unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+
+    let store = EmbeddedStore::open(&path).unwrap();
+    assert_eq!(store.project_use(&organization, &web).await.unwrap(), 2);
+    assert_eq!(store.verify().await.unwrap().problems, Vec::<String>::new());
+    for id in [ids[1], ids[2]] {
+        store.set_status(&organization, id, &sample::status(KeyStatus::Revoked)).await.unwrap();
+    }
+    assert_eq!(store.project_use(&organization, &web).await.unwrap(), 0);
+    assert_eq!(store.verify().await.unwrap().problems, Vec::<String>::new());
+}

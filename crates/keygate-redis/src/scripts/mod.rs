@@ -44,6 +44,8 @@ script!(/// Finds pending changes whose deadline has passed.
     OVERDUE, "overdue.lua");
 script!(/// Counts what is used of the quotas.
     QUOTA_USE, "places.lua", "quota_use.lua");
+script!(/// Counts what is used of a project's quota.
+    PROJECT_USE, "places.lua", "project_use.lua");
 script!(/// Writes an organization's or a project's record.
     PUT_PARENT, "put_parent.lua");
 script!(/// Keeps what was found, once.

@@ -4,9 +4,9 @@
 -- the same id was settled since; the flight entry remembers the newest for as long as anything about the id is pending.
 --
 -- KEYS    1 the organization's keys  2 its ended keys  3 pending  4 flight
---         then for each user: the user's keys, the user's ended keys
--- ARGV    for each: pending entry  user (counted from 0)  'p' present or 'a' absent  revision, 8 bytes, all zero for
---         a record that was never seen  when it stops counting, '' for never
+--         then for each user: the user's keys, the user's ended keys  then for each project: the project's keys
+-- ARGV    for each: pending entry  the place of its user  the place of its project, either '' for none  'p' present or
+--         'a' absent  revision, 8 bytes, all zero for a record that was never seen  when it stops counting, '' for never
 -- returns one letter for each: S settled  O a newer one was settled before  G there is no such pending entry
 
 local NEVER_SETTLED = string.rep('\0', 8)
@@ -23,9 +23,9 @@ local function is_older(one, other)
 end
 
 local letters = {}
-for i = 1, #ARGV, 5 do
-  local entry, user, state, revision, ends = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  local user_keys, user_ended = KEYS[5 + 2 * user], KEYS[6 + 2 * user]
+for i = 1, #ARGV, 6 do
+  local entry, user, project = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local state, revision, ends = ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
   local letter = 'G'
   if redis.call('ZREM', KEYS[3], entry) == 1 then
     local id = entry:sub(1, 16)
@@ -38,10 +38,10 @@ for i = 1, #ARGV, 5 do
     if is_older(revision, newest) then
       letter = 'O'
     elseif state == 'p' then
-      list_key(id, ends, KEYS[1], KEYS[2], user_keys, user_ended)
+      list_key(id, ends, KEYS[1], KEYS[2], user, project)
     elseif revision ~= NEVER_SETTLED or count <= 1 then
       -- A record never seen while another reservation of its id stands is that one's to settle.
-      unlist_key(id, KEYS[1], KEYS[2], user_keys, user_ended)
+      unlist_key(id, KEYS[1], KEYS[2], user, project)
     end
     if count <= 1 then
       redis.call('HDEL', KEYS[4], id)

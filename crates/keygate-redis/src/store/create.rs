@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use keygate_core::key::KeyId;
-use keygate_core::names::{OrganizationId, UserId};
-use keygate_core::record::{HeaderView, KeyRecord, Quota};
+use keygate_core::names::OrganizationId;
+use keygate_core::record::{HeaderView, KeyRecord, Quotas};
 use keygate_core::store::{CreateRefusal, StoreError};
 
 use super::RedisStore;
 use super::reply::{Reply, decode, read, unexpected};
-use super::settle::{Settled, Sight, State, Users, ends};
-use crate::pending::{Change, Nonce, Pending, fresh_nonce};
+use super::settle::{Part, Parts, Settled, Sight, State, ends};
+use crate::pending::{Change, Nonce, Owner, Pending, fresh_nonce};
 use crate::scripts;
 
 /// Keys of one reservation: a few milliseconds of the server's time.
@@ -58,15 +58,23 @@ impl Reserved<'_> {
         self.letters.iter().any(Letter::is_quota)
     }
 
-    fn refused_users(&self) -> BTreeSet<UserId> {
-        let refused = self.candidates.iter().zip(&self.letters).filter(|(_, letter)| letter.is_quota());
-        refused.map(|(candidate, _)| candidate.pending.user.clone()).collect()
+    /// The parts that it was refused for; where that is the whole organization, the users.
+    fn refused_parts(&self) -> BTreeSet<Part> {
+        let refused = self.candidates.iter().zip(&self.letters).filter_map(|(candidate, letter)| {
+            let Owner { user, project } = candidate.pending.owner.clone();
+            match letter {
+                Letter::Refused(CreateRefusal::ProjectQuota { .. }) => project.map(Part::Project),
+                letter if letter.is_quota() => user.map(Part::User),
+                _ => None,
+            }
+        });
+        refused.collect()
     }
 }
 
 impl Letter {
     fn is_quota(&self) -> bool {
-        matches!(self, Self::Refused(CreateRefusal::UserQuota { .. } | CreateRefusal::OrganizationQuota { .. }))
+        matches!(self, Self::Refused(refusal) if refusal.is_quota())
     }
 }
 
@@ -74,7 +82,7 @@ impl RedisStore {
     pub(super) async fn create_all(
         &self,
         organization: &OrganizationId,
-        quota: Quota,
+        quotas: &Quotas,
         records: &[KeyRecord],
     ) -> Result<Vec<Outcome>, StoreError> {
         if let Some(stray) = records.iter().find(|record| record.key.organization != *organization) {
@@ -83,7 +91,7 @@ impl RedisStore {
         self.settle_unsettled().await;
         let mut outcomes = vec![Ok(()); records.len()];
         for chunk in chunks(records) {
-            self.create_chunk(organization, quota, &records[chunk.clone()], &mut outcomes[chunk]).await?;
+            self.create_chunk(organization, quotas, &records[chunk.clone()], &mut outcomes[chunk]).await?;
         }
         Ok(outcomes)
     }
@@ -92,20 +100,20 @@ impl RedisStore {
     async fn create_chunk(
         &self,
         organization: &OrganizationId,
-        quota: Quota,
+        quotas: &Quotas,
         records: &[KeyRecord],
         outcomes: &mut [Outcome],
     ) -> Result<(), StoreError> {
         let nonce = fresh_nonce()?;
         let candidates = records.iter().enumerate().map(|(at, record)| {
-            let (id, user) = (record.key.id, record.key.user.clone());
-            Candidate { at, record, pending: Pending { id, nonce, change: Change::Create, user } }
+            let (id, owner) = (record.key.id, Owner::of(&record.key));
+            Candidate { at, record, pending: Pending { id, nonce, change: Change::Create, owner } }
         });
-        let mut reserved = self.reserve(organization, quota, candidates.collect(), Full::TakeNothing).await?;
+        let mut reserved = self.reserve(organization, quotas, candidates.collect(), Full::TakeNothing).await?;
         if reserved.is_refused() {
             // A quota may be full of what died, or was revoked while this slot was away: look before refusing.
-            self.make_room(organization, reserved.refused_users()).await?;
-            reserved = self.reserve(organization, quota, reserved.candidates, Full::TakeTheRest).await?;
+            self.make_room(organization, reserved.refused_parts()).await?;
+            reserved = self.reserve(organization, quotas, reserved.candidates, Full::TakeTheRest).await?;
         }
         let mut held = Vec::with_capacity(reserved.candidates.len());
         for (candidate, letter) in reserved.candidates.into_iter().zip(reserved.letters) {
@@ -122,32 +130,41 @@ impl RedisStore {
     pub(super) async fn reserve<'a>(
         &self,
         organization: &OrganizationId,
-        quota: Quota,
+        quotas: &Quotas,
         candidates: Vec<Candidate<'a>>,
         full: Full,
     ) -> Result<Reserved<'a>, StoreError> {
-        let users = Users::of(candidates.iter().map(|candidate| &candidate.pending.user));
-        let mut call = self.organization_call(&scripts::RESERVE, organization, &users);
-        call.push(quota.per_organization);
-        call.push(quota.per_user);
+        let parts = Parts::of(candidates.iter().map(|candidate| &candidate.pending.owner));
+        let mut call = self.organization_call(&scripts::RESERVE, organization, &parts);
+        call.push(quotas.quota.per_organization);
         call.push(self.reservation_millis());
         call.push(OVERDUE);
         call.push(if full == Full::TakeNothing { "1" } else { "" });
         for Candidate { record, pending, .. } in &candidates {
+            let owner = &pending.owner;
+            let of_project = quotas.of_project(record.key.project.as_ref());
             call.push(pending.id.as_bytes());
-            call.push(users.number(&pending.user));
+            call.push(parts.place_of_user(owner));
+            call.push(quotas.of_user(&record.key.user));
+            call.push(parts.place_of_project(owner));
+            call.push(of_project.map(|(_, quota)| quota.to_string()).unwrap_or_default());
             call.push(ends(record));
             call.push(pending.encode());
         }
         let (deadline, letters, overdue): (u64, String, Vec<Vec<u8>>) = read(self.link.run(&call).await)?;
-        let letters = letters.bytes().map(|letter| match letter {
+        let refused = |refusal| Ok(Letter::Refused(refusal));
+        let letter = |(letter, candidate): (u8, &Candidate<'_>)| match letter {
             b'R' => Ok(Letter::Reserved),
-            b'E' => Ok(Letter::Refused(CreateRefusal::Exists)),
-            b'O' => Ok(Letter::Refused(CreateRefusal::OrganizationQuota { limit: quota.per_organization })),
-            b'U' => Ok(Letter::Refused(CreateRefusal::UserQuota { limit: quota.per_user })),
+            b'E' => refused(CreateRefusal::Exists),
+            b'O' => refused(CreateRefusal::OrganizationQuota { limit: quotas.quota.per_organization }),
+            b'U' => refused(CreateRefusal::UserQuota { limit: quotas.of_user(&candidate.record.key.user) }),
+            b'P' => {
+                let (_, limit) = quotas.of_project(candidate.record.key.project.as_ref()).ok_or_else(unexpected)?;
+                refused(CreateRefusal::ProjectQuota { limit })
+            }
             _ => Err(unexpected()),
-        });
-        let letters: Vec<_> = letters.collect::<Result<_, _>>()?;
+        };
+        let letters: Vec<_> = letters.bytes().zip(&candidates).map(letter).collect::<Result<_, _>>()?;
         if letters.len() != candidates.len() {
             return Err(unexpected());
         }

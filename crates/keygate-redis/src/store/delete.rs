@@ -9,7 +9,7 @@ use keygate_core::usage::subject::Subject;
 use super::RedisStore;
 use super::reply::Reply;
 use super::settle::State;
-use crate::pending::{Change, Pending};
+use crate::pending::{Change, Owner, Pending};
 use crate::scripts;
 
 impl RedisStore {
@@ -23,7 +23,7 @@ impl RedisStore {
         if held.key.revision != expected {
             return Err(WriteRefusal::Conflict { found: held.key.revision });
         }
-        let pending = Pending::new(id, Change::Delete(expected), &held.key.user)?;
+        let pending = Pending::new(id, Change::Delete(expected), Owner::of(&held.key))?;
         let deadline = self.intend(organization, &pending).await?;
         let mut names = vec![self.layout.record(id)];
         names.extend(self.usage_names(&Subject::Key(id)));

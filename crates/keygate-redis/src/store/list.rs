@@ -1,7 +1,7 @@
 //! Lists and counts.
 
 use keygate_core::key::KeyId;
-use keygate_core::names::{OrganizationId, UserId};
+use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::KeyRecord;
 use keygate_core::store::{Listing, QuotaUse, RecordPage, StoreError};
 
@@ -66,7 +66,18 @@ impl RedisStore {
         let from = after.map_or(b"+".to_vec(), |after| [b"(".as_slice(), after.as_bytes()].concat());
         let mut range = redis::cmd("ZRANGE");
         range.arg(name).arg(from).arg("-").arg("BYLEX").arg("REV").arg("LIMIT").arg(0).arg(limit);
-        let members: Vec<Vec<u8>> = read(self.link.query(&range).await)?;
+        self.read_ids(name, &range).await
+    }
+
+    /// Ids of a list that is sorted by when keys stop counting, those that count longest first.
+    pub(super) async fn counting_ids(&self, name: &str, limit: usize) -> Result<Vec<KeyId>, StoreError> {
+        let mut range = redis::cmd("ZRANGE");
+        range.arg(name).arg("+inf").arg("-inf").arg("BYSCORE").arg("REV").arg("LIMIT").arg(0).arg(limit);
+        self.read_ids(name, &range).await
+    }
+
+    async fn read_ids(&self, name: &str, range: &redis::Cmd) -> Result<Vec<KeyId>, StoreError> {
+        let members: Vec<Vec<u8>> = read(self.link.query(range).await)?;
         let ids = members.into_iter().map(|member| {
             let bytes = <[u8; 16]>::try_from(member.as_slice());
             bytes.map(KeyId::from_bytes).map_err(|_| StoreError::damaged(name, "a member is not an id of 16 bytes"))
@@ -88,5 +99,14 @@ impl RedisStore {
         ]);
         let (organization, user) = read(self.link.run(&call).await)?;
         Ok(QuotaUse { organization, user })
+    }
+
+    pub(super) async fn count_project(
+        &self,
+        organization: &OrganizationId,
+        project: &ProjectId,
+    ) -> Result<u64, StoreError> {
+        let call = scripts::PROJECT_USE.call(vec![self.layout.project_keys(organization, project)]);
+        read(self.link.run(&call).await)
     }
 }

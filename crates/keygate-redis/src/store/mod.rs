@@ -57,7 +57,7 @@ use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
 use keygate_core::record::{
-    KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, RolesRecord, StatusChange, UserRecord,
+    KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quotas, Revision, RolesRecord, StatusChange, UserRecord,
 };
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
@@ -220,13 +220,13 @@ impl Store for RedisStore {
         self.read_parents(organization, project).await
     }
 
-    async fn create(
+    async fn create_within(
         &self,
         organization: &OrganizationId,
-        quota: Quota,
+        quotas: &Quotas,
         records: Vec<KeyRecord>,
     ) -> Result<Vec<Result<(), CreateRefusal>>, StoreError> {
-        self.create_all(organization, quota, &records).await
+        self.create_all(organization, quotas, &records).await
     }
 
     async fn replace(&self, record: &KeyRecord, expected: Revision) -> Result<Acknowledgement, WriteRefusal> {
@@ -278,6 +278,10 @@ impl Store for RedisStore {
 
     async fn quota_use(&self, organization: &OrganizationId, user: &UserId) -> Result<QuotaUse, StoreError> {
         self.count_quota(organization, user).await
+    }
+
+    async fn project_use(&self, organization: &OrganizationId, project: &ProjectId) -> Result<u64, StoreError> {
+        self.count_project(organization, project).await
     }
 
     async fn put_organization(

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use keygate_core::key::KeyId;
-use keygate_core::names::{OrganizationId, UserId};
+use keygate_core::names::OrganizationId;
 use keygate_core::store::StoreError;
 
 use super::RedisStore;
 use super::reply::{decode, read};
-use super::settle::{Sight, State, ends};
-use crate::pending::{Change, Pending};
+use super::settle::{Part, Sight, State, ends};
+use crate::pending::{Change, Owner, Pending};
 use crate::scripts;
 
 /// How long a fence stands: many times what any write that was sent before it can still be under way, and what the
@@ -17,11 +17,11 @@ use crate::scripts;
 const FENCE_MILLIS: u64 = 15 * 60 * 1000;
 /// Pending changes looked at together.
 const BATCH: usize = 256;
-/// Keys of one user looked at before the user's quota refuses one more.
-const USER_RECOUNT: usize = 256;
-/// Users of one chunk whose lists are looked at before it is refused: a bulk into a full organization may have hundreds,
-/// and would read all their keys for every chunk. Whose turn does not come is looked at when the user creates again.
-const USERS_RECOUNT: usize = 8;
+/// Keys of one user or project looked at before its quota refuses one more.
+const PART_RECOUNT: usize = 256;
+/// Users and projects of one chunk whose lists are looked at before it is refused: a bulk into a full organization may have
+/// hundreds, and would read all their keys for every chunk. Whose turn does not come is looked at with the next creation.
+const PARTS_RECOUNT: usize = 8;
 
 impl RedisStore {
     /// Ends every change of an organization that was begun and not finished by its deadline, and says how many there
@@ -55,15 +55,15 @@ impl RedisStore {
         self.compare(organization, None, usize::MAX).await
     }
 
-    /// Before a quota refuses: ends what is overdue, and compares the lists of the users concerned with their records.
+    /// Before a quota refuses: ends what is overdue, and compares the lists of the users and projects concerned with their records.
     pub(super) async fn make_room(
         &self,
         organization: &OrganizationId,
-        users: BTreeSet<UserId>,
+        parts: BTreeSet<Part>,
     ) -> Result<(), StoreError> {
         self.reap(organization).await?;
-        for user in users.into_iter().take(USERS_RECOUNT) {
-            self.compare(organization, Some(&user), USER_RECOUNT).await?;
+        for part in parts.into_iter().take(PARTS_RECOUNT) {
+            self.compare(organization, Some(&part), PART_RECOUNT).await?;
         }
         Ok(())
     }
@@ -99,16 +99,21 @@ impl RedisStore {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Compares up to `most` keys of a list with their records, newest first, and heals those that differ.
+    /// Compares up to `most` keys of a list with their records, newest first, and heals those that differ. Of a project it is
+    /// those that count longest first.
     async fn compare(
         &self,
         organization: &OrganizationId,
-        user: Option<&UserId>,
+        part: Option<&Part>,
         most: usize,
     ) -> Result<usize, StoreError> {
-        let keys = match user {
+        let keys = match part {
             None => self.layout.keys(organization),
-            Some(user) => self.layout.user_keys(organization, user),
+            Some(Part::User(user)) => self.layout.user_keys(organization, user),
+            Some(Part::Project(project)) => {
+                let ids = self.counting_ids(&self.layout.project_keys(organization, project), most).await?;
+                return self.compare_page(organization, part, &ids).await;
+            }
         };
         let (mut after, mut seen, mut healed) = (None, 0, 0);
         while seen < most {
@@ -116,7 +121,7 @@ impl RedisStore {
             let Some(last) = ids.last() else { break };
             after = Some(*last);
             seen += ids.len();
-            healed += self.compare_page(organization, user, &ids).await?;
+            healed += self.compare_page(organization, part, &ids).await?;
             if ids.len() < BATCH {
                 break;
             }
@@ -127,9 +132,12 @@ impl RedisStore {
     async fn compare_page(
         &self,
         organization: &OrganizationId,
-        user: Option<&UserId>,
+        part: Option<&Part>,
         ids: &[KeyId],
     ) -> Result<usize, StoreError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
         let mut scores = redis::cmd("ZMSCORE");
         scores.arg(self.layout.ended(organization));
         for id in ids {
@@ -143,10 +151,11 @@ impl RedisStore {
             let listed = listed.map(|score| format!("{score:.0}")).unwrap_or_default();
             let owner = match &record {
                 Some(record) if ends(record) == listed => continue,
-                Some(record) => &record.key.user,
-                // Nobody knows whose it was: only a list of one user's keys tells.
-                None => match user {
-                    Some(user) => user,
+                Some(record) => Owner::of(&record.key),
+                // Nobody knows whose it was: only the list of one user's or one project's keys tells.
+                None => match part {
+                    Some(Part::User(user)) => Owner { user: Some(user.clone()), project: None },
+                    Some(Part::Project(project)) => Owner { user: None, project: Some(project.clone()) },
                     None => continue,
                 },
             };

@@ -6,7 +6,7 @@ use keygate_core::store::{Acknowledgement, StoreError, WriteRefusal};
 use super::RedisStore;
 use super::reply::Reply;
 use super::settle::State;
-use crate::pending::{Change, Pending};
+use crate::pending::{Change, Owner, Pending};
 use crate::scripts;
 
 impl RedisStore {
@@ -28,7 +28,7 @@ impl RedisStore {
             self.write_replacement(record, expected, None).await?;
             return Ok(Acknowledgement::default());
         }
-        let pending = Pending::new(id, Change::Update, &held.key.user)?;
+        let pending = Pending::new(id, Change::Update, Owner::of(&held.key))?;
         let deadline = self.intend(organization, &pending).await?;
         match self.write_replacement(record, expected, Some(deadline)).await {
             Ok(()) => self.settle_one(organization, &pending, State::of(Some(record))).await?,

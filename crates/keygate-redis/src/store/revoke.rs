@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::RedisStore;
 use super::settle::State;
-use crate::pending::{Change, Pending};
+use crate::pending::{Change, Owner, Pending};
 
 /// What the organization's slot may hold a revocation up, before it and after it.
 pub(super) const PATIENCE: Duration = Duration::from_millis(250);
@@ -23,7 +23,7 @@ impl RedisStore {
         change: &StatusChange,
     ) -> Result<KeyRecord, WriteRefusal> {
         let held = self.owned_record(organization, id).await?.ok_or(WriteRefusal::Absent)?;
-        let pending = Pending::new(id, Change::Update, &held.key.user)?;
+        let pending = Pending::new(id, Change::Update, Owner::of(&held.key))?;
         if held.key.status.status == KeyStatus::Revoked {
             // Who revokes again may do so because the first time went wrong half-way: it is told again, and settled.
             let record = self.write_status(organization, id, change, None).await;

@@ -1,14 +1,19 @@
 //! The first and the last step of a change, in the organization's slot.
 
-use keygate_core::names::{OrganizationId, UserId};
+use std::collections::BTreeSet;
+
+use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{KeyRecord, Revision};
 use keygate_core::store::StoreError;
 
 use super::RedisStore;
 use super::reply::{read, unexpected};
 use crate::link::{Call, Script};
-use crate::pending::{Change, Pending};
+use crate::pending::{Change, Owner, Pending};
 use crate::scripts;
+
+/// The place of the first entry that is not the organization's in a [call](RedisStore::organization_call), counted from 1.
+const FIRST_PART: usize = 5;
 
 /// What was seen of a record, and the pending change it was looked at for.
 pub(super) struct Sight<'a> {
@@ -19,7 +24,7 @@ pub(super) struct Sight<'a> {
 /// A record's part in the lists and quotas.
 pub(super) enum State {
     /// It is there, at this revision, and counts until then.
-    Present { user: UserId, revision: Revision, ends: String },
+    Present { owner: Owner, revision: Revision, ends: String },
     /// It is not there.
     Absent,
 }
@@ -30,7 +35,7 @@ impl State {
         match record {
             None => Self::Absent,
             Some(record) => {
-                Self::Present { user: record.key.user.clone(), revision: record.key.revision, ends: ends(record) }
+                Self::Present { owner: Owner::of(&record.key), revision: record.key.revision, ends: ends(record) }
             }
         }
     }
@@ -50,29 +55,46 @@ pub(super) enum Settled {
     Gone,
 }
 
-/// Numbers the users of a batch, because a script is told each user's entries once.
-pub(super) struct Users {
-    users: Vec<UserId>,
+/// A part of an organization that has a quota of its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    User(UserId),
+    Project(ProjectId),
 }
 
-impl Users {
-    pub(super) fn of<'a>(users: impl Iterator<Item = &'a UserId>) -> Self {
-        let users: std::collections::BTreeSet<UserId> = users.cloned().collect();
-        Self { users: users.into_iter().collect() }
+/// The users and projects of a batch, because a script is told the entries of each once.
+pub(super) struct Parts {
+    users: Vec<UserId>,
+    projects: Vec<ProjectId>,
+}
+
+impl Parts {
+    pub(super) fn of<'a>(owners: impl Iterator<Item = &'a Owner> + Clone) -> Self {
+        let users: BTreeSet<&UserId> = owners.clone().filter_map(|owner| owner.user.as_ref()).collect();
+        let projects: BTreeSet<&ProjectId> = owners.filter_map(|owner| owner.project.as_ref()).collect();
+        Self { users: users.into_iter().cloned().collect(), projects: projects.into_iter().cloned().collect() }
     }
 
-    pub(super) fn number(&self, user: &UserId) -> usize {
-        self.users.binary_search(user).unwrap_or_default()
+    /// The place of a user's first entry among those of the call, as the scripts take it.
+    pub(super) fn place_of_user(&self, owner: &Owner) -> String {
+        let number = owner.user.as_ref().and_then(|user| self.users.binary_search(user).ok());
+        number.map(|number| (FIRST_PART + 2 * number).to_string()).unwrap_or_default()
+    }
+
+    /// The same of a project.
+    pub(super) fn place_of_project(&self, owner: &Owner) -> String {
+        let number = owner.project.as_ref().and_then(|project| self.projects.binary_search(project).ok());
+        number.map(|number| (FIRST_PART + 2 * self.users.len() + number).to_string()).unwrap_or_default()
     }
 }
 
 impl RedisStore {
-    /// A call of a script that takes the organization's entries and those of users.
+    /// A call of a script that takes the organization's entries and those of users and projects.
     pub(super) fn organization_call(
         &self,
         script: &'static Script,
         organization: &OrganizationId,
-        users: &Users,
+        parts: &Parts,
     ) -> Call {
         let layout = &self.layout;
         let mut keys = vec![
@@ -81,10 +103,10 @@ impl RedisStore {
             layout.pending(organization),
             layout.flight(organization),
         ];
-        for user in &users.users {
-            keys.push(layout.user_keys(organization, user));
-            keys.push(layout.user_ended(organization, user));
+        for user in &parts.users {
+            keys.extend([layout.user_keys(organization, user), layout.user_ended(organization, user)]);
         }
+        keys.extend(parts.projects.iter().map(|project| layout.project_keys(organization, project)));
         script.call(keys)
     }
 
@@ -111,16 +133,17 @@ impl RedisStore {
         if sights.is_empty() {
             return Ok(Vec::new());
         }
-        let user = |sight: &Sight<'_>| match &sight.state {
-            State::Present { user, .. } => user.clone(),
-            State::Absent => sight.pending.user.clone(),
+        let owner = |sight: &Sight<'_>| match &sight.state {
+            State::Present { owner, .. } => owner.clone(),
+            State::Absent => sight.pending.owner.clone(),
         };
-        let of: Vec<UserId> = sights.iter().map(user).collect();
-        let users = Users::of(of.iter());
-        let mut call = self.organization_call(&scripts::SETTLE, organization, &users);
-        for (sight, user) in sights.iter().zip(&of) {
+        let of: Vec<Owner> = sights.iter().map(owner).collect();
+        let parts = Parts::of(of.iter());
+        let mut call = self.organization_call(&scripts::SETTLE, organization, &parts);
+        for (sight, owner) in sights.iter().zip(&of) {
             call.push(sight.pending.encode());
-            call.push(users.number(user));
+            call.push(parts.place_of_user(owner));
+            call.push(parts.place_of_project(owner));
             match &sight.state {
                 State::Present { revision, ends, .. } => {
                     call.push("p");
@@ -160,7 +183,7 @@ impl RedisStore {
 
     /// Makes lists and quotas agree with the record as it is now, whatever happened before.
     pub(super) async fn heal(&self, organization: &OrganizationId, about: &Pending) -> Result<(), StoreError> {
-        let pending = Pending::new(about.id, Change::Update, &about.user)?;
+        let pending = Pending::new(about.id, Change::Update, about.owner.clone())?;
         self.intend(organization, &pending).await?;
         self.settle_from_record(organization, &pending).await
     }

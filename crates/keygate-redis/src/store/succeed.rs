@@ -8,7 +8,7 @@ use super::RedisStore;
 use super::create::{Candidate, Full, Letter};
 use super::reply::{Reply, unexpected};
 use super::settle::{Settled, Sight, State};
-use crate::pending::{Change, Pending, fresh_nonce};
+use crate::pending::{Change, Owner, Pending, fresh_nonce};
 use crate::scripts;
 
 /// A successor takes the place of its predecessor, which for a moment stands beside it.
@@ -34,10 +34,10 @@ impl RedisStore {
             return Err(WriteRefusal::Conflict { found: held.key.revision });
         }
         let nonce = fresh_nonce()?;
-        let coming = Pending { id: new.key.id, nonce, change: Change::Create, user: new.key.user.clone() };
-        let going = Pending { id, nonce, change: Change::Update, user: held.key.user };
+        let coming = Pending { id: new.key.id, nonce, change: Change::Create, owner: Owner::of(&new.key) };
+        let going = Pending { id, nonce, change: Change::Update, owner: Owner::of(&held.key) };
         let candidate = Candidate { at: 0, record: new, pending: coming.clone() };
-        let reserved = self.reserve(organization, ROOM, vec![candidate], Full::TakeTheRest).await?;
+        let reserved = self.reserve(organization, &ROOM.into(), vec![candidate], Full::TakeTheRest).await?;
         match reserved.letters.as_slice() {
             [Letter::Reserved] => {}
             [Letter::Refused(_)] => return Err(WriteRefusal::Conflict { found: Revision::FIRST }),

@@ -7,7 +7,7 @@ use keygate_testkit::{RedisServer, sample};
 
 use super::settle::{Settled, Sight, State};
 use super::*;
-use crate::pending::{Change, Pending};
+use crate::pending::{Change, Owner, Pending};
 use crate::scripts;
 
 const AMPLE: Quota = Quota { per_organization: 1000, per_user: 1000 };
@@ -33,7 +33,7 @@ impl Scene {
     }
 
     async fn intend(&self, change: Change) -> Pending {
-        let pending = Pending::new(self.key.key.id, change, &self.key.key.user).unwrap();
+        let pending = Pending::new(self.key.key.id, change, Owner::of(&self.key.key)).unwrap();
         self.store.intend(self.organization(), &pending).await.unwrap();
         pending
     }
@@ -63,7 +63,7 @@ impl Scene {
 }
 
 fn seen(record: &KeyRecord, revision: u64, ends: &str) -> State {
-    State::Present { user: record.key.user.clone(), revision: Revision(revision), ends: ends.into() }
+    State::Present { owner: Owner::of(&record.key), revision: Revision(revision), ends: ends.into() }
 }
 
 #[tokio::test]
@@ -194,7 +194,7 @@ async fn a_write_that_is_run_twice_is_no_conflict_with_itself() {
 async fn a_revocation_dropped_while_it_is_settled_gives_its_place_back() {
     let scene = Scene::new().await;
     let change = sample::status(KeyStatus::Revoked);
-    let pending = Pending::new(scene.key.key.id, Change::Update, &scene.key.key.user).unwrap();
+    let pending = Pending::new(scene.key.key.id, Change::Update, Owner::of(&scene.key.key)).unwrap();
     scene.store.write_status(scene.organization(), scene.key.key.id, &change, None).await.unwrap();
     // As a revocation whose note failed, dropped at the last step.
     drop(scene.store.unsettled.begin(scene.organization(), &pending));

@@ -68,17 +68,15 @@ impl Drop for Taken<'_> {
 
 #[cfg(test)]
 mod tests {
-    use keygate_core::names::UserId;
-
     use super::*;
-    use crate::pending::Change;
+    use crate::pending::{Change, Owner};
 
     #[test]
     fn what_is_taken_and_not_done_goes_back() {
         let unsettled = Unsettled::default();
         let organization = OrganizationId::new("acme").unwrap();
         let id = "01933b0e-8f1c-7c3a-9d55-0a1b2c3d4e5f".parse().unwrap();
-        let pending = Pending::new(id, Change::Update, &UserId::new("bob").unwrap()).unwrap();
+        let pending = Pending::new(id, Change::Update, Owner::default()).unwrap();
         for _ in 0..20 {
             drop(unsettled.begin(&organization, &pending));
         }

@@ -32,14 +32,16 @@ async fn scene() -> Scene {
     let broken = store_at(&proxy.url(), namespace.clone()).with_reservation(RESERVATION);
     let sound = store_at(&server.url(), namespace).with_reservation(RESERVATION);
     let (organization, user) = (sample::organization(), sample::user("bob"));
-    let key = sample::record(&organization, &user);
+    let mut key = sample::record(&organization, &user);
+    key.key.project = Some(sample::project("web"));
     // Once through every step, so that the scripts are loaded and each step is one request.
     let first = sample::expiring(&key, None);
     broken.create(&organization, AMPLE, vec![key.clone()]).await.unwrap();
     broken.replace(&first, key.key.revision).await.unwrap();
     let second = sample::expiring(&first, Some(sample::far_future()));
     broken.replace(&second, first.key.revision).await.unwrap();
-    let spare = sample::record(&organization, &user);
+    let mut spare = sample::record(&organization, &user);
+    spare.key.project = Some(sample::project("web"));
     broken.create(&organization, AMPLE, vec![spare.clone()]).await.unwrap();
     broken.set_status(&organization, spare.key.id, &sample::status(KeyStatus::Revoked)).await.unwrap();
     broken.delete(&organization, spare.key.id, spare.key.revision.next()).await.unwrap();
@@ -61,7 +63,8 @@ impl Scene {
 async fn a_creation_cut_after_any_step_leaves_nothing_half_done() {
     for step in 1..=3 {
         let scene = scene().await;
-        let record = sample::record(&scene.organization, &scene.user);
+        let mut record = sample::record(&scene.organization, &scene.user);
+        record.key.project = Some(sample::project("web"));
         scene.proxy.cut_after_requests(step);
         let answer = scene.broken.create(&scene.organization, AMPLE, vec![record.clone()]).await;
         assert!(matches!(answer, Err(StoreError::Unavailable(_))), "step {step}: {answer:?}");
@@ -143,7 +146,8 @@ async fn a_dead_reservation_does_not_cost_its_user_a_place() {
 async fn the_same_creation_tried_again_after_a_lost_answer_succeeds_once() {
     for step in 1..=2 {
         let scene = scene().await;
-        let record = sample::record(&scene.organization, &scene.user);
+        let mut record = sample::record(&scene.organization, &scene.user);
+        record.key.project = Some(sample::project("web"));
         scene.proxy.cut_after_requests(step);
         scene.broken.create(&scene.organization, TWO, vec![record.clone()]).await.unwrap_err();
         let again = scene.broken.create(&scene.organization, TWO, vec![record.clone()]).await.unwrap();

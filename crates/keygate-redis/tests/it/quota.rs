@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keygate_core::record::{KeyStatus, Quota};
+use keygate_core::record::{KeyStatus, Quota, Quotas};
 use keygate_core::store::{CreateRefusal, Store};
 use keygate_testkit::sample;
 
@@ -10,7 +10,13 @@ use crate::support::{assert_whole, namespace, server, store_at};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_creators_on_five_instances_do_not_race_past_a_quota() {
-    for quota in [Quota { per_organization: 1000, per_user: 7 }, Quota { per_organization: 7, per_user: 1000 }] {
+    let (ample, web) = (Quota { per_organization: 1000, per_user: 1000 }, sample::project("web"));
+    for quotas in [
+        Quota { per_user: 7, ..ample }.into(),
+        Quota { per_organization: 7, ..ample }.into(),
+        Quotas { users: [(sample::user("bob"), 7)].into(), ..ample.into() },
+        Quotas { projects: [(web.clone(), 7)].into(), ..ample.into() },
+    ] {
         let server = server().await;
         let namespace = namespace();
         let stores: Vec<_> = (0..5).map(|_| Arc::new(store_at(&server.url(), namespace.clone()))).collect();
@@ -18,10 +24,11 @@ async fn fifty_creators_on_five_instances_do_not_race_past_a_quota() {
         let mut creators = tokio::task::JoinSet::new();
         for number in 0..50 {
             let store = Arc::clone(&stores[number % 5]);
-            let organization = organization.clone();
+            let (organization, quotas, web) = (organization.clone(), quotas.clone(), web.clone());
             creators.spawn(async move {
-                let record = sample::record(&organization, &sample::user("bob"));
-                store.create(&organization, quota, vec![record]).await.unwrap()[0]
+                let mut record = sample::record(&organization, &sample::user("bob"));
+                record.key.project = Some(web);
+                store.create_within(&organization, &quotas, vec![record]).await.unwrap()[0]
             });
         }
         let outcomes = creators.join_all().await;
@@ -30,13 +37,20 @@ async fn fifty_creators_on_five_instances_do_not_race_past_a_quota() {
     }
 }
 
-/// A user's ends are kept in one way up to 64 keys and in another beyond.
+/// A user's ends are kept in one way up to 64 keys and in another beyond; a project's always in one.
 #[tokio::test]
-async fn ends_count_the_same_for_users_with_few_keys_and_with_many() {
+async fn ends_count_the_same_for_users_and_projects_with_few_keys_and_with_many() {
     let server = server().await;
     let store = store_at(&server.url(), namespace());
-    let (organization, user) = (sample::organization(), sample::user("bob"));
+    let (organization, user, web) = (sample::organization(), sample::user("bob"), sample::project("web"));
     let ample = Quota { per_organization: 1000, per_user: 1000 };
+    // Of the project are those of two users.
+    let of_eve = (0..3).map(|_| sample::record(&organization, &sample::user("eve")));
+    let of_eve = of_eve.map(|mut record| {
+        record.key.project = Some(web.clone());
+        record
+    });
+    store.create(&organization, ample, of_eve.collect()).await.unwrap();
     let mut records = Vec::new();
     for number in 0..80 {
         let mut record = sample::record(&organization, &user);
@@ -45,6 +59,7 @@ async fn ends_count_the_same_for_users_with_few_keys_and_with_many() {
             1 => Some(sample::far_future()),
             _ => Some(sample::past()),
         };
+        record.key.project = Some(web.clone());
         store.create(&organization, ample, vec![record.clone()]).await.unwrap();
         records.push(record);
         if number > 60 {
@@ -92,5 +107,33 @@ async fn a_quota_that_a_lost_settlement_left_full_is_looked_into_before_it_refus
     server.command::<()>(["DEL", &ended]).await.unwrap();
     assert_eq!(store.recount(&organization).await.unwrap(), 1);
     assert_eq!(store.recount(&organization).await.unwrap(), 0);
+    assert_whole(server, &store, &organization, &[]).await;
+}
+
+/// The same of a project's quota, of whose keys nobody else knows whose they were.
+#[tokio::test]
+async fn a_project_that_a_lost_record_left_full_is_looked_into_before_it_refuses() {
+    let server = server().await;
+    let store = store_at(&server.url(), namespace());
+    let (organization, web) = (sample::organization(), sample::project("web"));
+    let ample = Quota { per_organization: 1000, per_user: 1000 };
+    let two = Quotas { projects: [(web.clone(), 2)].into(), ..ample.into() };
+    let of = |user: &str| {
+        let mut record = sample::record(&organization, &sample::user(user));
+        record.key.project = Some(web.clone());
+        record
+    };
+    let records = [of("ann"), of("bob")];
+    store.create_within(&organization, &two, records.to_vec()).await.unwrap();
+    let next = of("eve");
+    let refused = store.create_within(&organization, &two, vec![next.clone()]).await.unwrap();
+    assert_eq!(refused, [Err(CreateRefusal::ProjectQuota { limit: 2 })]);
+    server.command::<()>(["DEL", &store.layout().record(records[1].key.id)]).await.unwrap();
+    assert_eq!(store.create_within(&organization, &two, vec![next]).await.unwrap(), [Ok(())]);
+    assert_eq!(store.project_use(&organization, &web).await.unwrap(), 2);
+    // What the user's own list still has of it is seen when that is full.
+    let one = Quotas { users: [(sample::user("bob"), 1)].into(), ..ample.into() };
+    let another = sample::record(&organization, &sample::user("bob"));
+    assert_eq!(store.create_within(&organization, &one, vec![another]).await.unwrap(), [Ok(())]);
     assert_whole(server, &store, &organization, &[]).await;
 }

@@ -4,9 +4,9 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use keygate_core::key::KeyId;
-use keygate_core::names::{OrganizationId, UserId};
+use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::record::{
-    KeyRecord, KeyStatus, OrganizationRecord, ParentStatus, ProjectRecord, Quota, Revision, StatusChange,
+    KeyRecord, KeyStatus, OrganizationRecord, ParentStatus, ProjectRecord, Quota, Quotas, Revision, StatusChange,
 };
 use keygate_core::store::{Listing, MemoryStore, Store, WriteRefusal};
 
@@ -61,6 +61,7 @@ struct Run {
     dice: Dice,
     organizations: [OrganizationId; 2],
     users: [UserId; 3],
+    projects: [ProjectId; 2],
     /// The ids ever asked to be created, whether or not they were.
     ids: Vec<KeyId>,
 }
@@ -82,6 +83,7 @@ impl Run {
             dice: Dice(seed),
             organizations: [sample::organization(), sample::organization()],
             users: ["ann", "bob", "eve"].map(sample::user),
+            projects: ["website", "api"].map(sample::project),
             ids: Vec::new(),
         }
     }
@@ -102,23 +104,39 @@ impl Run {
     async fn create(&mut self, note: &str) {
         let organization = self.dice.choose(&self.organizations).clone();
         let mut records: Vec<_> = (0..=self.dice.below(4)).map(|_| self.new_record(&organization)).collect();
-        let mut quota =
-            Quota { per_organization: 4 + self.dice.below(8) as u64, per_user: 2 + self.dice.below(4) as u64 };
+        let mut quotas = self.quotas();
         if self.dice.one_in(8) && !self.ids.is_empty() {
             // What decides when an id is taken and a quota is used up is left to the store.
             records.truncate(1);
             records[0].key.id = *self.dice.choose(&self.ids);
             records[0].key.lineage.root = records[0].key.id;
-            quota = AMPLE;
+            quotas = AMPLE.into();
         }
         self.ids.extend(records.iter().map(|record| record.key.id));
-        let expected = self.model.create(&organization, quota, records.clone()).await.unwrap();
-        assert_eq!(self.tested.create(&organization, quota, records).await.unwrap(), expected, "{note}: create");
+        let expected = self.model.create_within(&organization, &quotas, records.clone()).await.unwrap();
+        let answer = self.tested.create_within(&organization, &quotas, records).await.unwrap();
+        assert_eq!(answer, expected, "{note}: create");
+    }
+
+    /// Small ones, of some users and projects too.
+    fn quotas(&mut self) -> Quotas {
+        let quota = Quota { per_organization: 4 + self.dice.below(8) as u64, per_user: 2 + self.dice.below(4) as u64 };
+        let mut quotas = Quotas::from(quota);
+        if self.dice.one_in(2) {
+            quotas.users.insert(self.dice.choose(&self.users).clone(), self.dice.below(6) as u64);
+        }
+        for project in &self.projects {
+            if self.dice.one_in(2) {
+                quotas.projects.insert(project.clone(), self.dice.below(6) as u64);
+            }
+        }
+        quotas
     }
 
     fn new_record(&mut self, organization: &OrganizationId) -> KeyRecord {
         let mut record = sample::record(organization, self.dice.choose(&self.users));
         record.key.expires_at = self.dice.choose(&[None, Some(sample::far_future())]).to_owned();
+        record.key.project = self.projects.get(self.dice.below(3)).cloned();
         record
     }
 
@@ -230,7 +248,9 @@ impl Run {
         }
         let expected = model.quota_use(organization, user).await.unwrap();
         assert_eq!(tested.quota_use(organization, user).await.unwrap(), expected, "{note}: quota_use");
-        let project = sample::project("website");
+        let project = self.dice.choose(&self.projects).clone();
+        let expected = model.project_use(organization, &project).await.unwrap();
+        assert_eq!(tested.project_use(organization, &project).await.unwrap(), expected, "{note}: project_use");
         let expected = model.parents(organization, Some(&project)).await.unwrap();
         assert_eq!(tested.parents(organization, Some(&project)).await.unwrap(), expected, "{note}: parents");
         if let Some(id) = self.ids.get(self.dice.below(self.ids.len().max(1))) {

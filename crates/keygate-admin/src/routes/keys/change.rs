@@ -156,7 +156,7 @@ async fn show(StateOf(state): StateOf<State>, caller: Caller, Path(id): Path<Key
             come finds no room in a quota (`quota_reached`)."),
         (status = 412, description = "It has changed since: `revision_conflict`."),
         (status = 422, description = "A field is unknown, or holds what it must not (`invalid_field`); or what is changed would \
-            not be within a policy of its organization or its project (`policy_violated`, with `policy` and `level`).",
+            not be within a policy of its organization, its project or its user (`policy_violated`, with `policy` and `level`).",
             body = PolicyProblemShape, content_type = "application/problem+json"),
     ),
 )]

@@ -160,9 +160,9 @@ struct CreatedBefore {
             ("ETag" = String, description = "Its revision."),
             ("Idempotent-Replayed" = String, description = "`true` where an earlier request had made it."),
         )),
-        (status = 409, description = "A quota is reached: `quota_reached`."),
+        (status = 409, description = "The quota of the organization, of the user or of the project is reached: `quota_reached`."),
         (status = 422, description = "A field is unknown, missing, or holds what it must not (`invalid_field`); the key would \
-            not be within a policy of its organization or its project (`policy_violated`, with `policy` and `level`); or the \
+            not be within a policy of its organization, its project or its user (`policy_violated`, with `policy` and `level`); or the \
             `Idempotency-Key` was used for another request (`idempotency_key_reused`).", body = PolicyProblemShape,
             content_type = "application/problem+json"),
     ),

@@ -378,6 +378,8 @@ pub(super) struct Project<'a> {
     limits: Option<Limits>,
     /// What is left out stays as it is; an older server does not know of it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    max_keys: Option<Option<u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     key_limits: Option<Option<Limits>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     policy: Option<&'a Option<KeyPolicy>>,
@@ -390,7 +392,7 @@ impl<'a> Project<'a> {
     pub(super) fn of(found: &ProjectRecord, update: &'a ProjectUpdate) -> Self {
         let (status, limits) = (update.status.unwrap_or(found.status), update.limits.unwrap_or(found.limits));
         let (policy, defaults) = (update.policy.as_ref(), update.defaults.as_ref());
-        Self { status, limits, key_limits: update.key_limits, policy, defaults }
+        Self { status, limits, max_keys: update.max_keys, key_limits: update.key_limits, policy, defaults }
     }
 }
 
@@ -401,12 +403,27 @@ pub(super) struct User<'a> {
     status: Option<UserStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
     roles: Option<Option<&'a [RoleName]>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_keys: Option<Option<u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limits: Option<Option<Limits>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'a Option<KeyPolicy>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    defaults: Option<&'a Option<KeyDefaults>>,
 }
 
 impl<'a> User<'a> {
     /// This.
     pub(super) fn of(update: &'a UserUpdate) -> Self {
-        Self { status: update.status, roles: update.roles.as_ref().map(Option::as_deref) }
+        Self {
+            status: update.status,
+            roles: update.roles.as_ref().map(Option::as_deref),
+            max_keys: update.max_keys,
+            limits: update.limits,
+            policy: update.policy.as_ref(),
+            defaults: update.defaults.as_ref(),
+        }
     }
 }
 

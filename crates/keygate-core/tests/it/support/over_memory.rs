@@ -18,7 +18,7 @@ use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
 use keygate_core::record::{
-    KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, RolesRecord, StatusChange, UserRecord,
+    KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quotas, Revision, RolesRecord, StatusChange, UserRecord,
 };
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
@@ -158,7 +158,7 @@ over_memory! {
         async fn record(&self, id: KeyId) -> Result<Option<KeyRecord>, StoreError>;
         async fn parents(&self, organization: &OrganizationId, project: Option<&ProjectId>)
             -> Result<Parents, StoreError>;
-        async fn create(&self, organization: &OrganizationId, quota: Quota, records: Vec<KeyRecord>)
+        async fn create_within(&self, organization: &OrganizationId, quotas: &Quotas, records: Vec<KeyRecord>)
             -> Result<Vec<Result<(), CreateRefusal>>, StoreError>;
         async fn replace(&self, record: &KeyRecord, expected: Revision) -> Result<Acknowledgement, WriteRefusal>;
         async fn succeed(&self, old: &KeyRecord, expected: Revision, new: &KeyRecord)
@@ -171,6 +171,7 @@ over_memory! {
         async fn due(&self, bucket: u16, until: Day, after: Option<Due>, limit: usize) -> Result<Vec<Due>, StoreError>;
         async fn not_due(&self, bucket: u16, listed: Due, seen: Option<Revision>) -> Result<(), StoreError>;
         async fn quota_use(&self, organization: &OrganizationId, user: &UserId) -> Result<QuotaUse, StoreError>;
+        async fn project_use(&self, organization: &OrganizationId, project: &ProjectId) -> Result<u64, StoreError>;
         async fn put_organization(&self, record: &OrganizationRecord, expected: Option<Revision>)
             -> Result<Acknowledgement, WriteRefusal>;
         async fn put_project(&self, record: &ProjectRecord, expected: Option<Revision>)

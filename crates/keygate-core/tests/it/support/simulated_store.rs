@@ -27,7 +27,7 @@ use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
 use keygate_core::record::{
-    KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, RolesRecord, StatusChange, UserRecord,
+    KeyRecord, OrganizationRecord, Parents, ProjectRecord, Quotas, Revision, RolesRecord, StatusChange, UserRecord,
 };
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
@@ -79,7 +79,7 @@ enum Call {
 enum Value {
     Record(Box<Option<KeyRecord>>),
     Parents(Box<Parents>),
-    User(Option<UserRecord>),
+    User(Box<Option<UserRecord>>),
 }
 
 type Reply = oneshot::Sender<Value>;
@@ -245,7 +245,7 @@ impl SimulatedStore {
             }
             Request::Load(Call::User(organization, user), reply) => {
                 let mut held = at_once(server.users(&organization, &[user])).unwrap();
-                Message::Loaded(Value::User(held.remove(0)), reply)
+                Message::Loaded(Value::User(Box::new(held.remove(0))), reply)
             }
         });
         true
@@ -371,7 +371,7 @@ impl Store for SimulatedStore {
         user: &UserId,
     ) -> Result<Read<Option<UserRecord>>, StoreError> {
         Ok(self.load(Call::User(organization.clone(), user.clone())).await?.map(|value| match value {
-            Value::User(user) => user,
+            Value::User(user) => *user,
             Value::Record(_) | Value::Parents(_) => panic!("an answer to another question"),
         }))
     }
@@ -392,13 +392,13 @@ impl Store for SimulatedStore {
         self.aside().await?.parents(organization, project).await
     }
 
-    async fn create(
+    async fn create_within(
         &self,
         organization: &OrganizationId,
-        quota: Quota,
+        quotas: &Quotas,
         records: Vec<KeyRecord>,
     ) -> Result<Vec<Result<(), CreateRefusal>>, StoreError> {
-        self.aside().await?.create(organization, quota, records).await
+        self.aside().await?.create_within(organization, quotas, records).await
     }
 
     async fn replace(&self, record: &KeyRecord, expected: Revision) -> Result<Acknowledgement, WriteRefusal> {
@@ -446,6 +446,10 @@ impl Store for SimulatedStore {
 
     async fn quota_use(&self, organization: &OrganizationId, user: &UserId) -> Result<QuotaUse, StoreError> {
         self.aside().await?.quota_use(organization, user).await
+    }
+
+    async fn project_use(&self, organization: &OrganizationId, project: &ProjectId) -> Result<u64, StoreError> {
+        self.aside().await?.project_use(organization, project).await
     }
 
     async fn put_organization(

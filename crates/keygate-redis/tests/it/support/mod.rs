@@ -88,6 +88,23 @@ pub(crate) async fn assert_whole(
         assert_eq!(used.user, of_user, "of user {user}");
         assert_eq!(used.organization, records.iter().filter(counting).count() as u64);
     }
+    for project in records.iter().filter_map(|record| record.key.project.as_ref()).collect::<BTreeSet<_>>() {
+        let counting = |record: &&KeyRecord| record.key.counts_until().is_none_or(|end| end > sample::now());
+        let in_project = records.iter().filter(|record| record.key.project.as_ref() == Some(project));
+        let used = store.project_use(organization, project).await.unwrap();
+        assert_eq!(used, in_project.filter(counting).count() as u64, "of project {project}");
+        let listed: Vec<(Vec<u8>, f64)> = server
+            .command(["ZRANGE", &layout.project_keys(organization, project), "0", "-1", "WITHSCORES"])
+            .await
+            .unwrap();
+        let listed: BTreeMap<Vec<u8>, String> = listed.into_iter().map(|(id, ends)| (id, ends.to_string())).collect();
+        let in_project = records.iter().filter(|record| record.key.project.as_ref() == Some(project));
+        let ends = |record: &KeyRecord| {
+            let end = record.key.counts_until().map_or(f64::INFINITY, |end| end.timestamp_millis() as f64);
+            (end != 0.0).then(|| (record.key.id.as_bytes().to_vec(), end.to_string()))
+        };
+        assert_eq!(listed, in_project.filter_map(ends).collect(), "of project {project}");
+    }
     records
 }
 

@@ -19,8 +19,8 @@ use keygate_core::limits::Limits;
 use keygate_core::names::{OrganizationId, ProjectId, UserId};
 use keygate_core::notice::{Fate, Parcel, Posted, Posting, WebhookRecord};
 use keygate_core::record::{
-    KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Revision, RolesRecord, StatusChange,
-    UserRecord,
+    Key, KeyRecord, KeyStatus, OrganizationRecord, Parents, ProjectRecord, Quota, Quotas, Revision, RolesRecord,
+    StatusChange, UserRecord,
 };
 use keygate_core::ring::EntryId;
 use keygate_core::store::{
@@ -56,6 +56,8 @@ pub(crate) enum Bend {
     RedrivesWhatIsNotGivenUp,
     CreatesBeyondQuotas,
     CountsBeforeItCreates,
+    KnowsNoProjectQuotas,
+    KnowsNoQuotasOfUsers,
     ReversesOutcomes,
     IgnoresTheTenant,
     IgnoresRevisions,
@@ -288,24 +290,37 @@ impl Store for Bent {
         Ok(!self.is(Bend::NeverKnowsWhoWasTold))
     }
 
-    async fn create(
+    async fn create_within(
         &self,
         organization: &OrganizationId,
-        quota: Quota,
+        quotas: &Quotas,
         records: Vec<KeyRecord>,
     ) -> Result<Vec<Result<(), CreateRefusal>>, StoreError> {
         const ALL: Quota = Quota { per_organization: u64::MAX, per_user: u64::MAX };
         if self.is(Bend::CountsBeforeItCreates) {
-            let used = self.inner.quota_use(organization, &records[0].key.user).await?;
-            tokio::task::yield_now().await;
-            if used.user >= quota.per_user {
-                return Ok(vec![Err(CreateRefusal::UserQuota { limit: quota.per_user }); records.len()]);
+            let Key { user, project, .. } = &records[0].key;
+            let used = self.inner.quota_use(organization, user).await?;
+            let refused = |refusal| Ok(vec![Err(refusal); records.len()]);
+            if used.user >= quotas.of_user(user) {
+                return refused(CreateRefusal::UserQuota { limit: quotas.of_user(user) });
             }
+            if let Some((project, limit)) = quotas.of_project(project.as_ref())
+                && self.inner.project_use(organization, project).await? >= limit
+            {
+                return refused(CreateRefusal::ProjectQuota { limit });
+            }
+            tokio::task::yield_now().await;
             return self.inner.create(organization, ALL, records).await;
         }
-        let quota = if self.is(Bend::CreatesBeyondQuotas) { ALL } else { quota };
+        let mut quotas = if self.is(Bend::CreatesBeyondQuotas) { ALL.into() } else { quotas.clone() };
+        if self.is(Bend::KnowsNoProjectQuotas) {
+            quotas.projects.clear();
+        }
+        if self.is(Bend::KnowsNoQuotasOfUsers) {
+            quotas.users.clear();
+        }
         self.criers.expect_batch(&records);
-        let mut outcomes = self.inner.create(organization, quota, records).await?;
+        let mut outcomes = self.inner.create_within(organization, &quotas, records).await?;
         if self.is(Bend::ReversesOutcomes) {
             outcomes.reverse();
         }
@@ -407,6 +422,10 @@ impl Store for Bent {
 
     async fn quota_use(&self, organization: &OrganizationId, user: &UserId) -> Result<QuotaUse, StoreError> {
         self.inner.quota_use(organization, user).await
+    }
+
+    async fn project_use(&self, organization: &OrganizationId, project: &ProjectId) -> Result<u64, StoreError> {
+        self.inner.project_use(organization, project).await
     }
 
     async fn put_organization(

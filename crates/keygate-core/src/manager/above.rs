@@ -21,6 +21,11 @@ pub(super) struct Levels {
 }
 
 impl Levels {
+    /// Whether anything was ever configured of users in the organization.
+    pub(super) fn are_governed(&self) -> bool {
+        self.parents.roles.is_some()
+    }
+
     /// Refuses to make a key for a user who has left.
     pub(super) fn check_user(&self) -> Result<(), ManageError> {
         match &self.user {

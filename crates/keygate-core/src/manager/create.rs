@@ -386,7 +386,7 @@ impl ApiKeyManager {
         let groups = minted.chunk_by(|a, b| a.record.key.organization == b.record.key.organization);
         for group in groups.flat_map(|group| group.chunks(MAX_ITEMS)) {
             let mut act = self.act_of_making(actor, group);
-            let stored = self.store_new(&mut act, group).await;
+            let stored = self.store_new(&mut act, actor, group).await;
             close_making(act, &stored).await;
             for (nth, Minted { place, text, record, .. }) in group.iter().enumerate() {
                 outcomes[*place] = Some(match &stored {
@@ -427,7 +427,12 @@ impl ApiKeyManager {
     }
 
     /// Stores new records of one organization within its quotas.
-    async fn store_new(&self, act: &mut Act<'_>, minted: &[Minted]) -> Result<Vec<Result<(), Refusal>>, NotStored> {
+    async fn store_new(
+        &self,
+        act: &mut Act<'_>,
+        actor: &Actor,
+        minted: &[Minted],
+    ) -> Result<Vec<Result<(), Refusal>>, NotStored> {
         let Some(Minted { record: first, .. }) = minted.first() else { return Ok(Vec::new()) };
         let organization = first.key.organization.clone();
         self.confirm_current().await?;
@@ -469,7 +474,18 @@ impl ApiKeyManager {
             Some(refusal) => Some(Err(refusal)),
             None => Some(created.next()?.map_err(Refusal::Store)),
         });
-        Ok(outcomes.collect())
+        let mut outcomes: Vec<_> = outcomes.collect();
+        if levels.iter().any(Levels::are_governed) {
+            let made = minted.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
+            let made = made.map(|(minted, _)| minted.record.key.clone()).collect();
+            let departed = self.revoke_of_departed(actor, &organization, made).await;
+            for (Minted { record, .. }, outcome) in minted.iter().zip(&mut outcomes) {
+                if departed.contains(&record.key.id) {
+                    *outcome = Err(Refusal::Offboarded);
+                }
+            }
+        }
+        Ok(outcomes)
     }
 
     /// Makes a key's text and record, without storing them; under this id, or else a fresh one.

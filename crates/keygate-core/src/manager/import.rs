@@ -510,10 +510,17 @@ impl ApiKeyManager {
         let quotas = self.quotas(absent.iter().map(|place| &prepared[*place].above));
         let records = absent.iter().map(|place| prepared[*place].record.clone()).collect();
         let outcomes = store.create_within(organization, &quotas, records).await?;
+        let mut departed = Vec::new();
+        if absent.iter().any(|place| prepared[*place].above.are_governed()) {
+            let made = absent.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
+            let made = made.map(|(place, _)| prepared[*place].record.key.clone()).collect();
+            departed = self.revoke_of_departed(actor, organization, made).await;
+        }
         let mut outcomes = outcomes.into_iter();
         for place in absent {
             let key = &prepared[place].record.key;
             came[place] = Some(match outcomes.next() {
+                Some(Ok(())) if departed.contains(&key.id) => Err(ManageError::Offboarded { user: key.user.clone() }),
                 Some(Ok(())) => {
                     events::imported(actor, key);
                     Ok(Came::Created(Some(key.id)))

@@ -9,7 +9,7 @@ use crate::limits::{Limits, MAX_LIMIT};
 use crate::names::{NameError, OrganizationId, ProjectId};
 use crate::notice::Announced;
 use crate::record::{KeyDefaults, KeyPolicy, OrganizationRecord, ParentStatus, ProjectRecord, Revision};
-use crate::store::WriteRefusal;
+use crate::store::{Listing, WriteRefusal};
 
 /// How often a change is tried again after another came in between.
 const ATTEMPTS: usize = 16;
@@ -308,12 +308,14 @@ impl ApiKeyManager {
         self.update_project(actor, organization, project, &update, None).await
     }
 
-    /// Changes a project: suspending it stops its keys, lowering its quota stops no key that is there. Without `expected` the update is applied to whatever is there. With
-    /// `expected` it is changed only if it still has that revision; one that nobody configured has the revision 0.
+    /// Changes a project: suspending it stops its keys, lowering its quota stops no key that is there. Without `expected` the
+    /// update is applied to whatever is there. With `expected` it is changed only if it still has that revision; one that nobody
+    /// configured has the revision 0.
     ///
     /// # Errors
-    /// When a limit or the quota is out of range, the organization is not within the actor's reach or is `system`, another change came
-    /// in between, or the store fails.
+    /// When a suspended project is to be active again whose keys can do what the actor may not grant (in an organization of more
+    /// than 10,000 keys, when the actor may not grant everything); a limit or the quota is out of range, the organization is not
+    /// within the actor's reach or is `system`, another change came in between, or the store fails.
     pub async fn update_project(
         &self,
         actor: &Actor,
@@ -359,6 +361,11 @@ impl ApiKeyManager {
             let was = record.status;
             update.apply(&mut record);
             let suspends = was != record.status && record.status == ParentStatus::Suspended;
+            if was == ParentStatus::Suspended && record.status == ParentStatus::Active {
+                // To resume it is to let its keys be used again.
+                let keys = Listing::Organization(organization.clone());
+                self.check_keys(actor, &keys, |key| key.project.as_ref() == Some(project)).await?;
+            }
             act.begin(organization, Changes::between(&before, &record)).await?;
             match self.put_project(actor, &record, found, suspends).await {
                 Ok(()) => return Ok(record),

@@ -165,6 +165,12 @@ impl ApiKeyManager {
                 }
                 Err(refusal) => return Err(refusal.into()),
             }
+            if above.are_governed() {
+                let both = vec![old.key.clone(), new.key.clone()];
+                if !self.revoke_of_departed(actor, &new.key.organization, both).await.is_empty() {
+                    return Err(ManageError::Offboarded { user: new.key.user });
+                }
+            }
             events::rotated(actor, &old.key, &new.key);
             if overlap <= TimeDelta::zero() {
                 self.end_without_overlap(act, actor, &old.key).await;

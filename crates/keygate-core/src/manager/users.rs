@@ -1,37 +1,23 @@
 //! Users: the roles that they have, whether their keys may be used, and how many and how much of them.
 
-use std::time::Duration;
-
-use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::act::Act;
-use super::create::{EVERYTHING, check_grants, check_strength};
+use super::create::{EVERYTHING, check_grants};
 use super::parents::{check_most, check_rules, parent_refused};
 use super::roles::check_governed;
 use super::{ApiKeyManager, ManageError};
 use crate::actor::Actor;
-use crate::audit::{ActOutcome, ActTarget, Action, Changes};
-use crate::clock::Tick;
+use crate::audit::{ActTarget, Action, Changes};
 use crate::coherence::{Change, Watcher};
-use crate::key::KeyId;
 use crate::limits::Limits;
-use crate::names::{NameError, OrganizationId, Reason, RoleName, UserId};
-use crate::record::{
-    Key, KeyDefaults, KeyPolicy, KeyStatus, MAX_ROLES_OF_USER, Revision, RolesRecord, UserRecord, UserStatus,
-};
+use crate::names::{NameError, OrganizationId, RoleName, UserId};
+use crate::record::{KeyDefaults, KeyPolicy, MAX_ROLES_OF_USER, Revision, RolesRecord, UserRecord, UserStatus};
 use crate::scope::{Scope, ScopeSet};
 use crate::store::Listing;
 
 /// How often a change is tried again after another came in between.
 const ATTEMPTS: usize = 16;
-/// For how long keys of a user who leaves are revoked in one call.
-const REVOKING: Duration = Duration::from_secs(15);
-/// How many keys of such a user are read, and how many revoked, at once.
-const PAGE: usize = 1_000;
-const AT_ONCE: usize = 16;
-/// Why they are revoked.
-const OFFBOARDED: &str = "its user was offboarded";
 
 /// What is to change of a user; `None` leaves it as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -102,17 +88,18 @@ impl ApiKeyManager {
     }
 
     /// Changes a user: its keys can do what its roles cover from now on, within its limits, and nothing while it is suspended,
-    /// everywhere within the bound of a revocation. Lowering its quota stops no key that is there. Offboarding revokes all its keys, and no more are made for it. Without `expected` the update
-    /// is applied to whatever is there. With `expected` it is changed only if it still has that revision; one that nobody
-    /// configured has the revision 0.
+    /// everywhere within the bound of a revocation. Lowering its quota stops no key that is there. Offboarding revokes all its
+    /// keys, and no more are made for it. Without `expected` the update is applied to whatever is there. With `expected` it is
+    /// changed only if it still has that revision; one that nobody configured has the revision 0.
     ///
     /// Dropping the future leaves an offboarded user's keys refused, and perhaps not all of them revoked yet.
     ///
     /// # Errors
-    /// When a suspended user is to be active again whose keys can do what the actor may not grant; not all keys of one who left
-    /// are revoked yet ([`StillOffboarding`](ManageError::StillOffboarding)); a limit, the quota or a rule cannot be; a role is not one of the organization; the roles cover what the actor may not grant, and the user's did not
-    /// before; the organization is not within the actor's reach or is `system`; another change came in between; or the store
-    /// fails.
+    /// When a suspended user is to be active again whose keys can do what the actor may not grant (of a user of more than 10,000
+    /// keys, when the actor may not grant everything); not all keys of one who left are revoked yet
+    /// ([`StillOffboarding`](ManageError::StillOffboarding)); a limit, the quota or a rule cannot be; a role is not one of the
+    /// organization; the roles cover what the actor may not grant, and the user's did not before; the organization is not within
+    /// the actor's reach or is `system`; another change came in between; or the store fails.
     pub async fn update_user(
         &self,
         actor: &Actor,
@@ -178,7 +165,8 @@ impl ApiKeyManager {
                 return Ok(UserRecord { revision: shown, ..record });
             }
             if before.status != UserStatus::Active && record.status == UserStatus::Active {
-                self.check_keys_of(actor, organization, user).await?;
+                let keys = Listing::User(organization.clone(), user.clone());
+                self.check_keys(actor, &keys, |_| true).await?;
             }
             // Read anew each time: what a role covers may have changed.
             check_roles(actor, &self.govern(organization).await?, &before, &record)?;
@@ -219,81 +207,6 @@ impl ApiKeyManager {
     ) -> Result<Option<UserRecord>, ManageError> {
         let held = self.inner.store.users(organization, std::slice::from_ref(user)).await?;
         Ok(held.into_iter().next().flatten())
-    }
-
-    /// Refuses to let keys be used again that can do more than the actor may hand out.
-    async fn check_keys_of(
-        &self,
-        actor: &Actor,
-        organization: &OrganizationId,
-        user: &UserId,
-    ) -> Result<(), ManageError> {
-        if actor.grantable().is_none() {
-            return Ok(());
-        }
-        let (listing, mut after) = (Listing::User(organization.clone(), user.clone()), None);
-        loop {
-            let page = self.inner.store.list(&listing, after, PAGE).await?;
-            let keys = page.records.iter().map(|record| &record.key);
-            for key in keys.filter(|key| key.status.status == KeyStatus::Active) {
-                check_strength(actor, key)?;
-            }
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(()),
-            }
-        }
-    }
-
-    /// Revokes the keys of a user who left, and says how many, and whether that were all.
-    async fn revoke_keys_of(&self, act: &mut Act<'_>, actor: &Actor, user: &UserRecord) -> (u64, bool) {
-        let until = self.inner.clock.tick().after(REVOKING);
-        let is_over = || self.inner.clock.tick() >= until;
-        let listing = Listing::User(user.organization.clone(), user.id.clone());
-        let (mut after, mut revoked, mut complete) = (None, 0, true);
-        loop {
-            let page = match self.inner.store.list(&listing, after, PAGE).await {
-                Ok(page) => page,
-                Err(error) => {
-                    tracing::warn!(user_id = %user.id, %error, "the keys of an offboarded user are not all revoked yet");
-                    return (revoked, false);
-                }
-            };
-            let keys = page.records.into_iter().map(|record| record.key);
-            let left: Vec<Key> = keys.filter(|key| key.status.status != KeyStatus::Revoked).collect();
-            if !left.is_empty() && !act.is_begun() {
-                // It was changed before, and there are keys left.
-                act.begin_anyway(&user.organization, Changes::default()).await;
-            }
-            let mut outcomes = stream::iter(left.into_iter().map(|key| self.revoke_of_offboarded(actor, key, until)))
-                .buffer_unordered(AT_ONCE);
-            while let Some((id, is_revoked)) = outcomes.next().await {
-                act.became(id, if is_revoked { ActOutcome::Done } else { ActOutcome::Failed }.as_str(), None);
-                revoked += u64::from(is_revoked);
-                complete &= is_revoked;
-            }
-            drop(outcomes);
-            match page.next {
-                Some(_) if is_over() => return (revoked, false),
-                Some(next) => after = Some(next),
-                None => return (revoked, complete),
-            }
-        }
-    }
-
-    async fn revoke_of_offboarded(&self, actor: &Actor, key: Key, until: Tick) -> (KeyId, bool) {
-        if self.inner.clock.tick() >= until {
-            return (key.id, false);
-        }
-        let Ok(reason) = Reason::new(OFFBOARDED) else { return (key.id, false) };
-        let mut part = self.part(actor, Action::KeyRevoke);
-        match self.set_status(&mut part, actor, &key, KeyStatus::Revoked, Some(reason)).await {
-            Ok(_) | Err(ManageError::NotFound) => (key.id, true),
-            Err(error) => {
-                tracing::warn!(key_id = %key.id, %error, "a key of an offboarded user is not revoked yet");
-                (key.id, false)
-            }
-        }
     }
 }
 

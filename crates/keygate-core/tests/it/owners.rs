@@ -1,10 +1,11 @@
 //! What the owner of a key may do caps what the key may.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use keygate_core::context::RequestContext;
 use keygate_core::denial::DenialReason;
-use keygate_core::manager::{ApiKeyManager, Attempt, CreatedKey, ManageError, NewRole, UserUpdate};
+use keygate_core::manager::{ApiKeyManager, Attempt, CreatedKey, KeyFilter, ManageError, NewRole, UserUpdate};
 use keygate_core::names::{Description, RoleName};
 use keygate_core::record::{KeyStatus, Revision, UserStatus};
 use keygate_core::scope::Scope;
@@ -12,6 +13,7 @@ use keygate_core::store::Store;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use crate::support::hooked_store::HookedStore;
 use crate::support::yielding_store::YieldingStore;
 use crate::support::{
     self, Instance, block_on, manager_over, new_key, operator, org, ring, scope, scopes, tenant, unlimited_key_with,
@@ -232,6 +234,43 @@ async fn offboarding_that_is_cut_off_leaves_no_key_that_can_be_used() {
     assert_eq!(refused.reason(), "user_offboarded", "or its successor would outlive it");
     assert_eq!(update(&instance.manager, &to(UserStatus::Offboarded)).await.revoked, 1);
     assert_eq!(instance.record(key.key.id).await.key.status.status, KeyStatus::Revoked);
+}
+
+/// Whoever offboards a user looks for its keys once: one that is made at that moment is revoked by whoever makes it.
+#[tokio::test]
+async fn a_key_that_is_made_while_its_user_is_offboarded_is_revoked() {
+    for (call, rotates) in [("create_within", false), ("succeed", true)] {
+        let instance = Instance::new();
+        let first = key(&instance).await;
+        update(&instance.manager, &uncapped()).await;
+        update(&instance.manager, &having(&[])).await;
+        let (other, is_gone) = (instance.manager.clone(), Arc::new(AtomicBool::new(false)));
+        let store = HookedStore::new(instance.memory.clone(), move |made: String| {
+            let leaves = made.starts_with(call) && !is_gone.swap(true, Ordering::SeqCst);
+            let other = other.clone();
+            async move {
+                if leaves {
+                    assert!(update(&other, &to(UserStatus::Offboarded)).await.complete);
+                }
+                Ok(())
+            }
+        });
+        let manager = manager_over(Arc::new(store), ring(&[1]), &instance.clock);
+        let refused = if rotates {
+            // One that is revoked under way is not rotated; its user may leave just before its record is compared.
+            manager.rotate(&operator(), first.key.id, None).await.map(drop).unwrap_err()
+        } else {
+            manager.create(&operator(), new_key()).await.map(drop).unwrap_err()
+        };
+        assert!(["user_offboarded", "key_revoked"].contains(&refused.reason()), "{refused:?}");
+        let mut filter = KeyFilter::default();
+        filter.user = Some(user("ada"));
+        let page = instance.manager.list(&operator(), &org("acme"), &filter, 100, None).await.unwrap();
+        assert_eq!(page.keys.len(), if rotates { 1 } else { 2 });
+        for key in page.keys {
+            assert_eq!(key.status.status, KeyStatus::Revoked, "{call}: {}", key.id);
+        }
+    }
 }
 
 #[tokio::test]

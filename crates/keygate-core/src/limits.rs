@@ -134,4 +134,20 @@ impl Limits {
         }
         Ok(())
     }
+
+    /// The first of them by which more is let in than these others let in.
+    pub(crate) fn first_beyond(&self, others: &Self) -> Option<&'static str> {
+        let more = |own: Option<u64>, most: Option<u64>| most.is_some_and(|most| own.is_none_or(|own| own > most));
+        let of_store = self.fallback != others.fallback;
+        [
+            ("per_minute", more(self.per_minute, others.per_minute)),
+            ("per_hour", more(self.per_hour, others.per_hour)),
+            ("per_day", more(self.per_day, others.per_day)),
+            ("per_month", more(self.per_month, others.per_month)),
+            ("burst", more(self.burst, others.burst)),
+            ("fallback", of_store && self.fallback != Fallback::Deny && others.fallback != Fallback::Open),
+        ]
+        .into_iter()
+        .find_map(|(name, is_beyond)| is_beyond.then_some(name))
+    }
 }

@@ -40,8 +40,6 @@ pub(crate) struct KeyPageShape {
     /// The keys. A filtered page may be short, or empty, and still have a next one.
     keys: Vec<KeyShape>,
     /// Keys of this part of the list whose records cannot be read: they are damaged, or a newer version has written them.
-    /// Left out where there are none.
-    #[schema(required = false)]
     unreadable_key_ids: Vec<KeyIdShape>,
     /// What to send as `cursor` for the next page; null on the last.
     #[schema(required)]
@@ -95,7 +93,8 @@ pub(crate) struct BulkOutcomeShape {
     #[schema(required)]
     next_cursor: Option<String>,
     /// The `made_before` of the filter, and in a rotation not later than the page was begun: said again, it leaves the successors
-    /// alone. Left out where the filter has none.
+    /// alone. Null where the filter has none.
+    #[schema(required)]
     made_before: Option<DateTime<Utc>>,
 }
 

@@ -56,12 +56,18 @@ async fn each_operation_does_what_its_call_does() {
         ("revoke", json!({"reason": "leaked"}), "revoked"),
     ] {
         let done = bulk(&api, json!({"operation": operation, "key_ids": [id], "config": config})).await;
-        assert_eq!(done.body, json!({"successful": [id], "failed": [], "rotated": [], "next_cursor": null}));
+        assert_eq!(
+            done.body,
+            json!({"successful": [id], "failed": [], "rotated": [], "next_cursor": null, "made_before": null})
+        );
         let shown = api.call(&api.operator, &format!("GET /v1/keys/{id}"), None).await;
         assert_eq!(shown.body["status"], status);
     }
     let nothing = bulk(&api, json!({"operation": "revoke", "key_ids": []})).await;
-    assert_eq!(nothing.body, json!({"successful": [], "failed": [], "rotated": [], "next_cursor": null}));
+    assert_eq!(
+        nothing.body,
+        json!({"successful": [], "failed": [], "rotated": [], "next_cursor": null, "made_before": null})
+    );
 }
 
 #[tokio::test]

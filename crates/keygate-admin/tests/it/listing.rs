@@ -57,7 +57,7 @@ async fn keys_are_listed_newest_first_as_they_are_shown() {
     }
     assert_eq!(list(&api, "").await.text, page.text);
     let none = api.call(&api.operator, "GET /v1/organizations/nobody/keys", None).await;
-    assert_eq!(none.body, json!({"keys": [], "next_cursor": null}));
+    assert_eq!(none.body, json!({"keys": [], "unreadable_key_ids": [], "next_cursor": null}));
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn a_tenant_lists_its_own_keys_alone() {
     // Another organization's key as a cursor is a place in time, and shows nothing of that organization.
     let cursor = keys[0]["key_id"].as_str().unwrap();
     let after = api.call(&reader, &format!("GET /v1/organizations/globex/keys?cursor={cursor}"), None).await;
-    assert_eq!(after.body, json!({"keys": [], "next_cursor": null}));
+    assert_eq!(after.body, json!({"keys": [], "unreadable_key_ids": [], "next_cursor": null}));
     let writer = api.tenant("acme", &["keys:write"], &["**"]).await;
     let refused = api.call(&writer, LIST, None).await;
     assert_eq!((refused.status.as_u16(), refused.reason()), (403, "permission_denied"));

@@ -68,7 +68,10 @@ pub(crate) async fn run(args: &BulkArgs, settings: &SettingArgs) -> Result<(), F
                     done.trouble = Some(error + &pages.going_on(&keys, &done));
                     break;
                 }
-                if is_one_page && pages.cursor().is_some() {
+                let room = at_once.saturating_sub(done.total.rotated.len());
+                if is_one_page && room > 0 {
+                    pages.narrow(room);
+                } else if is_one_page && pages.cursor().is_some() {
                     let more =
                         format!("there are more than {at_once} keys, whose successors belong into a file: --output");
                     done.trouble = Some(more + &pages.going_on(&keys, &done));
@@ -168,6 +171,13 @@ impl Pages {
         if let Self::Matching { cursor, filter, .. } = self {
             *cursor = next;
             filter.made_before = made_before.or(filter.made_before);
+        }
+    }
+
+    /// No more than so many keys with the next page.
+    fn narrow(&mut self, room: usize) {
+        match self {
+            Self::Named { at_once, .. } | Self::Matching { at_once, .. } => *at_once = room,
         }
     }
 

@@ -60,7 +60,7 @@ impl<'a> Pages<'a> {
 async fn write_json(pages: &mut Pages<'_>) -> Result<(), Failure> {
     // Before the first page is there nothing is written, so that a failure leaves standard output empty.
     let mut before = "{\"keys\":[";
-    let (mut text, mut unreadable) = (String::new(), String::new());
+    let mut text = String::new();
     while let Some(keys) = pages.next().await? {
         for key in &keys {
             text.push_str(before);
@@ -75,10 +75,8 @@ async fn write_json(pages: &mut Pages<'_>) -> Result<(), Failure> {
     if before != ",\n" {
         text.push_str(before);
     }
-    if !pages.unreadable.is_empty() {
-        unreadable = format!(",\"unreadable_key_ids\":{}", output::to_json(&pages.unreadable)?);
-    }
-    output::text(&format!("{text}]{unreadable},\"next_cursor\":{}}}", output::to_json(&pages.cursor)?))
+    let (unreadable, cursor) = (output::to_json(&pages.unreadable)?, output::to_json(&pages.cursor)?);
+    output::text(&format!("{text}],\"unreadable_key_ids\":{unreadable},\"next_cursor\":{cursor}}}"))
 }
 
 async fn write_table(pages: &mut Pages<'_>) -> Result<(), Failure> {

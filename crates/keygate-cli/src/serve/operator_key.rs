@@ -187,7 +187,9 @@ impl Maker {
     async fn is_there(&self) -> Result<bool, ManageError> {
         let actor = Actor::from(self.operator.clone());
         let page = self.manager.list(&actor, &OrganizationId::system(), &KeyFilter::default(), 1, None).await?;
-        let Some(newest) = page.keys.first() else { return Ok(page.next_cursor.is_some()) };
+        let Some(newest) = page.keys.first() else {
+            return Ok(!page.unreadable_key_ids.is_empty() || page.next_cursor.is_some());
+        };
         if newest.created_by != *actor.principal() {
             return Ok(true);
         }

@@ -97,7 +97,7 @@ fn an_organization_without_keys_has_an_empty_list() {
     let run = home.run(&["keys", "list", "--org", "nobody"]).done();
     assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", "note: no key matches\n"));
     let document = home.run(&["keys", "list", "--org", "nobody", "--json"]).done().json();
-    assert_eq!(document, json!({ "keys": [], "next_cursor": null }));
+    assert_eq!(document, json!({ "keys": [], "unreadable_key_ids": [], "next_cursor": null }));
 }
 
 #[test]

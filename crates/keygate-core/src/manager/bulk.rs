@@ -182,7 +182,6 @@ pub struct BulkPage {
     pub next_cursor: Option<Cursor>,
     /// Before when the keys were made that a filter was to admit: what it said, and in a rotation not later than the page was
     /// begun. Whoever rotates the same again says it again, and leaves the successors alone.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub made_before: Option<DateTime<Utc>>,
 }
 
@@ -327,7 +326,11 @@ impl ApiKeyManager {
             act.became(*id, ManageError::NotBegun.reason(), None);
         }
         match (filter, done.last()) {
-            (Some(_), Some(last)) if !left.is_empty() => next_cursor = Some(Cursor(*last)),
+            (Some(_), Some(last)) if !left.is_empty() => {
+                next_cursor = Some(Cursor(*last));
+                // Those behind it are told with the next page.
+                outcome.failed.retain(|failure| failure.key_id >= *last);
+            }
             _ => outcome.failed.extend(left.iter().map(|id| BulkFailure::of(*id, &ManageError::NotBegun))),
         }
         if let Some(error) = trouble {

@@ -92,7 +92,7 @@ pub struct KeyPage {
     pub keys: Vec<Key>,
     /// Keys of this part of the list of which nothing can be read, newest first: their records are damaged, or a newer version has
     /// written them. Whether the filter admits them nobody knows.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub unreadable_key_ids: Vec<KeyId>,
     /// Where the next page begins, if there may be one.
     pub next_cursor: Option<Cursor>,

@@ -22,7 +22,8 @@ impl ApiKeyManager {
         let system = OrganizationId::system();
         self.confirm_current().await?;
         let found = self.inner.store.list(&Listing::Organization(system.clone()), None, 1).await?;
-        if !found.records.is_empty() || found.next.is_some() {
+        // One that cannot be read is there too.
+        if !found.records.is_empty() || !found.unreadable.is_empty() || found.next.is_some() {
             return Ok(None);
         }
         let actor = Actor::from(operator.clone());

@@ -97,7 +97,8 @@ impl ApiKeyManager {
     /// # Errors
     /// When a suspended user is to be active again whose keys can do what the actor may not grant (of a user of more than 10,000
     /// keys, when the actor may not grant everything); not all keys of one who left are revoked yet
-    /// ([`StillOffboarding`](ManageError::StillOffboarding)); a limit, the quota or a rule cannot be; a role is not one of the
+    /// ([`StillOffboarding`](ManageError::StillOffboarding)); a limit, the quota or a rule cannot be, or is more than the
+    /// organization gives each user and the actor is not the operator; a role is not one of the
     /// organization; the roles cover what the actor may not grant, and the user's did not before; the organization is not within
     /// the actor's reach or is `system`; another change came in between; or the store fails.
     pub async fn update_user(
@@ -168,6 +169,9 @@ impl ApiKeyManager {
                 let keys = Listing::User(organization.clone(), user.clone());
                 self.check_keys(actor, &keys, |_| true).await?;
             }
+            if actor.operator().is_none() {
+                self.check_no_more(organization, &before, &record).await?;
+            }
             // Read anew each time: what a role covers may have changed.
             check_roles(actor, &self.govern(organization).await?, &before, &record)?;
             act.begin(organization, Changes::between(&before, &record)).await?;
@@ -198,6 +202,38 @@ impl ApiKeyManager {
             }
         }
         Err(last.unwrap_or(ManageError::ParentNotFound))
+    }
+
+    /// Refuses to give a user more than its organization gives each: what that is, is the operator's to say.
+    async fn check_no_more(
+        &self,
+        organization: &OrganizationId,
+        before: &UserRecord,
+        after: &UserRecord,
+    ) -> Result<(), ManageError> {
+        let max_keys = after.max_keys.filter(|_| after.max_keys != before.max_keys);
+        let limits = after.limits.filter(|_| after.limits != before.limits);
+        if max_keys.is_none() && limits.is_none() {
+            return Ok(());
+        }
+        let configured = self.inner.store.parents(organization, None).await?.organization;
+        let most = configured.as_ref().and_then(|organization| organization.max_keys_per_user);
+        let most = most.unwrap_or(self.inner.quota.per_user);
+        if max_keys.is_some_and(|asked| asked > most) {
+            let problem =
+                format!("must be at most {most}, as the organization gives each user: more is the operator's to give");
+            return Err(NameError::new("max_keys", problem).into());
+        }
+        let most = configured.and_then(|organization| organization.user_limits);
+        match limits.zip(most).and_then(|(asked, most)| asked.first_beyond(&most)) {
+            Some(limit) => {
+                let problem = format!(
+                    "must let in no more by {limit} than the organization's user_limits: more is the operator's to give"
+                );
+                Err(NameError::new("limits", problem).into())
+            }
+            None => Ok(()),
+        }
     }
 
     pub(super) async fn read_user(

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use keygate_core::actor::Actor;
 use keygate_core::context::RequestContext;
 use keygate_core::denial::DenialReason;
 use keygate_core::import::{ImportPattern, ImportPolicy};
-use keygate_core::limits::{Limits, MAX_LIMIT};
+use keygate_core::limits::{Fallback, Limits, MAX_LIMIT};
 use keygate_core::manager::{
     ApiKeyManager, BulkKeys, BulkOperation, Expiry, IdempotencyKey, KeyUpdate, ManageError, NewKey, OrganizationUpdate,
     ProjectUpdate, UserUpdate,
@@ -16,7 +17,7 @@ use keygate_core::record::{ProjectRecord, Revision, UserRecord, UserStatus};
 use keygate_core::store::{CreateRefusal, Store};
 use serde_json::json;
 
-use crate::support::{Instance, new_key_with, operator, org, ring, the_operator, unlimited_key_with, user};
+use crate::support::{Instance, new_key_with, operator, org, ring, tenant, the_operator, unlimited_key_with, user};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -308,6 +309,40 @@ async fn what_cannot_be_said_of_a_user_or_a_project_is_refused_by_its_name() {
     let refused = instance.manager.update_project(&operator(), &org("acme"), &web(), &update, None).await;
     assert_eq!(field(refused.map(drop)), "max_keys");
     assert_eq!(instance.memory.users(&org("acme"), &[user("ada")]).await.unwrap(), [None]);
+}
+
+/// What an organization gives each user is the operator's to say: its own administrators give no user more, and may give less.
+#[tokio::test]
+async fn an_organizations_own_administrators_give_no_user_more_than_it_gives_each() {
+    let instance = Instance::new();
+    of_organization(&instance.manager, |update| {
+        update.max_keys_per_user = Some(Some(5));
+        update.user_limits = Some(Some(daily(100)));
+    })
+    .await;
+    let set = async |actor: &Actor, update: UserUpdate| {
+        let set = instance.manager.update_user(actor, &org("acme"), &user("ada"), &update, None).await;
+        set.map(drop).map_err(|error| match error {
+            ManageError::Invalid(error) => error.field().to_owned(),
+            other => panic!("{other:?}"),
+        })
+    };
+    let (own, everything) = (tenant("acme", &["**"]), operator());
+    let hourly = Limits { per_hour: Some(1), ..Limits::UNLIMITED };
+    let open = Limits { fallback: Fallback::Open, ..daily(50) };
+    for (update, field) in [
+        (having(Some(6)), "max_keys"),
+        (limited(Some(daily(101))), "limits"),
+        (limited(Some(Limits::UNLIMITED)), "limits"),
+        (limited(Some(hourly)), "limits"),
+        (limited(Some(open)), "limits"),
+    ] {
+        assert_eq!(set(&own, update.clone()).await, Err(field.to_owned()), "{update:?}");
+        assert_eq!(set(&everything, update).await, Ok(()));
+    }
+    for update in [having(Some(5)), limited(Some(daily(100))), limited(Some(daily(1))), limited(None), having(None)] {
+        assert_eq!(set(&own, update.clone()).await, Ok(()), "{update:?}");
+    }
 }
 
 /// Records that were written before are read, and what a newer version says beside is passed over.

@@ -10,6 +10,7 @@ mod ends;
 mod memos;
 mod opening;
 mod reopen;
+mod unreadable;
 mod usage;
 mod verify;
 mod year;

@@ -29,8 +29,9 @@ impl RedisStore {
         };
         let mut page = RecordPage { next: after, ..RecordPage::default() };
         let mut looked_at = 0;
-        while page.records.len() < limit && looked_at < MOST {
-            let wanted = (limit - page.records.len()).min(MOST - looked_at);
+        let mut left = limit;
+        while left > 0 && looked_at < MOST {
+            let wanted = left.min(MOST - looked_at);
             let ids = self.page_of_ids(&name, page.next, wanted).await?;
             for (id, found) in ids.iter().zip(self.read_records(&ids).await) {
                 let is_of_it = |record: &KeyRecord| {
@@ -43,6 +44,7 @@ impl RedisStore {
                     Err(error) => return Err(error),
                 }
             }
+            left = limit.saturating_sub(page.records.len() + page.unreadable.len());
             looked_at += ids.len();
             if ids.len() < wanted {
                 page.next = None;

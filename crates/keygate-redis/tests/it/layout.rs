@@ -417,6 +417,9 @@ async fn an_entry_that_is_no_record_is_named() {
         // It holds up no other.
         let listed = store.list(&Listing::Organization(organization.clone()), None, 5).await.unwrap();
         assert_eq!((listed.records, listed.unreadable), (vec![other.clone()], vec![id]));
+        // It counts like one of them, so that a page does not look through all that cannot be read.
+        let page = store.list(&Listing::Organization(organization.clone()), None, 1).await.unwrap();
+        assert_eq!(page.records.len() + page.unreadable.len(), 1);
         named(&store.ring_usage().await.unwrap_err());
         for status in [KeyStatus::Inactive, KeyStatus::Revoked] {
             match store.set_status(&organization, id, &sample::status(status)).await {

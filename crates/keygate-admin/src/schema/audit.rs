@@ -189,6 +189,10 @@ pub(crate) struct AuditVerificationShape {
     /// Since when that is so.
     #[schema(required)]
     trimmed_at: Option<DateTime<Utc>>,
+    /// Until when entries are not kept, because there were too many of them or too many bytes, that would still be kept by their age:
+    /// null where none are. Whoever can write to the store can bring that about.
+    #[schema(required)]
+    cut_short_until: Option<DateTime<Utc>>,
     /// The newest place of the chain. Noted down elsewhere and asked for later, it shows whether the end was cut off.
     #[schema(required, pattern = "^[0-9]+:[0-9a-f]{64}$")]
     head: Option<String>,

@@ -98,6 +98,12 @@ pub(crate) fn verification(found: &AuditVerification) -> String {
     if found.trimmed_through > 0 {
         lines.push(format!("entries up to {} are not kept any more", found.trimmed_through));
     }
+    if let Some(until) = found.cut_short_until {
+        lines.push(format!(
+            "entries up to {} UTC went before their time, as there was too much: see whether so much was done",
+            until.format("%Y-%m-%d %H:%M:%S")
+        ));
+    }
     if let Some(first) = found.first_unsealed {
         lines.push(format!("entries from {first} on are not sealed yet"));
     }
@@ -105,4 +111,25 @@ pub(crate) fn verification(found: &AuditVerification) -> String {
         lines.push(format!("head {head}"));
     }
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What went before its time is no fault, and told all the same.
+    #[test]
+    fn what_was_cut_short_is_a_line() -> Result<(), serde_json::Error> {
+        let mut found = serde_json::json!({
+            "organization_id": "acme", "intact": true, "entries": 3, "seals": 1, "trimmed_through": 2,
+            "trimmed_at": "2026-11-02T00:00:00Z", "cut_short_until": "2026-11-01T10:20:30Z", "head": null,
+            "first_unsealed": null, "head_found": null, "faults": [], "faults_in_all": 0,
+        });
+        let told = |found: &serde_json::Value| serde_json::from_value(found.clone()).map(|found| verification(&found));
+        let with = told(&found)?;
+        assert!(with.contains("entries up to 2026-11-01 10:20:30 UTC went before their time"), "{with}");
+        found["cut_short_until"] = serde_json::Value::Null;
+        assert_eq!(told(&found)?.lines().count(), with.lines().count() - 1);
+        Ok(())
+    }
 }

@@ -19,7 +19,7 @@ use super::attest::{Attested, attested};
 use super::entry::{ActId, ActOutcome, ActTarget, AuditEntry, EntryKind};
 use super::policy::AuditPolicy;
 use super::reconcile;
-use super::seal::{Before, Checkpoint, SEALED_AT_ONCE, Seal, run_of};
+use super::seal::{Before, Checkpoint, SEALED_AT_ONCE, Seal, Tally, run_of};
 use super::store::{Append, AuditState, KeptEntry, KeptSeal, Step};
 use super::walk::Place;
 use super::window::Windows;
@@ -138,6 +138,11 @@ impl Keeper {
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
         to_millis(self.clock.now())
+    }
+
+    /// What was sealed before is not kept any more.
+    pub(crate) fn too_old(&self) -> DateTime<Utc> {
+        self.now() - self.policy.retention()
     }
 
     /// Writes an entry down, and gives its place.
@@ -324,9 +329,14 @@ impl Keeper {
                     return Ok(state);
                 }
             }
-            let to = state.last.min(next.saturating_add(SEALED_AT_ONCE as u64 - 1));
-            let mut entries = self.store.audit_entries(organization, next..=to, false, SEALED_AT_ONCE).await?;
+            let mut entries = self.store.audit_entries(organization, next..=state.last, false, SEALED_AT_ONCE).await?;
             entries.dedup_by_key(|entry| entry.sequence);
+            let reach = SEALED_AT_ONCE as u64 - 1;
+            // Where more are gone than fit under a seal, it begins after them: that they are gone shows by where it begins.
+            let first = entries.first().map_or(next, |entry| entry.sequence);
+            let first = if first.saturating_sub(next) > reach { first } else { next };
+            let before = Before { next: first, ..before };
+            entries.retain(|entry| entry.sequence.saturating_sub(first) <= reach);
             entries.truncate(run_of(&entries));
             let run = self.sealable(organization, &entries);
             // Where there is none of its own at all, one that comes later shows that the chain goes on.
@@ -395,11 +405,13 @@ impl Keeper {
             let seal = Seal::read(kept).map(|seal| seal.then(self.genuine(organization, kept).is_some()));
             return seal.unwrap_or(Before { next, ..Before::FIRST });
         }
-        match state.checkpoint.as_deref().and_then(Checkpoint::read) {
-            Some(checkpoint) => {
-                Before { mac: checkpoint.trimmed, next: checkpoint.through.saturating_add(1), ..Before::FIRST }
-            }
-            None => Before::FIRST,
+        let Some(bytes) = state.checkpoint.as_deref() else { return Before::FIRST };
+        let Some(checkpoint) = Checkpoint::read(bytes) else { return Before::FIRST };
+        let is_genuine = Checkpoint::genuine(&self.ring, organization, bytes).is_some();
+        Before {
+            mac: checkpoint.trimmed,
+            tally: if is_genuine { checkpoint.tally } else { Tally::default() },
+            next: checkpoint.through.saturating_add(1),
         }
     }
 

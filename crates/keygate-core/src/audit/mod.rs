@@ -26,7 +26,8 @@
 //!
 //! A second after something was written, one instance seals it: a *seal* has a tag of each entry under it and the MAC of the seal
 //! before it, all keyed by the [secret ring](crate::ring), so that nobody who can write to the store alone can make one. Of two who seal
-//! at once one wins, as the store compares the last seal. A [verification](crate::manager::ApiKeyManager::verify_audit) says which
+//! at once one wins, as the store compares the last seal. Where more entries in a row are gone than fit under a seal, the next begins
+//! after them, and they are told as removed. A [verification](crate::manager::ApiKeyManager::verify_audit) says which
 //! entry was altered, removed, inserted or moved, and which seal is gone or forged. What it cannot show is that the *end* was cut
 //! off with its seals, or all of it, and that genuine entries were dropped, repeated or put into another order at an end that is not
 //! sealed yet or whose seals were taken away: whoever notes down the [head](AuditHead) of the chain elsewhere, and asks for it
@@ -35,13 +36,19 @@
 //! loses the newest entries with their seals, and shows it in the same way: by a head.
 //!
 //! What is older, or more, than the [policy](AuditPolicy) says goes, in whole seals, and leaves a sealed *checkpoint* behind: in a
-//! scheduler's minute, and never because somebody reads. A seal says how many genuine entries and bytes there have been, so that
-//! nobody who can write to the store alone has what is kept taken away by adding to it. Whoever has claimed the minute goes on
+//! scheduler's minute, and never because somebody reads. Seals and the checkpoint say how many genuine entries and bytes there have
+//! been, and only seals that follow one another from the checkpoint on go, so that what somebody makes up counts for nothing. Copies of
+//! genuine entries do count, and so do a genuine seal of an end that was cut off and whatever anybody has written down: whoever can
+//! write to the store can have older entries go by them. *That* shows: a checkpoint remembers until when entries went because there was too much, and a
+//! verification (`cut_short_until`) and `keygate doctor --deep` tell it for as long as these would have been kept by their age; by
+//! their age alone they go in silence. What was written down because an act was found open is not counted, as planted open acts
+//! bring that about: such entries take room, and stay as long as their age lets them. A seal that is damaged keeps itself and
+//! all after it, which is logged as an error. Whoever has claimed the minute goes on
 //! through the audits of all organizations, some in each, so that nothing stays open or kept for ever where nothing happens any
 //! more. Where all of it is too old, the checkpoint alone is left, and moves to the current ring entry.
 //!
 //! A ring entry is needed as long as a seal names it, and by what was written under it and is not sealed yet. An entry that is not sealed yet and was made under one that is not configured
-//! is sealed by whoever has that, or as one of which it is not known whether it is as it was written, as soon as one follows that is
+//! is sealed by whoever has that, and shown as `ring_entry_missing` to readers who have not; or it is sealed as one of which it is not known whether it is as it was written, as soon as one follows that is
 //! known: whoever has the ring entry can still tell, and for all others a verification names the entry, and the ring entry that is
 //! missing.
 
@@ -72,6 +79,6 @@ pub use verify::{AuditFault, AuditVerification, FaultKind, MAX_FAULTS};
 pub(crate) use attest::{Attested, attested};
 pub(crate) use change::Changes;
 pub(crate) use keeper::Keeper;
-pub(crate) use needs::{Unsealed, unsealed_under};
+pub(crate) use needs::{Needs, Unsealed, look_over, unsealed_under};
 pub(crate) use seal::Checkpoint;
 pub(crate) use verify::Verifier;

@@ -1,5 +1,9 @@
-//! Which entries of the secret ring are needed by what is not sealed yet: a seal names its own, and a store counts those.
+//! A look at all audits: which entries of the secret ring are needed by what is not sealed yet (a seal names its own, and a store
+//! counts those), and where entries went before their time.
 
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
 
 use super::attest::written_under;
@@ -24,18 +28,39 @@ pub(crate) struct Unsealed {
     pub(crate) ring_entry: EntryId,
 }
 
-/// The first entry of each organization that is not sealed yet and was written under a ring entry that is meant, as it says. It
-/// goes through all audits.
+/// What is found in all audits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// The first entry of each organization and each ring entry that is meant.
+    pub(crate) unsealed: Vec<Unsealed>,
+    /// Where entries are not kept, because there was too much, that would still be kept by their age; and until when.
+    pub(crate) cut_short: Vec<(OrganizationId, DateTime<Utc>)>,
+}
+
+/// The first entry of each organization that is not sealed yet and was written under a ring entry that is meant, as it says, of each
+/// such ring entry. It goes through all audits.
 pub(crate) async fn unsealed_under(
     store: &dyn Store,
     is_meant: impl Fn(EntryId) -> bool + Sync,
 ) -> Result<Vec<Unsealed>, StoreError> {
+    // Nothing is sealed so late.
+    Ok(look_over(store, is_meant, DateTime::<Utc>::MAX_UTC).await?.unsealed)
+}
+
+/// The same, and where entries went before their time, which were sealed since.
+pub(crate) async fn look_over(
+    store: &dyn Store,
+    is_meant: impl Fn(EntryId) -> bool + Sync,
+    since: DateTime<Utc>,
+) -> Result<Needs, StoreError> {
     let is_meant = &is_meant;
     let buckets = stream::iter(0..store.audit_buckets());
-    let mut looking = buckets.map(|bucket| in_bucket(store, bucket, is_meant)).buffered(IN_FLIGHT);
-    let mut found = Vec::new();
+    let mut looking = buckets.map(|bucket| in_bucket(store, bucket, is_meant, since)).buffered(IN_FLIGHT);
+    let mut found = Needs::default();
     while let Some(more) = looking.next().await {
-        found.extend(more?);
+        let more = more?;
+        found.unsealed.extend(more.unsealed);
+        found.cut_short.extend(more.cut_short);
     }
     Ok(found)
 }
@@ -44,12 +69,13 @@ async fn in_bucket(
     store: &dyn Store,
     bucket: u16,
     is_meant: &(impl Fn(EntryId) -> bool + Sync),
-) -> Result<Vec<Unsealed>, StoreError> {
-    let (mut found, mut after) = (Vec::new(), None);
+    since: DateTime<Utc>,
+) -> Result<Needs, StoreError> {
+    let (mut found, mut after) = (Needs::default(), None);
     loop {
         let listed = store.audited(bucket, after.as_ref(), PAGE).await?;
         for organization in &listed {
-            found.extend(first_of(store, organization, is_meant).await?);
+            look_at(store, organization, is_meant, since, &mut found).await?;
         }
         if listed.len() < PAGE {
             return Ok(found);
@@ -58,19 +84,30 @@ async fn in_bucket(
     }
 }
 
-async fn first_of(
+async fn look_at(
     store: &dyn Store,
     organization: &OrganizationId,
     is_meant: &(impl Fn(EntryId) -> bool + Sync),
-) -> Result<Option<Unsealed>, StoreError> {
+    since: DateTime<Utc>,
+    found: &mut Needs,
+) -> Result<(), StoreError> {
     let state = store.audit_state(organization).await?;
-    let trimmed = state.checkpoint.as_deref().and_then(Checkpoint::read).map_or(0, |checkpoint| checkpoint.through);
+    let checkpoint = state.checkpoint.as_deref().and_then(Checkpoint::read);
+    let cut_short = checkpoint.and_then(|checkpoint| checkpoint.cut_short_until(since));
+    found.cut_short.extend(cut_short.map(|until| (organization.clone(), until)));
+    let trimmed = checkpoint.map_or(0, |checkpoint| checkpoint.through);
     let sealed = state.seal.map_or(trimmed, |seal| seal.last);
     if sealed >= state.last {
-        return Ok(None);
+        return Ok(());
     }
     let entries = store.audit_entries(organization, sealed + 1..=state.last, false, LOOKED_AT).await?;
-    let mut named = entries.iter().filter_map(|entry| Some((entry.sequence, written_under(&entry.bytes)?)));
-    let first = named.find(|(_, ring_entry)| is_meant(*ring_entry));
-    Ok(first.map(|(sequence, ring_entry)| Unsealed { organization: organization.clone(), sequence, ring_entry }))
+    let mut named = BTreeSet::new();
+    for entry in &entries {
+        let Some(ring_entry) = written_under(&entry.bytes) else { continue };
+        if is_meant(ring_entry) && named.insert(ring_entry) {
+            let (organization, sequence) = (organization.clone(), entry.sequence);
+            found.unsealed.push(Unsealed { organization, sequence, ring_entry });
+        }
+    }
+    Ok(())
 }

@@ -54,7 +54,9 @@ impl AuditPolicy {
         Ok(Self { retention_days: days, ..self })
     }
 
-    /// Keeps so many entries of an organization, the newest; some more, as whole seals are taken away.
+    /// Keeps so many entries of an organization, the newest; some more, as whole seals are taken away, and as what is written because
+    /// an act was found open is not counted. Where any go for that before their time, a
+    /// [verification](super::AuditVerification::cut_short_until) says so.
     ///
     /// # Errors
     /// When it is below 1,000.
@@ -66,7 +68,7 @@ impl AuditPolicy {
     }
 
     /// Keeps so many bytes of an organization's entries, the newest; some more, as whole seals are taken away, of a megabyte at
-    /// most, and what is not sealed yet. A store needs some room besides for each entry, and seals take sixteen bytes of each.
+    /// most, what is not sealed yet, and what was written because an act was found open. A store needs some room besides for each entry, and seals take sixteen bytes of each.
     ///
     /// # Errors
     /// When it is below [`MIN_KEPT_BYTES`].

@@ -12,6 +12,7 @@ use super::store::{KeptEntry, OpenIntent, Step};
 use crate::key::KeyId;
 use crate::names::OrganizationId;
 use crate::notice::WebhookId;
+use crate::record::Key;
 use crate::store::StoreError;
 
 /// How many records are read at once.
@@ -73,7 +74,9 @@ async fn was_done(keeper: &Keeper, act: &mut AuditEntry) -> Result<bool, StoreEr
         let ids: Vec<KeyId> = act.items.iter().map(|item| item.key_id).collect();
         let records: Vec<_> = stream::iter(ids).map(|id| store.record(id)).buffered(IN_FLIGHT).try_collect().await?;
         for (item, record) in act.items.iter_mut().zip(records) {
-            let is_there = record.is_some_and(|record| record.key.organization == organization);
+            // Under an id that somebody else's import was to use too, it may be theirs.
+            let is_own = |key: &Key| key.organization == organization && key.created_by.as_str() == act.principal;
+            let is_there = record.is_some_and(|record| is_own(&record.key));
             item.outcome = Some(if is_there { ActOutcome::Done } else { ActOutcome::Unknown }.as_str().to_owned());
         }
         let done = Some(ActOutcome::Done.as_str());

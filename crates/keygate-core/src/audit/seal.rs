@@ -3,7 +3,8 @@
 //! A seal in bytes: version, ring entry (4), first and last sequence (8 each), when it was made (8), how many genuine entries
 //! there have been up to here and how many bytes of them (8 each), the MAC of the seal before it (32), a tag of each entry (16 each;
 //! of one that was gone or not genuine, what says so), the MAC of all that (32). A checkpoint: version, ring entry, the last sequence
-//! that is not kept, when it was made, the MAC of the last seal that is not kept, the MAC of all that.
+//! that is not kept, when it was made, how many genuine entries there have been up to there and how many bytes of them, when the newest
+//! seal was made that went before its time, the MAC of the last seal that is not kept, the MAC of all that.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use super::attest::{Attested, attested};
-use super::store::{KeptEntry, KeptSeal};
+use super::entry::Header;
+use super::store::{KeptEntry, KeptSeal, Step};
 use crate::names::OrganizationId;
 use crate::ring::{EntryId, RingEntry, SecretRing};
 
@@ -33,7 +35,7 @@ type Tag = [u8; 16];
 const MISSING: Tag = [0; 16];
 const NOT_GENUINE: Tag = [0xff; 16];
 const SEAL_HEADER: usize = 1 + 4 + 8 + 8 + 8 + 8 + 8 + 32;
-const CHECKPOINT_BYTES: usize = 1 + 4 + 8 + 8 + 32 + 32;
+const CHECKPOINT_BYTES: usize = 1 + 4 + 8 + 8 + 8 + 8 + 8 + 32 + 32;
 
 /// What is sealed is told apart from whatever else is sealed under the same key.
 const OF_ENTRY: &[u8] = b"keygate/v1 audit entry";
@@ -55,8 +57,9 @@ fn tag(ring_entry: &RingEntry, label: &[u8], organization: &OrganizationId, entr
     std::array::from_fn(|place| whole[place])
 }
 
-/// How many genuine entries an audit has had up to a place, and how many bytes of them. It is in seals, so that nobody who can
-/// write to the store alone has what is kept taken away by making it look like more.
+/// How many genuine entries an audit has had up to a place, and how many bytes of them. It is in seals and in the checkpoint, so that
+/// nobody who can write to the store alone has it look like more than genuine entries make up. What only looks up what became of an act
+/// is not counted, as whoever plants open acts has it written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) entries: u64,
@@ -65,6 +68,9 @@ pub(crate) struct Tally {
 
 impl Tally {
     fn with(self, entry: &[u8]) -> Self {
+        if Header::read(entry).is_some_and(|header| matches!(header.step, Step::Reconciled { .. })) {
+            return self;
+        }
         Self { entries: self.entries.saturating_add(1), bytes: self.bytes.saturating_add(entry.len() as u64) }
     }
 
@@ -297,15 +303,24 @@ pub(crate) struct Checkpoint {
     /// The last sequence that is not kept.
     pub(crate) through: u64,
     pub(crate) millis: i64,
+    /// What was counted up to there.
+    pub(crate) tally: Tally,
+    /// When the newest seal was made that went because there was too much, before its time; [`NEVER`] where none did.
+    pub(crate) cut_short: i64,
     /// The MAC of the last seal that is not kept.
     pub(crate) trimmed: Mac,
 }
+
+/// Where nothing went before its time.
+pub(crate) const NEVER: i64 = i64::MIN;
 
 impl Checkpoint {
     pub(crate) fn make(
         ring: &SecretRing,
         organization: &OrganizationId,
         trimmed: &AuditHead,
+        tally: Tally,
+        cut_short: i64,
         now: DateTime<Utc>,
     ) -> Vec<u8> {
         let under = ring.current();
@@ -313,6 +328,9 @@ impl Checkpoint {
         bytes.extend(under.id().as_bytes());
         bytes.extend(trimmed.sequence.to_be_bytes());
         bytes.extend(now.timestamp_millis().to_be_bytes());
+        bytes.extend(tally.entries.to_be_bytes());
+        bytes.extend(tally.bytes.to_be_bytes());
+        bytes.extend(cut_short.to_be_bytes());
         bytes.extend(trimmed.mac);
         let mac = mac(under, OF_CHECKPOINT, organization, &[&bytes]);
         bytes.extend(mac);
@@ -325,11 +343,16 @@ impl Checkpoint {
         let (ring_entry, rest) = rest.split_first_chunk()?;
         let (through, rest) = rest.split_first_chunk()?;
         let (millis, rest) = rest.split_first_chunk()?;
+        let (counted, rest) = rest.split_first_chunk()?;
+        let (counted_bytes, rest) = rest.split_first_chunk()?;
+        let (cut_short, rest) = rest.split_first_chunk()?;
         let (trimmed, rest) = rest.split_first_chunk()?;
         (*version == VERSION && rest.len() == 32).then(|| Self {
             ring_entry: EntryId::from_bytes(*ring_entry),
             through: u64::from_be_bytes(*through),
             millis: i64::from_be_bytes(*millis),
+            tally: Tally { entries: u64::from_be_bytes(*counted), bytes: u64::from_be_bytes(*counted_bytes) },
+            cut_short: i64::from_be_bytes(*cut_short),
             trimmed: *trimmed,
         })
     }
@@ -350,6 +373,11 @@ impl Checkpoint {
     pub(crate) fn through(ring: &SecretRing, organization: &OrganizationId, bytes: Option<&[u8]>) -> u64 {
         let genuine = bytes.and_then(|bytes| Self::genuine(ring, organization, bytes));
         genuine.map_or(0, |checkpoint| checkpoint.through)
+    }
+
+    /// Until when entries are not kept, because there was too much, that would still be kept by their age.
+    pub(crate) fn cut_short_until(&self, too_old: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_millis(self.cut_short).filter(|until| self.cut_short != NEVER && *until >= too_old)
     }
 
     pub(crate) fn head(&self) -> AuditHead {

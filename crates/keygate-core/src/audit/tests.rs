@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
 use super::attest::attest;
-use super::seal::{Before, Checkpoint, Seal};
+use super::seal::{Before, Checkpoint, NEVER, Seal, Tally};
 use super::verify::{AuditVerification, FaultKind, Verifier};
-use super::{AuditHead, AuditState, KeptEntry, KeptSeal};
+use super::{ActId, AuditEntry, AuditHead, AuditState, EntryKind, KeptEntry, KeptSeal, Step};
 use crate::names::OrganizationId;
 use crate::ring::{MasterSecret, SecretRing};
 
@@ -67,7 +67,8 @@ impl Kept {
     /// Takes away all under the first seals.
     fn trim(&mut self, seals: usize) {
         let last = Seal::read(&self.seals[seals - 1]).unwrap();
-        self.checkpoint = Some(Checkpoint::make(&self.ring, &self.organization, &last.head(), now()));
+        self.checkpoint =
+            Some(Checkpoint::make(&self.ring, &self.organization, &last.head(), last.tally, NEVER, now()));
         self.seals.drain(..seals);
         self.entries.retain(|entry| entry.sequence > last.last);
     }
@@ -79,7 +80,7 @@ impl Kept {
             checkpoint: self.checkpoint.clone(),
             open: Vec::new(),
         };
-        let mut verifier = Verifier::new(&self.ring, &self.organization, &state, noted);
+        let mut verifier = Verifier::new(&self.ring, &self.organization, &state, noted, now());
         for seal in &self.seals {
             let under = Verifier::under(seal);
             let there =
@@ -254,8 +255,56 @@ fn a_seal_counts_what_is_genuine() {
     assert_eq!(tallies.iter().map(|tally| tally.entries).collect::<Vec<_>>(), [2, 5, 6]);
     assert_eq!(tallies[1].bytes, bytes(&kept.entries[..5]));
     assert_eq!(tallies[2].since(tallies[1]).bytes, bytes(&kept.entries[6..]));
-    assert_eq!(Seal::read(&kept.seals[2]).unwrap().then(false).tally, super::seal::Tally::default());
-    assert_eq!(tallies[0].since(tallies[1]), super::seal::Tally::default());
+    assert_eq!(Seal::read(&kept.seals[2]).unwrap().then(false).tally, Tally::default());
+    assert_eq!(tallies[0].since(tallies[1]), Tally::default());
+}
+
+/// What was written down because somebody left an act open is not: whoever can write to the store alone has that written.
+#[test]
+fn what_was_looked_up_is_not_counted() {
+    let mut kept = Kept::new(&[2], 0);
+    let entry = |step| {
+        let act = ActId::fresh(now()).unwrap();
+        let entry = AuditEntry::begun(&kept.organization, act, now(), EntryKind::Outcome, "unknown".to_owned());
+        entry.encode(step, &kept.ring).unwrap()
+    };
+    let (reconciled, outcome) = (entry(Step::Reconciled { intent: 0 }), entry(Step::Outcome { intent: 0 }));
+    let more = outcome.len() as u64;
+    kept.entries.extend([(3, reconciled), (4, outcome)].map(|(sequence, bytes)| KeptEntry { sequence, bytes }));
+    kept.last = 4;
+    kept.seal();
+    let tally = |seal: usize| Seal::read(&kept.seals[seal]).unwrap().tally;
+    assert_eq!(tally(1).since(tally(0)), Tally { entries: 1, bytes: more });
+    assert_eq!(kept.faults(), []);
+}
+
+/// More are gone than fit under a seal: it begins after them, and says so.
+#[test]
+fn a_hole_before_a_seal_shows() {
+    let mut kept = Kept::new(&[2], 0);
+    kept.last = 5_000;
+    kept.write(3);
+    let before = Before { next: 5_001, ..Seal::read(&kept.seals[0]).unwrap().then(true) };
+    let seal = Seal::make(&kept.ring, &kept.organization, before, kept.last, &kept.entries[2..], now());
+    kept.seals.push(seal);
+    assert_eq!(kept.faults(), [(FaultKind::Removed, 3)]);
+}
+
+/// For as long as it would be kept by its age.
+#[test]
+fn what_went_before_its_time_is_told() {
+    let kept = Kept::new(&[2, 2], 0);
+    let (last, millis) = (Seal::read(&kept.seals[0]).unwrap(), now().timestamp_millis());
+    for (cut_short, too_old, expected) in
+        [(NEVER, 0, None), (millis, 0, Some(now())), (millis, millis, Some(now())), (millis, millis + 1, None)]
+    {
+        let bytes = Checkpoint::make(&kept.ring, &kept.organization, &last.head(), last.tally, cut_short, now());
+        let too_old = DateTime::from_timestamp_millis(too_old).unwrap();
+        let state = AuditState { last: 2, checkpoint: Some(bytes.clone()), ..AuditState::default() };
+        let found = Verifier::new(&kept.ring, &kept.organization, &state, None, too_old).finish(2);
+        assert_eq!((found.cut_short_until, found.intact), (expected, true));
+        assert_eq!(Checkpoint::read(&bytes).unwrap().tally, last.tally);
+    }
 }
 
 /// An entry of another time in its place, or what is left of a checkpoint.

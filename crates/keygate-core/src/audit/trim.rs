@@ -4,8 +4,8 @@ use chrono::{DateTime, TimeDelta};
 use futures_util::{StreamExt, stream};
 
 use super::keeper::{Keeper, REMEMBERED, TIDIED_AT_ONCE, lock};
-use super::seal::Checkpoint;
-use super::store::AuditState;
+use super::seal::{BEFORE_ALL, Checkpoint, NEVER, Seal};
+use super::store::{AuditState, KeptSeal};
 use crate::names::OrganizationId;
 use crate::store::StoreError;
 
@@ -65,7 +65,7 @@ impl Keeper {
     /// left in its place moves to a newer ring entry, so that none is needed for ever. It says whether that is all for now.
     pub(super) async fn trim(&self, organization: &OrganizationId, mut state: AuditState) -> Result<bool, StoreError> {
         let now = self.now();
-        let too_old = (now - self.policy().retention()).timestamp_millis();
+        let too_old = self.too_old().timestamp_millis();
         // How far the chain goes by its own word: what else the store says of its end anybody can write there.
         let newest = state.seal.as_ref().and_then(|kept| self.genuine(organization, kept));
         let kept = state.checkpoint.as_deref().map(|bytes| Checkpoint::genuine(self.ring(), organization, bytes));
@@ -76,30 +76,41 @@ impl Keeper {
             return Ok(true);
         }
         let Some(newest) = newest else {
-            let is_alone = state.seal.is_none();
-            if let (true, Some(checkpoint)) = (is_alone, kept.flatten()) {
-                self.renew(organization, &state, checkpoint).await?;
+            match (&state.seal, kept.flatten()) {
+                (Some(seal), _) => not_genuine(organization, seal),
+                (None, Some(checkpoint)) => self.renew(organization, &state, checkpoint).await?,
+                (None, None) => {}
             }
             self.trimmed.insert(organization.clone(), now);
             return Ok(true);
         };
+        let left = kept.flatten();
+        let (mut trimmed, mut cut_short) = left.map_or((BEFORE_ALL, NEVER), |left| (left.trimmed, left.cut_short));
         for round in 0.. {
             if round >= TRIMS_AT_ONCE {
                 // The rest goes with the next round.
                 return Ok(false);
             }
             let seals = self.store.audit_seals(organization, 0, TRIMMED_AT_ONCE).await?;
-            let goes = seals.iter().map_while(|kept| {
-                // What is not genuine is evidence.
-                let seal = self.genuine(organization, kept)?;
-                let later = newest.tally.since(seal.tally);
-                let is_over = seal.millis < too_old
-                    || later.entries >= self.policy().most_entries
-                    || later.bytes >= self.policy().most_bytes;
-                is_over.then_some(seal)
-            });
-            let Some(last) = goes.last() else { break };
-            let checkpoint = Checkpoint::make(self.ring(), organization, &last.head(), now);
+            let mut last = None;
+            for kept in &seals {
+                // What is not genuine, or does not follow what is before it, is evidence.
+                let Some(seal) = self.genuine(organization, kept).filter(|seal| seal.previous == trimmed) else {
+                    not_genuine(organization, kept);
+                    break;
+                };
+                let is_too_old = seal.millis < too_old;
+                if !is_too_old && !self.is_too_much(&newest, &seal) {
+                    break;
+                }
+                if !is_too_old {
+                    cut_short = cut_short.max(seal.millis);
+                }
+                trimmed = seal.mac;
+                last = Some(seal);
+            }
+            let Some(last) = last else { break };
+            let checkpoint = Checkpoint::make(self.ring(), organization, &last.head(), last.tally, cut_short, now);
             let previous = state.checkpoint.as_deref();
             if !self.store.trim_audit(organization, last.last, &checkpoint, previous).await? {
                 // Somebody else does.
@@ -109,6 +120,12 @@ impl Keeper {
         }
         self.trimmed.insert(organization.clone(), now);
         Ok(true)
+    }
+
+    /// Whether there is so much after a seal that it goes, whatever its age.
+    fn is_too_much(&self, newest: &Seal, seal: &Seal) -> bool {
+        let later = newest.tally.since(seal.tally);
+        later.entries >= self.policy().most_entries || later.bytes >= self.policy().most_bytes
     }
 
     /// Makes the checkpoint anew where all else is gone and it was made under an older ring entry.
@@ -128,9 +145,23 @@ impl Keeper {
             return Ok(());
         }
         let since = DateTime::from_timestamp_millis(checkpoint.millis).unwrap_or_else(|| self.now());
-        let renewed = Checkpoint::make(self.ring(), organization, &checkpoint.head(), since);
+        let Checkpoint { tally, cut_short, .. } = checkpoint;
+        let renewed = Checkpoint::make(self.ring(), organization, &checkpoint.head(), tally, cut_short, since);
         let previous = state.checkpoint.as_deref();
         // Somebody else does, where it was not.
         self.store.trim_audit(organization, checkpoint.through, &renewed, previous).await.map(drop)
     }
+}
+
+/// Says that a seal keeps itself and all after it from being taken away.
+fn not_genuine(organization: &OrganizationId, seal: &KeptSeal) {
+    tracing::error!(
+        target: "keygate::audit",
+        organization_id = %organization,
+        sequence = seal.last,
+        ring_entry = ?seal.ring_entry(),
+        "a seal is damaged, does not follow the one before it, or was made under a ring entry that is not configured here: neither it \
+         nor anything after it is taken away, however old, and the secrets that it and later seals name stay needed. Ask keygate audit \
+         verify what it is, and put back the ring entry or the seal"
+    );
 }

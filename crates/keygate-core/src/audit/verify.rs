@@ -85,6 +85,9 @@ pub struct AuditVerification {
     pub trimmed_through: u64,
     /// Since when that is so.
     pub trimmed_at: Option<DateTime<Utc>>,
+    /// Until when entries are not kept, because there were too many of them or too many bytes, that would still be kept by their age.
+    /// Whoever can write to the store can bring that about, by having entries written or by copies of genuine ones.
+    pub cut_short_until: Option<DateTime<Utc>>,
     /// The newest place of the chain. Whoever notes it down elsewhere learns later whether the end was cut off.
     pub head: Option<AuditHead>,
     /// The first entry that is not sealed yet.
@@ -117,6 +120,7 @@ impl<'a> Verifier<'a> {
         organization: &'a OrganizationId,
         state: &AuditState,
         noted: Option<AuditHead>,
+        too_old: DateTime<Utc>,
     ) -> Self {
         let found = AuditVerification {
             organization_id: organization.clone(),
@@ -125,6 +129,7 @@ impl<'a> Verifier<'a> {
             seals: 0,
             trimmed_through: 0,
             trimmed_at: None,
+            cut_short_until: None,
             head: None,
             first_unsealed: None,
             head_found: noted.map(|_| false),
@@ -133,12 +138,12 @@ impl<'a> Verifier<'a> {
         };
         let mut verifier = Self { ring, organization, noted, previous: BEFORE_ALL, next: 1, doubts: false, found };
         if let Some(bytes) = &state.checkpoint {
-            verifier.begin_at(bytes);
+            verifier.begin_at(bytes, too_old);
         }
         verifier
     }
 
-    fn begin_at(&mut self, bytes: &[u8]) {
+    fn begin_at(&mut self, bytes: &[u8], too_old: DateTime<Utc>) {
         let Some(checkpoint) = Checkpoint::read(bytes) else {
             self.fault(FaultKind::CheckpointForged, 0, "the checkpoint cannot be read");
             self.doubts = true;
@@ -155,6 +160,7 @@ impl<'a> Verifier<'a> {
         (self.previous, self.next) = (checkpoint.trimmed, through.saturating_add(1));
         self.found.trimmed_through = through;
         self.found.trimmed_at = DateTime::from_timestamp_millis(checkpoint.millis);
+        self.found.cut_short_until = checkpoint.cut_short_until(too_old);
         self.found.head = Some(checkpoint.head());
         if let Some(noted) = self.noted {
             match noted.sequence.cmp(&through) {
@@ -209,7 +215,10 @@ impl<'a> Verifier<'a> {
         if (self.previous, from) == (seal.previous, to) || self.doubts {
             return;
         }
-        if to > from {
+        if to > from && self.previous == seal.previous {
+            let what = format!("the entries {from} to {} were gone when what follows was to be sealed", to - 1);
+            self.fault(FaultKind::Removed, from, what);
+        } else if to > from {
             let what = format!("the seals of the entries {from} to {} are gone", to - 1);
             self.fault(FaultKind::SealRemoved, to - 1, what);
         } else {

@@ -32,6 +32,9 @@ const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(1);
 const UNREADABLE: &str = "unreadable";
 /// The action of an entry that is not as it was written, of which nothing else is told.
 const NOT_GENUINE: &str = "not_genuine";
+/// The action of an entry that was written under a ring entry that is not configured, so that it is not known whether it is as it was
+/// written: nothing else is told of it either.
+const RING_ENTRY_MISSING: &str = "ring_entry_missing";
 
 /// Which entries of the audit are asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -258,7 +261,8 @@ impl ApiKeyManager {
     ) -> Result<(AuditVerification, bool), StoreError> {
         let store = &*self.inner.store;
         let state = store.audit_state(organization).await?;
-        let mut verifier = Verifier::new(self.inner.audit.ring(), organization, &state, noted);
+        let too_old = self.inner.audit.too_old();
+        let mut verifier = Verifier::new(self.inner.audit.ring(), organization, &state, noted, too_old);
         let mut entries = Entries { store, organization, held: Vec::new(), next: 0, last: state.last };
         let sealed = state.seal.as_ref().map_or(0, |seal| seal.last);
         let mut after = 0;
@@ -282,13 +286,14 @@ impl ApiKeyManager {
             }
         }
         let mut from = verifier.next();
-        loop {
-            let to = from.saturating_add(READ_AT_ONCE as u64 - 1).min(state.last);
-            if from > state.last {
-                break;
-            }
-            verifier.unsealed(&entries.take(from..=to).await?);
-            from = to.saturating_add(1);
+        // By what is there, however many numbers the store says have been given.
+        while from <= state.last {
+            let there = store.audit_entries(organization, from..=state.last, false, READ_AT_ONCE).await?;
+            verifier.unsealed(&there);
+            from = match there.last() {
+                Some(last) if there.len() == READ_AT_ONCE => last.sequence.saturating_add(1),
+                _ => break,
+            };
         }
         let through = Checkpoint::through(self.inner.audit.ring(), organization, state.checkpoint.as_deref());
         let before = store.audit_entries(organization, 0..=through, true, 1).await?;
@@ -338,15 +343,25 @@ impl Entries<'_> {
 
 /// The entry, or one that says that it cannot be read: it must not be missed, nor keep others from being seen.
 fn readable(ring: &SecretRing, organization: &OrganizationId, kept: &KeptEntry) -> AuditEntry {
-    // Under a ring entry that is not configured any more it may be as it was sealed.
-    if attested(ring, organization, &kept.bytes) == Attested::Forged {
-        let sequence = kept.sequence;
-        tracing::error!(target: "keygate::audit", organization_id = %organization, sequence, "an entry is not as it was written");
+    let sequence = kept.sequence;
+    let instead = match attested(ring, organization, &kept.bytes) {
+        Attested::Genuine => None,
+        Attested::Forged => {
+            tracing::error!(target: "keygate::audit", organization_id = %organization, sequence, "an entry is not as it was written");
+            Some(NOT_GENUINE)
+        }
+        // Anybody can make one up under a ring entry that nobody has.
+        Attested::RingEntryMissing(id) => {
+            tracing::warn!(target: "keygate::audit", organization_id = %organization, sequence, entry = %id, "an entry needs a ring entry that is not configured");
+            Some(RING_ENTRY_MISSING)
+        }
+    };
+    if let Some(action) = instead {
         let (act, at) = kept.header().map_or_else(
             || (ActId::from_bytes([0; 16]), DateTime::default()),
             |header| (header.act, DateTime::from_timestamp_millis(header.millis).unwrap_or_default()),
         );
-        let mut entry = AuditEntry::begun(organization, act, at, EntryKind::Outcome, NOT_GENUINE.to_owned());
+        let mut entry = AuditEntry::begun(organization, act, at, EntryKind::Outcome, action.to_owned());
         entry.sequence = sequence;
         return entry;
     }

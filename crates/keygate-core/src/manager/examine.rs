@@ -1,10 +1,14 @@
 //! Looking a deployment over: its store, its marker, and whether its secrets fit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
 
 use super::{ApiKeyManager, Inner};
 use crate::actor::Operator;
-use crate::audit::{Unsealed, unsealed_under};
+use crate::audit::{AuditPolicy, Needs, Unsealed, look_over};
+use crate::clock::{Clock, SystemClock};
+use crate::names::OrganizationId;
 use crate::ring::{EntryId, SecretRing};
 use crate::store::{Deployment, Depth, Finding, Store, StoreError, Verdict};
 
@@ -12,6 +16,7 @@ const DEPLOYMENT: &str = "deployment";
 const SECRETS: &str = "secrets";
 const RETIRED: &str = "retired_secrets";
 const AUDIT: &str = "audit";
+const KEPT: &str = "audit_kept";
 /// Entries of audits that are named one by one.
 const NAMED: usize = 3;
 
@@ -35,23 +40,40 @@ impl ApiKeyManager {
             ));
             return findings;
         }
-        findings.extend(examine_deployment(&**store, Some(ring), depth).await);
+        findings.extend(examine_all(&**store, Some(ring), depth, self.inner.audit.too_old()).await);
         findings
     }
 }
 
 /// Looks at the deployment marker of a store, and at whether the secrets fit it, without setting anything up. For those
-/// who have no manager, because a part of what makes one is missing.
+/// who have no manager, because a part of what makes one is missing. Audits are taken to be kept as long as by default.
 pub async fn examine_deployment(store: &dyn Store, ring: Option<&SecretRing>, depth: Depth) -> Vec<Finding> {
+    examine_all(store, ring, depth, SystemClock.now() - AuditPolicy::default().retention()).await
+}
+
+/// The same; what audits had sealed before `too_old` they need not keep.
+async fn examine_all(
+    store: &dyn Store,
+    ring: Option<&SecretRing>,
+    depth: Depth,
+    too_old: DateTime<Utc>,
+) -> Vec<Finding> {
     let found = store.deployment().await;
     let mut findings = vec![marker(&found)];
     if let (Ok(Some(deployment)), Some(ring)) = (&found, ring) {
         findings.push(fit(deployment, ring));
         if depth == Depth::Deep {
             let sealed = store.audit_ring_usage().await;
-            findings.push(needed(store.ring_usage().await, sealed.as_ref().ok(), ring));
-            let is_missing = |needed: EntryId| ring.entry(needed).is_none();
-            findings.push(audit(sealed, unsealed_under(store, is_missing).await, ring));
+            let current = ring.current_id();
+            let needs = look_over(store, |entry| entry != current, too_old).await;
+            let unsealed = needs.as_ref().ok().map(|needs| needs.unsealed.iter().map(|entry| entry.ring_entry));
+            let by_audits = sealed.as_ref().ok().zip(unsealed);
+            let by_audits = by_audits.map(|(sealed, unsealed)| sealed.keys().copied().chain(unsealed).collect());
+            findings.push(needed(store.ring_usage().await, by_audits.as_ref(), ring));
+            if let Ok(Needs { cut_short, .. }) = &needs {
+                findings.extend(kept(cut_short));
+            }
+            findings.push(audit(sealed, needs.map(|needs| needs.unsealed), ring));
         }
     }
     findings
@@ -109,10 +131,10 @@ fn fit(deployment: &Deployment, ring: &SecretRing) -> Finding {
     Finding::ok(SECRETS, observed)
 }
 
-/// Which entries keys that can still be used need. One that seals of the audit need, or may need, is not to be taken out either.
+/// Which entries keys that can still be used need. One that audits need, or may need, is not to be taken out either.
 fn needed(
     usage: Result<BTreeMap<EntryId, u64>, StoreError>,
-    sealed: Option<&BTreeMap<EntryId, u64>>,
+    by_audits: Option<&BTreeSet<EntryId>>,
     ring: &SecretRing,
 ) -> Finding {
     let usage = match usage {
@@ -129,15 +151,14 @@ fn needed(
         return Finding::failure(RETIRED, observed, FIT);
     }
     let is_idle =
-        |entry: &EntryId| !usage.contains_key(entry) && sealed.is_some_and(|sealed| !sealed.contains_key(entry));
+        |entry: &EntryId| !usage.contains_key(entry) && by_audits.is_some_and(|needed| !needed.contains(entry));
     let idle: Vec<EntryId> = ring.entry_ids().skip(1).filter(is_idle).collect();
     let finding = Finding::ok(RETIRED, counts);
     if idle.is_empty() {
         return finding;
     }
     let idle = list(idle.into_iter());
-    let advice =
-        format!("no usable key and no seal of the audit needs {idle}: take that out of KEYGATE_RETIRED_SECRETS");
+    let advice = format!("no usable key and no audit needs {idle}: take that out of KEYGATE_RETIRED_SECRETS");
     finding.with(Verdict::Ok, advice)
 }
 
@@ -165,6 +186,10 @@ fn audit(
         let advice = format!("{FIT}, until no seal names it: what it has sealed cannot be verified without it");
         return Finding::failure(AUDIT, observed, advice);
     }
+    let mut unsealed = unsealed;
+    unsealed.retain(|entry| ring.entry(entry.ring_entry).is_none());
+    // The first of each organization, which come one after the other.
+    unsealed.dedup_by(|next, first| next.organization == first.organization);
     if unsealed.is_empty() {
         return Finding::ok(AUDIT, observed);
     }
@@ -181,6 +206,24 @@ fn audit(
     let advice = "put the secret of that ring entry among KEYGATE_RETIRED_SECRETS until it is sealed; if you never had one, \
                   somebody else wrote the entry: see keygate audit verify";
     Finding::warning(AUDIT, observed, advice)
+}
+
+/// Where entries went before their time, if anywhere.
+fn kept(cut_short: &[(OrganizationId, DateTime<Utc>)]) -> Option<Finding> {
+    if cut_short.is_empty() {
+        return None;
+    }
+    let named = cut_short.iter().take(NAMED);
+    let named =
+        named.map(|(organization, until)| format!("of {organization} until {}", until.format("%Y-%m-%d %H:%M")));
+    let observed = format!(
+        "in {} audits entries went before their time, as there was too much, first {}",
+        cut_short.len(),
+        named.collect::<Vec<_>>().join(", ")
+    );
+    let advice = "see in keygate audit whether so much was done there: if it was, raise KEYGATE_AUDIT_MEGABYTES or export more often; if \
+                  not, somebody who can write to the store may have made it look like it";
+    Some(Finding::warning(KEPT, observed, advice))
 }
 
 /// Those that are needed and not there.
@@ -247,12 +290,12 @@ mod tests {
     fn a_retired_secret_that_no_key_needs_may_go_and_one_that_keys_need_must_be_there() {
         let ring = ring(1, &[2, 3]);
         let id = |byte| SecretRing::new(&secret(byte)).current_id();
-        let (usage, none) = (BTreeMap::from([(id(1), 5), (id(2), 1)]), BTreeMap::new());
+        let (usage, none) = (BTreeMap::from([(id(1), 5), (id(2), 1)]), BTreeSet::new());
         let finding = needed(Ok(usage.clone()), Some(&none), &ring);
         assert_eq!(finding.verdict, Verdict::Ok);
         assert!(finding.advice.unwrap().contains(&id(3).to_string()));
-        // Nor is one to go that seals need, or of which that is not known.
-        assert_eq!(needed(Ok(usage.clone()), Some(&BTreeMap::from([(id(3), 1)])), &ring).advice, None);
+        // Nor is one to go that audits need, or of which that is not known.
+        assert_eq!(needed(Ok(usage.clone()), Some(&BTreeSet::from([id(3)])), &ring).advice, None);
         assert_eq!(needed(Ok(usage), None, &ring).advice, None);
         assert_eq!(needed(Ok(BTreeMap::from([(id(2), 1), (id(3), 1)])), Some(&none), &ring).advice, None);
         let finding = needed(Ok(BTreeMap::from([(id(4), 7)])), Some(&none), &ring);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use keygate_core::actor::Operator;
 use keygate_core::audit::{ActId, ActOutcome, Append, AuditEntry, AuditPolicy, EntryKind, FaultKind, MAX_ITEMS, Step};
 use keygate_core::context::RequestContext;
 use keygate_core::import::{ImportPattern, ImportPolicy};
@@ -770,6 +771,7 @@ async fn what_is_too_old_is_not_kept() {
     let found = verify(Some(head)).await;
     assert_eq!((found.intact, found.entries, found.seals, found.trimmed_through), (true, 4, 2, 2), "{found:?}");
     assert_eq!(found.head_found, Some(true), "it is where the checkpoint is");
+    assert_eq!(found.cut_short_until, None, "it went by its age");
     assert_eq!(verify(Some(later)).await.head_found, Some(true));
     let entries = entries(&instance).await;
     assert_eq!(entries.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [3, 4, 5, 6]);
@@ -872,7 +874,59 @@ async fn what_is_too_many_bytes_is_not_kept() {
     instance.manager.trim_audits().await;
     let found = verify().await;
     assert_eq!((found.entries, found.trimmed_through, found.intact), (10, 26, true), "{found:?}");
+    // That it went before its time is told, until it would have gone by its age.
+    assert_eq!(found.cut_short_until, Some(instance.clock.now() - TimeDelta::seconds(3_601)));
+    let warned = async || {
+        let told = instance.manager.examine(&the_operator(), Depth::Deep).await;
+        told.into_iter().find(|finding| finding.check == "audit_kept")
+    };
+    let warning = warned().await.unwrap();
+    assert_eq!(warning.verdict, Verdict::Warning);
+    assert!(warning.observed.contains("of acme until"), "{warning:?}");
+    instance.clock.advance(Duration::from_secs(401 * 86_400));
+    let found = verify().await;
+    assert_eq!((found.trimmed_through, found.cut_short_until), (26, None));
+    assert_eq!(warned().await, None);
     assert!(AuditPolicy::default().most_bytes(999_999).is_err());
+}
+
+/// Whoever kept a genuine seal of other days has nothing taken away with it, as it does not follow what is before it.
+#[tokio::test]
+async fn a_seal_of_another_chain_has_nothing_taken_away() {
+    let (saved, instance) = (instance(), instance());
+    let acme = org("acme");
+    for _ in 0..2 {
+        saved.create(new_key()).await;
+        saved.manager.tend().await;
+        instance.create(new_key()).await;
+    }
+    let seals = saved.memory.audit_seals(&acme, 0, 10).await.unwrap();
+    let later = seals.iter().find(|seal| seal.last == 4).unwrap();
+    assert!(instance.memory.put_audit_seal(&acme, None, later).await.unwrap());
+    instance.clock.advance(Duration::from_secs(401 * 86_400));
+    instance.manager.walk_audits().await;
+    let state = instance.memory.audit_state(&acme).await.unwrap();
+    assert_eq!((state.checkpoint, state.seal.as_ref()), (None, Some(later)));
+    // Where it does, it goes.
+    saved.clock.advance(Duration::from_secs(401 * 86_400));
+    saved.manager.walk_audits().await;
+    assert!(saved.memory.audit_state(&acme).await.unwrap().checkpoint.is_some());
+}
+
+/// A checkpoint goes on with what was counted.
+#[tokio::test]
+async fn what_was_counted_is_not_forgotten() {
+    let instance = instance();
+    let acme = org("acme");
+    for counted in [2_u64, 4, 6] {
+        instance.create(new_key()).await;
+        instance.manager.tend().await;
+        let seal = instance.memory.audit_state(&acme).await.unwrap().seal.unwrap();
+        assert_eq!(seal.bytes[29..37], counted.to_be_bytes());
+        instance.clock.advance(Duration::from_secs(401 * 86_400));
+        instance.manager.walk_audits().await;
+        assert_eq!(instance.memory.audit_state(&acme).await.unwrap().seal, None);
+    }
 }
 
 /// Where nothing happens any more an act does not stay open, and nothing is kept for ever: whoever runs the schedules comes by.
@@ -1008,6 +1062,10 @@ async fn what_is_under_an_unknown_ring_entry_holds_nothing_up() {
     assert_eq!(faults, [(FaultKind::RingEntryMissing, 3), (FaultKind::RingEntryMissing, 4)]);
     assert!(waits.faults[0].detail.contains(&ring(&[2]).current_id().to_string()), "{waits:?}");
     assert_eq!(waits.first_unsealed, Some(3), "whoever has it may seal them");
+    // Nor is it shown as if it were known who wrote it.
+    let shown = entries(&instance).await;
+    assert_eq!((&*shown[2].action, &*shown[2].principal), ("ring_entry_missing", ""));
+    assert_eq!((shown[2].sequence, shown[2].target.key_id, &shown[2].after), (3, None, &None));
     let told = instance.manager.examine(&the_operator(), Depth::Deep).await;
     let told = told.iter().find(|finding| finding.check == "audit").unwrap();
     assert_eq!(told.verdict, Verdict::Warning);
@@ -1018,6 +1076,7 @@ async fn what_is_under_an_unknown_ring_entry_holds_nothing_up() {
     assert_eq!(faults, [(FaultKind::RingEntryMissing, 3), (FaultKind::RingEntryMissing, 4)]);
     assert_eq!(found.first_unsealed, None, "{found:?}");
     assert!(verify(&both).await.intact, "whoever has it can tell");
+    assert_eq!(entries(&both).await[2].action, "key.create");
     // More than go under one seal.
     for _ in 0..600_u32 {
         let act = ActId::fresh(instance.clock.now()).unwrap();
@@ -1044,6 +1103,9 @@ async fn what_is_not_sealed_needs_its_ring_entry() {
     instance.memory.append_audit(&acme, &Append { act, step: Step::Alone, bytes: entry.bytes }).await.unwrap();
     let both = instance.beside_built(ring(&[2, 1]), |builder| builder.audit(AuditPolicy::off()));
     both.manager.open().await.unwrap();
+    let told = both.manager.examine(&the_operator(), Depth::Deep).await;
+    let told = told.iter().find(|finding| finding.check == "retired_secrets").unwrap();
+    assert_eq!((told.verdict, &told.advice), (Verdict::Ok, &None), "it is not to be taken out: {told:?}");
     let without = instance.beside(ring(&[2]));
     let refused = without.manager.open().await.unwrap_err().to_string();
     assert!(refused.contains("entry 1 of the audit of acme"), "{refused}");
@@ -1078,4 +1140,37 @@ async fn an_import_names_its_keys_before() {
     assert_eq!(Some(closed.items[0].key_id), imported[0].key_id);
     let outcomes: Vec<_> = closed.items.iter().map(|item| item.outcome.as_deref()).collect();
     assert_eq!(outcomes, [Some("done"), Some("unknown")]);
+}
+
+/// An import that died leaves its texts held under the ids that it named. What another one made under them is not its own.
+#[tokio::test]
+async fn what_another_import_made_is_not_credited_to_one_that_died() {
+    let instance = instance();
+    let acme = org("acme");
+    let is_held = std::sync::atomic::AtomicBool::new(false);
+    let appended = std::sync::atomic::AtomicUsize::new(0);
+    let store = FatefulStore::new(instance.memory.clone(), move |call| {
+        use std::sync::atomic::Ordering::Relaxed;
+        let is_over = call.starts_with("append_audit") && appended.fetch_add(1, Relaxed) > 0;
+        // It dies where it is about to make the record.
+        if call.starts_with("create") || is_over {
+            is_held.store(true, Relaxed);
+        }
+        if is_held.load(Relaxed) { Fate::Failed } else { Fate::Answered }
+    });
+    let imports = ImportPolicy::default().pattern(ImportPattern::parse("old=sk_live_[a-z]{24}").unwrap()).unwrap();
+    let builder = ApiKeyManager::builder(store, ring(&[1])).clock(instance.clock.clone()).imports(imports);
+    let dying = builder.build().unwrap();
+    let line = json!({"raw": format!("sk_live_{}", "d".repeat(24)), "user_id": "bob", "scopes": []}).to_string();
+    let died = dying.import(&the_operator(), &acme, line.as_bytes(), false).await.unwrap();
+    assert_eq!(died[0].key_id, None, "{died:?}");
+    let other = Operator::named("somebody".parse().unwrap());
+    let made = instance.manager.import(&other, &acme, line.as_bytes(), false).await.unwrap();
+    instance.clock.advance(Duration::from_secs(121));
+    let written = entries(&instance).await;
+    let planned = written[0].items[0].key_id;
+    assert_eq!(made[0].key_id, Some(planned), "it is made under the id that was held");
+    let closed = written.iter().find(|entry| entry.reconciled).unwrap();
+    assert_eq!((closed.act_id, closed.outcome), (written[0].act_id, Some(ActOutcome::Unknown)), "{closed:?}");
+    assert_eq!(closed.items[0].outcome.as_deref(), Some("unknown"));
 }

@@ -161,6 +161,34 @@ async fn what_is_beyond_the_end_shows() {
     assert_eq!((found.seals, found.trimmed_through, found.intact), (2, 0, false), "{found:?}");
 }
 
+/// However far away something is put, or the end is said to be: what is written after it is sealed, the hole shows, and all of it is
+/// looked through by what is there.
+#[tokio::test]
+async fn what_is_far_away_holds_nothing_up() {
+    for is_entry in [true, false] {
+        let deployment = Deployment::new().await;
+        let far = "9000000000000000";
+        if is_entry {
+            let name = deployment.layout.audit(&deployment.organization);
+            let (copy, id) = (deployment.entry("3").await, format!("{far}-0"));
+            let command = [b"XADD", name.as_bytes(), id.as_bytes(), b"e", &copy];
+            let _: String = deployment.server.command(command).await.unwrap();
+        } else {
+            let state = deployment.layout.audit_state(&deployment.organization);
+            let _: u64 = deployment.server.command(["HSET", &state, "last", far]).await.unwrap();
+            let found = deployment.verify().await;
+            assert_eq!((found.intact, found.first_unsealed, found.seals), (false, None, 2), "{found:?}");
+        }
+        for seals in [3, 4] {
+            let new = NewKey::new(deployment.organization.clone(), sample::user("ann"));
+            deployment.manager.create(&actor(), new).await.unwrap();
+            let found = deployment.verify().await;
+            assert_eq!((found.seals, found.first_unsealed), (seals, None), "{found:?}");
+            assert_eq!(deployment.faults().await, [(FaultKind::Removed, 11)]);
+        }
+    }
+}
+
 /// All of it is in one slot, under names that nobody is told of, and what is remembered of a call ends by itself.
 #[tokio::test]
 async fn an_entry_is_remembered_for_a_minute() {

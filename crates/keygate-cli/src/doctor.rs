@@ -35,9 +35,11 @@ pub(crate) async fn run(args: &DoctorArgs, settings: &SettingArgs) -> Result<(),
     };
     let failed: Vec<&str> =
         findings.iter().filter(|one| one.verdict == Verdict::Failure).map(|one| one.check).collect();
-    let is_well = failed.is_empty();
-    let verdict = || Failure::refused(format!("the deployment is not well: see {}", failed.join(", ")));
-    Failure::or_verdict(told, if is_well { Ok(()) } else { Err(verdict()) })
+    let verdict = match failed.as_slice() {
+        [] => Ok(()),
+        failed => Err(Failure::refused(format!("the deployment is not well: see {}", failed.join(", ")))),
+    };
+    Failure::or_verdict(told, verdict)
 }
 
 async fn look(args: &DoctorArgs, settings: &SettingArgs) -> Result<Vec<Finding>, Failure> {

@@ -13,7 +13,7 @@ use keygate::scope::{Scope, ScopeSet};
 use super::SettingArgs;
 use super::filter::FilterArgs;
 use super::limits::{LimitArg, Said, burst, fallbacks, limit};
-use super::values::{KeyIdParser, cursor, organization, overlap, whole_days};
+use super::values::{KeyIdParser, cursor, organization, overlap, scopes, whole_days};
 use crate::desk::Operation;
 use crate::failure::Failure;
 
@@ -211,8 +211,6 @@ impl BulkArgs {
 }
 
 fn all(flag: &str, none: &str, said: &[Scope], is_none: bool) -> Result<ScopeSet, Failure> {
-    if said.is_empty() && !is_none {
-        return Err(Failure::usage(format!("--{flag} says what it is to be; --{none} takes all away")));
-    }
-    ScopeSet::new(said.iter().cloned()).map_err(|error| Failure::usage(format!("--{flag}: {error}")))
+    let missing = || Failure::usage(format!("--{flag} says what it is to be; --{none} takes all away"));
+    scopes(flag, said, is_none)?.ok_or_else(missing)
 }

@@ -8,13 +8,13 @@ use keygate::limits::Fallback;
 use keygate::manager::{Expiry, NewKey};
 use keygate::names::{Description, KeyName, OrganizationId, ProjectId, Tag, UserId};
 use keygate::network::{Cidr, CidrSet};
-use keygate::record::{Metadata, SecurityTier, Sensitive};
+use keygate::record::{Metadata, SecurityTier};
 use keygate::scope::{Scope, ScopeSet};
 
 use crate::failure::Failure;
 
 use super::limits::{LimitArg, Said, burst, fallbacks, limit};
-use super::sensitive::{SensitiveParser, sensitive_fields};
+use super::sensitive::SensitiveFieldArgs;
 use super::values::{expiry, metadata, organization, tiers, time};
 
 const EXAMPLES: &str = "\
@@ -101,13 +101,8 @@ pub(crate) struct CreateArgs {
     /// Fields of your own, as a JSON object; no place for secrets
     #[arg(long, value_name = "JSON", value_parser = metadata)]
     metadata: Option<Metadata>,
-    /// A field that is kept encrypted, with a text as its value; repeatable. Whoever lists the processes of this machine sees
-    /// it, and your shell's history keeps it: --sensitive-file does without that
-    #[arg(long, value_name = "NAME=VALUE", value_parser = SensitiveParser)]
-    sensitive: Vec<Sensitive>,
-    /// Fields that are kept encrypted, as a JSON object in this file; - is standard input
-    #[arg(long, value_name = "FILE")]
-    sensitive_file: Option<PathBuf>,
+    #[command(flatten)]
+    sensitive: SensitiveFieldArgs,
     /// Make one key for each of the users USER-1 to USER-N
     #[arg(long, value_name = "N", requires = "output", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) count: Option<u32>,
@@ -146,7 +141,7 @@ impl CreateArgs {
         new.security_tier = self.tier;
         new.hand_over = self.hand_over;
         new.metadata = self.metadata.clone().unwrap_or_default();
-        new.sensitive = sensitive_fields(self.sensitive_file.as_deref(), &self.sensitive)?;
+        new.sensitive = self.sensitive.fields()?.unwrap_or_default();
         Ok(new)
     }
 }

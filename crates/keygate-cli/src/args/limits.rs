@@ -130,6 +130,24 @@ impl Said<'_> {
     }
 }
 
+/// What is said beside the windows of `--limit`.
+#[derive(Debug, Args)]
+pub(crate) struct BesideLimitArgs {
+    /// How many of those may come at once before the rate of the minute spaces them out; needs --limit minute=N
+    #[arg(long, value_name = "N", value_parser = burst())]
+    burst: Option<u64>,
+    /// What becomes of them while the store is not reached; needs --limit [default: deny]
+    #[arg(long, value_name = "WORD", value_parser = fallbacks())]
+    fallback: Option<Fallback>,
+}
+
+impl BesideLimitArgs {
+    /// Together with these windows.
+    pub(crate) fn said<'a>(&self, windows: &'a [LimitArg]) -> Said<'a> {
+        Said { flags: "", windows, burst: self.burst, fallback: self.fallback }
+    }
+}
+
 /// Limits of a project, all of them together: what is not said of them is without limit.
 #[derive(Debug, Args)]
 pub(crate) struct ProjectLimitArgs {
@@ -137,12 +155,8 @@ pub(crate) struct ProjectLimitArgs {
     /// place of all that were set before: a window that is not named is without limit. none takes them away
     #[arg(long, value_name = "WINDOW=N", value_parser = limit)]
     limit: Vec<LimitArg>,
-    /// How many of those may come at once before the rate of the minute spaces them out; needs --limit minute=N
-    #[arg(long, value_name = "N", value_parser = burst())]
-    burst: Option<u64>,
-    /// What becomes of them while the store is not reached; needs --limit [default: deny]
-    #[arg(long, value_name = "WORD", value_parser = fallbacks())]
-    fallback: Option<Fallback>,
+    #[command(flatten)]
+    beside: BesideLimitArgs,
     /// The limits of its new keys for which none are said; as --limit, but none gives new keys no limit, and default those
     /// of the organization. Keys that are there keep theirs
     #[arg(long, value_name = "WINDOW=N", value_parser = limit_or_default)]
@@ -158,7 +172,7 @@ pub(crate) struct ProjectLimitArgs {
 impl ProjectLimitArgs {
     /// What is to become of the limits; `Some(None)` takes them away.
     pub(crate) fn change(&self) -> Result<Option<Option<Limits>>, Failure> {
-        Said { flags: "", windows: &self.limit, burst: self.burst, fallback: self.fallback }.change(None)
+        self.beside.said(&self.limit).change(None)
     }
 
     /// The same of those of new keys.
@@ -176,19 +190,14 @@ pub(crate) struct UserLimitArgs {
     /// what its organization says of each user
     #[arg(long, value_name = "WINDOW=N", value_parser = limit_or_default)]
     limit: Vec<LimitArg>,
-    /// How many of those may come at once before the rate of the minute spaces them out; needs --limit minute=N
-    #[arg(long, value_name = "N", value_parser = burst())]
-    burst: Option<u64>,
-    /// What becomes of them while the store is not reached; needs --limit [default: deny]
-    #[arg(long, value_name = "WORD", value_parser = fallbacks())]
-    fallback: Option<Fallback>,
+    #[command(flatten)]
+    beside: BesideLimitArgs,
 }
 
 impl UserLimitArgs {
     /// What is to become of the limits; `Some(None)` goes back to what the organization says.
     pub(crate) fn change(&self) -> Result<Option<Option<Limits>>, Failure> {
-        let said = Said { flags: "", windows: &self.limit, burst: self.burst, fallback: self.fallback };
-        said.change(Some(Limits::UNLIMITED))
+        self.beside.said(&self.limit).change(Some(Limits::UNLIMITED))
     }
 }
 
@@ -199,12 +208,8 @@ pub(crate) struct OrganizationLimitArgs {
     /// place of all that were set before: a window that is not named is without limit. none takes them away
     #[arg(long, value_name = "WINDOW=N", value_parser = limit)]
     limit: Vec<LimitArg>,
-    /// How many of those may come at once before the rate of the minute spaces them out; needs --limit minute=N
-    #[arg(long, value_name = "N", value_parser = burst())]
-    burst: Option<u64>,
-    /// What becomes of them while the store is not reached; needs --limit [default: deny]
-    #[arg(long, value_name = "WORD", value_parser = fallbacks())]
-    fallback: Option<Fallback>,
+    #[command(flatten)]
+    beside: BesideLimitArgs,
     /// How much may be asked of all keys of each of its users together; as --limit
     #[arg(long, value_name = "WINDOW=N", value_parser = limit)]
     user_limit: Vec<LimitArg>,
@@ -229,15 +234,14 @@ pub(crate) struct OrganizationLimitArgs {
 impl OrganizationLimitArgs {
     /// Puts what they say into an update.
     pub(crate) fn put_into(&self, update: &mut OrganizationUpdate) -> Result<(), Failure> {
-        let Self { limit, burst, fallback, user_limit, user_burst, user_fallback, key_limit, key_burst, key_fallback } =
-            self;
+        let Self { limit, beside, user_limit, user_burst, user_fallback, key_limit, key_burst, key_fallback } = self;
         let said = |flags, windows, burst: &Option<u64>, fallback: &Option<Fallback>| Said {
             flags,
             windows,
             burst: *burst,
             fallback: *fallback,
         };
-        update.limits = said("", limit, burst, fallback).change(None)?;
+        update.limits = beside.said(limit).change(None)?;
         update.user_limits = said("user-", user_limit, user_burst, user_fallback).change(None)?;
         update.key_limits = said("key-", key_limit, key_burst, key_fallback).change(Some(Limits::UNLIMITED))?;
         Ok(())

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, stdin};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::TypedValueParser;
@@ -37,7 +37,7 @@ pub(crate) struct SensitiveArgs {
 
 /// Reads `NAME=VALUE`. What it refuses it does not repeat.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct SensitiveParser;
+struct SensitiveParser;
 
 impl TypedValueParser for SensitiveParser {
     type Value = Sensitive;
@@ -57,10 +57,28 @@ impl TypedValueParser for SensitiveParser {
     }
 }
 
-/// The fields of a file, and those that were said beside it.
-pub(crate) fn sensitive_fields(file: Option<&Path>, said: &[Sensitive]) -> Result<Sensitive, Failure> {
-    let read = file.map(sensitive_file).transpose()?.unwrap_or_default();
-    said.iter().cloned().try_fold(read, Sensitive::and).map_err(Failure::usage)
+/// Fields that a key is to have.
+#[derive(Debug, Args)]
+pub(crate) struct SensitiveFieldArgs {
+    /// A field that is kept encrypted, with a text as its value; repeatable. Whoever lists the processes of this machine sees
+    /// it, and your shell's history keeps it: --sensitive-file does without that
+    #[arg(long, value_name = "NAME=VALUE", value_parser = SensitiveParser)]
+    sensitive: Vec<Sensitive>,
+    /// Fields that are kept encrypted, as a JSON object in this file; - is standard input
+    #[arg(long, value_name = "FILE")]
+    sensitive_file: Option<PathBuf>,
+}
+
+impl SensitiveFieldArgs {
+    /// The fields of the file, and those that were said beside it; `None` if nothing was said.
+    pub(crate) fn fields(&self) -> Result<Option<Sensitive>, Failure> {
+        let Self { sensitive, sensitive_file: file } = self;
+        if file.is_none() && sensitive.is_empty() {
+            return Ok(None);
+        }
+        let read = file.as_deref().map(sensitive_file).transpose()?.unwrap_or_default();
+        sensitive.iter().cloned().try_fold(read, Sensitive::and).map(Some).map_err(Failure::usage)
+    }
 }
 
 /// Reads a JSON object of fields. What is wrong with it is told without what is in it.

@@ -12,8 +12,10 @@ use keygate::key::KeyId;
 use keygate::manager::{Cursor, Expiry, MAX_EXPIRY_DAYS};
 use keygate::names::{NameError, OrganizationId, ProjectId, RoleName, UserId};
 use keygate::record::{KeyState, Metadata, RotationSchedule, SecurityTier};
+use keygate::scope::{Scope, ScopeSet};
 use keygate::usage::period::Granularity;
 
+use crate::failure::Failure;
 use crate::pasted::holds_key;
 
 /// Reads a key id. What it refuses it does not repeat: people paste the key itself, which is secret.
@@ -150,6 +152,15 @@ pub(crate) fn granularities() -> impl TypedValueParser<Value = Granularity> {
 pub(crate) fn metadata(text: &str) -> Result<Metadata, String> {
     let fields = serde_json::from_str(text).map_err(|error| format!("must be a JSON object: {error}"))?;
     Metadata::new(fields).map_err(|error| error.to_string())
+}
+
+/// All scopes that were said with a flag, or that there are none; `None` if nothing was said.
+pub(crate) fn scopes(flag: &str, said: &[Scope], is_none: bool) -> Result<Option<ScopeSet>, Failure> {
+    if said.is_empty() && !is_none {
+        return Ok(None);
+    }
+    let set = ScopeSet::new(said.iter().cloned());
+    set.map(Some).map_err(|error| Failure::usage(format!("--{flag}: {error}")))
 }
 
 #[cfg(test)]

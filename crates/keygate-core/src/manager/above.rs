@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{ApiKeyManager, ManageError};
 use crate::names::{OrganizationId, ProjectId, UserId};
-use crate::record::{Key, Parents, Quotas, UserRecord, UserStatus};
+use crate::record::{Key, OrganizationRecord, Parents, Quota, Quotas, UserRecord, UserStatus};
 use crate::store::{CreateRefusal, Store, StoreError};
 
 /// The most users that a store is asked for at once.
@@ -105,7 +105,8 @@ impl<'a> Above<'a> {
         }
     }
 
-    async fn user(
+    /// What was configured of a user, if anything was.
+    pub(super) async fn user(
         &mut self,
         organization: &OrganizationId,
         user: &UserId,
@@ -134,16 +135,22 @@ impl ApiKeyManager {
         Ok(Above::new(&*self.inner.store).of_key(key).await?)
     }
 
+    /// The quota of an organization, the manager's where it has none.
+    pub(super) fn quota_of(&self, configured: Option<&OrganizationRecord>) -> Quota {
+        let default = self.inner.quota;
+        let Some(organization) = configured else { return default };
+        Quota {
+            per_organization: organization.max_keys.unwrap_or(default.per_organization),
+            per_user: organization.max_keys_per_user.unwrap_or(default.per_user),
+        }
+    }
+
     /// What keys of one organization are held to: its quotas, the manager's where it has none, and those that their users and
     /// projects have themselves.
     pub(super) fn quotas<'l>(&self, levels: impl IntoIterator<Item = &'l Levels>) -> Quotas {
         let mut quotas = Quotas::from(self.inner.quota);
         for Levels { parents, user } in levels {
-            if let Some(organization) = &parents.organization {
-                let default = self.inner.quota;
-                quotas.quota.per_organization = organization.max_keys.unwrap_or(default.per_organization);
-                quotas.quota.per_user = organization.max_keys_per_user.unwrap_or(default.per_user);
-            }
+            quotas.quota = self.quota_of(parents.organization.as_ref());
             quotas.hold(user.as_deref(), parents.project.as_ref());
         }
         quotas

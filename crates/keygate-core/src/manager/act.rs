@@ -176,13 +176,11 @@ impl Act<'_> {
         entry.principal = self.actor.principal().to_string();
         entry.from = self.actor.from_address();
         entry.target = self.target.clone();
-        entry.before = self.changes.before.clone();
-        entry.after = self.changes.after.clone();
+        let mut changes = self.changes.clone();
         if self.unlisted > 0 {
-            let mut changes = self.changes.clone();
             changes.note("keys_not_listed", serde_json::json!(self.unlisted));
-            entry.after = changes.after;
         }
+        (entry.before, entry.after) = (changes.before, changes.after);
         entry.items = self.items.clone();
         entry
     }

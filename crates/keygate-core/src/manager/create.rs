@@ -477,8 +477,8 @@ impl ApiKeyManager {
         let mut outcomes: Vec<_> = outcomes.collect();
         if levels.iter().any(Levels::are_governed) {
             let made = minted.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
-            let made = made.map(|(minted, _)| minted.record.key.clone()).collect();
-            let departed = self.revoke_of_departed(actor, &organization, made).await;
+            let made: Vec<&Key> = made.map(|(minted, _)| &minted.record.key).collect();
+            let departed = self.revoke_of_departed(actor, &organization, &made).await;
             for (Minted { record, .. }, outcome) in minted.iter().zip(&mut outcomes) {
                 if departed.contains(&record.key.id) {
                     *outcome = Err(Refusal::Offboarded);

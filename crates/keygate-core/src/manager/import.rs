@@ -513,8 +513,8 @@ impl ApiKeyManager {
         let mut departed = Vec::new();
         if absent.iter().any(|place| prepared[*place].above.are_governed()) {
             let made = absent.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
-            let made = made.map(|(place, _)| prepared[*place].record.key.clone()).collect();
-            departed = self.revoke_of_departed(actor, organization, made).await;
+            let made: Vec<&Key> = made.map(|(place, _)| &prepared[*place].record.key).collect();
+            departed = self.revoke_of_departed(actor, organization, &made).await;
         }
         let mut outcomes = outcomes.into_iter();
         for place in absent {

@@ -155,7 +155,10 @@ impl ApiKeyManager {
     /// Whether a filter that admitted a key a moment ago still does, as it now is.
     pub(super) async fn still_admitted(&self, filter: &KeyFilter, key: &Key) -> Result<bool, ManageError> {
         let now = self.inner.clock.now();
-        Ok(filter.admits(key, now) && !self.unused(vec![key.clone()], filter.unused_for, now).await?.is_empty())
+        if !filter.admits(key, now) || filter.unused_for.is_none() {
+            return Ok(filter.admits(key, now));
+        }
+        Ok(!self.unused(vec![key.clone()], filter.unused_for, now).await?.is_empty())
     }
 
     /// Those that were made before so long, and not used since; all, where no time is given.

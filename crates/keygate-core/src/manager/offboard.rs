@@ -1,17 +1,17 @@
 //! What becomes of the keys of a user who leaves.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 
+use super::above::Above;
 use super::act::Act;
 use super::{ApiKeyManager, ManageError};
 use crate::actor::Actor;
 use crate::audit::{ActOutcome, Action, Changes};
 use crate::clock::Tick;
 use crate::key::KeyId;
-use crate::names::{OrganizationId, Reason, UserId};
+use crate::names::{OrganizationId, Reason};
 use crate::record::{Key, KeyStatus, UserRecord, UserStatus};
 use crate::store::Listing;
 
@@ -87,23 +87,22 @@ impl ApiKeyManager {
         &self,
         actor: &Actor,
         organization: &OrganizationId,
-        mut made: Vec<Key>,
+        made: &[&Key],
     ) -> Vec<KeyId> {
-        let users: BTreeSet<UserId> = made.iter().map(|key| key.user.clone()).collect();
-        let users: Vec<UserId> = users.into_iter().collect();
-        let mut departed = BTreeSet::new();
-        for users in users.chunks(PAGE) {
-            match self.inner.store.users(organization, users).await {
-                Ok(held) => departed.extend(
-                    held.into_iter().flatten().filter(|user| user.status == UserStatus::Offboarded).map(|user| user.id),
-                ),
+        let mut above = Above::new(&*self.inner.store);
+        above.expect(made.iter().map(|key| (organization, &key.user)));
+        let mut departed = Vec::new();
+        for key in made {
+            match above.user(organization, &key.user).await {
+                Ok(Some(user)) if user.status == UserStatus::Offboarded => departed.push(key.id),
+                Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(organization_id = %organization, %error, "whether users of new keys have left is not known");
+                    break;
                 }
             }
         }
-        made.retain(|key| departed.contains(&key.user));
-        let revoking = made.into_iter().map(|key| self.revoke_by_itself(actor, key.id));
+        let revoking = departed.into_iter().map(|id| self.revoke_by_itself(actor, id));
         stream::iter(revoking).buffer_unordered(AT_ONCE).collect().await
     }
 

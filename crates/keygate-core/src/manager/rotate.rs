@@ -166,8 +166,8 @@ impl ApiKeyManager {
                 Err(refusal) => return Err(refusal.into()),
             }
             if above.are_governed() {
-                let both = vec![old.key.clone(), new.key.clone()];
-                if !self.revoke_of_departed(actor, &new.key.organization, both).await.is_empty() {
+                let both = [&old.key, &new.key];
+                if !self.revoke_of_departed(actor, &new.key.organization, &both).await.is_empty() {
                     return Err(ManageError::Offboarded { user: new.key.user });
                 }
             }

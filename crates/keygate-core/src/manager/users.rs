@@ -217,8 +217,7 @@ impl ApiKeyManager {
             return Ok(());
         }
         let configured = self.inner.store.parents(organization, None).await?.organization;
-        let most = configured.as_ref().and_then(|organization| organization.max_keys_per_user);
-        let most = most.unwrap_or(self.inner.quota.per_user);
+        let most = self.quota_of(configured.as_ref()).per_user;
         if max_keys.is_some_and(|asked| asked > most) {
             let problem =
                 format!("must be at most {most}, as the organization gives each user: more is the operator's to give");

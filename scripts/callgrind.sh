@@ -17,7 +17,7 @@ WHAT is one of:
   forged     a key of the right form, another tag     digest     HMAC-SHA-256 of its text
   malformed  a text that is no key                    get        it is found in a quick_cache
   layer      a request through the layer              clocks     both clocks are read
-  request    the same request without the layer
+  request    the same request without the layer       limited    one of a key with limits
 
 A thing is done some times and ten times as often, and the difference of both runs is divided. Valgrind knows no
 SHA instructions, so each hash is counted as it is computed without them: some 3,400 instructions for a block, of which
@@ -81,7 +81,7 @@ fi
 readonly few=1000 many=10000
 targets=("$@")
 if ((${#targets[@]} == 0)); then
-    targets=(hit forged malformed digest parse get clocks layer request)
+    targets=(hit forged malformed digest parse get clocks layer limited request)
 fi
 printf '%-12s %14s\n' what instructions
 for what in "${targets[@]}"; do

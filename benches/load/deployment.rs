@@ -57,7 +57,7 @@ pub fn scope() -> Scope {
 }
 
 pub fn context() -> RequestContext {
-    RequestContext::new().from_address(CLIENT.parse().unwrap()).needing_scope(scope())
+    RequestContext::new().from_address(CLIENT.parse().unwrap()).needing_scope(scope()).for_endpoint("/hello")
 }
 
 pub fn runtime(workers: usize) -> Runtime {

@@ -18,7 +18,7 @@ use sha2::Sha256;
 use tower::{Layer, Service};
 
 use crate::arguments::Arguments;
-use crate::deployment::{CLIENT, Deployment, context, make_keys, runtime, warm};
+use crate::deployment::{CLIENT, Deployment, ROOMY, context, make_key, make_keys, runtime, warm};
 use crate::server::layer;
 
 /// Few enough that what is counted is the program and not the memory, unless that is asked for.
@@ -62,6 +62,18 @@ pub fn run(arguments: &Arguments) {
         }
         "request" => turn.for_each(|nth| assert!(respond(&mut Hello, &keys[nth]))),
         "layer" => {
+            let mut service = layer(&manager).layer(Hello);
+            turn.for_each(|nth| assert!(respond(&mut service, &keys[nth])));
+        }
+        "limited" => {
+            let keys: Vec<String> = runtime.block_on(async {
+                let mut keys = Vec::new();
+                for nth in 0..among {
+                    keys.push(make_key(&manager, nth, ROOMY).await);
+                }
+                warm(&manager, &keys).await;
+                keys
+            });
             let mut service = layer(&manager).layer(Hello);
             turn.for_each(|nth| assert!(respond(&mut service, &keys[nth])));
         }

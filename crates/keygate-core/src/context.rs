@@ -217,6 +217,11 @@ impl<'a> RequestView<'a> {
         &self.context.scopes
     }
 
+    /// The same, shared by all requests that the context is lent to.
+    pub(crate) fn shared_scopes(self) -> &'a Arc<[Scope]> {
+        &self.context.scopes
+    }
+
     /// What its holder wants to do.
     #[must_use]
     pub fn permissions(self) -> &'a [Scope] {
@@ -256,17 +261,25 @@ pub struct Admission {
     charge: Charge,
     /// That its request is counted in.
     hour: Hour,
+    /// It was let in without a look at limits, as there are none. Where there was a look there may be none, too.
+    is_unlimited: bool,
 }
 
 impl Clone for Admission {
     fn clone(&self) -> Self {
-        Self { entry: Arc::clone(&self.entry), charge: Charge::default(), hour: self.hour }
+        let Self { hour, is_unlimited, .. } = *self;
+        Self { entry: Arc::clone(&self.entry), charge: Charge::default(), hour, is_unlimited }
     }
 }
 
 impl Admission {
     pub(crate) fn new(entry: Arc<Entry>, charge: Charge) -> Self {
-        Self { entry, charge, hour: Hour::default() }
+        Self { entry, charge, hour: Hour::default(), is_unlimited: false }
+    }
+
+    /// Of a request that nothing limits.
+    pub(crate) fn unlimited(entry: Arc<Entry>, cost: u64) -> Self {
+        Self { is_unlimited: true, ..Self::new(entry, Charge::to_nothing(cost)) }
     }
 
     pub(crate) fn counted_in(self, hour: Hour) -> Self {
@@ -275,7 +288,7 @@ impl Admission {
 
     /// What counts the answer to the request. For adapters: once for each request.
     pub fn recording(&self) -> Recording {
-        Recording { admission: self.clone(), answered: None }
+        Recording { entry: Arc::clone(&self.entry), hour: self.hour, answered: None }
     }
 
     /// By which key the request's was replaced, and when: `None` while it was not.
@@ -294,12 +307,15 @@ impl Admission {
     /// The limit of which least is left.
     #[must_use]
     pub fn tightest_limit(&self) -> Option<Standing> {
-        self.entry.limits()?.set().tightest()
+        self.entry.tightest_limit()
     }
 
     /// All that is limited, as `write` writes it: once for each key, and then again as it was written. For adapters.
     #[must_use]
     pub fn policies(&self, write: impl FnOnce(&[Policy]) -> Bytes) -> Option<Bytes> {
+        if self.is_unlimited {
+            return None;
+        }
         self.entry.limits()?.set().text(write)
     }
 
@@ -423,15 +439,28 @@ impl fmt::Debug for Admission {
 /// a request that its client gave up, wherever its future was.
 #[must_use]
 pub struct Recording {
-    admission: Admission,
+    entry: Arc<Entry>,
+    hour: Hour,
     answered: Option<Answered>,
 }
 
 impl Recording {
-    /// The admission; what it was charged is the original's.
+    /// The limit of the request's key, or above it, of which least is left.
     #[must_use]
-    pub fn admission(&self) -> &Admission {
-        &self.admission
+    pub fn tightest_limit(&self) -> Option<Standing> {
+        self.entry.tightest_limit()
+    }
+
+    /// By which key the request's was replaced, and when: `None` while it was not.
+    #[must_use]
+    pub fn superseded(&self) -> Option<Superseded> {
+        self.entry.superseded()
+    }
+
+    /// The key's metadata, as it was when the request was let in.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        self.entry.key()
     }
 
     /// It was answered with this HTTP status.
@@ -447,13 +476,12 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        let Admission { entry, hour, .. } = &self.admission;
-        entry.answered(*hour, self.answered.unwrap_or(Answered::Cancelled));
+        self.entry.answered(self.hour, self.answered.unwrap_or(Answered::Cancelled));
     }
 }
 
 impl fmt::Debug for Recording {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recording").field("key", &self.admission.key().id).finish_non_exhaustive()
+        f.debug_struct("Recording").field("key", &self.key().id).finish_non_exhaustive()
     }
 }

@@ -29,7 +29,7 @@ use std::time::SystemTime;
 use chrono::{DateTime, Utc};
 use keygate_core::context::Admission;
 use keygate_core::key::KeyId;
-use keygate_core::record::Superseded;
+use keygate_core::record::{Key, Superseded};
 
 /// The name of the field that says since when a key is replaced, in lower case.
 pub const DEPRECATION: &str = "deprecation";
@@ -53,8 +53,12 @@ impl Deprecation {
     /// What is to be told of the key of a request. `None` of one that was not replaced.
     #[must_use]
     pub fn of(admission: &Admission) -> Option<Self> {
-        let Superseded { successor_id, at } = admission.superseded()?;
-        Some(deprecation(successor_id, at, admission.expires_at))
+        Some(Self::of_key(admission, admission.superseded()?))
+    }
+
+    pub(crate) fn of_key(key: &Key, superseded: Superseded) -> Self {
+        let Superseded { successor_id, at } = superseded;
+        deprecation(successor_id, at, key.expires_at)
     }
 
     /// Its fields, by their names.

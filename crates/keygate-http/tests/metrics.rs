@@ -27,6 +27,7 @@ async fn decisions_and_answers_are_counted_and_figures_published_with_few_labels
         gate.follow(&admission).answered(404);
         gate.follow(&admission).failed();
         drop(gate.follow(&admission));
+        gate.let_in(&admission);
         for reason in [DenialReason::MissingKey, DenialReason::RateLimitExceeded, DenialReason::MissingKey] {
             let _ = gate.refuse(&Denial::new(reason));
         }
@@ -35,7 +36,7 @@ async fn decisions_and_answers_are_counted_and_figures_published_with_few_labels
         recorder.handle().render()
     });
     for line in [
-        r#"keygate_requests_total{outcome="admitted"} 4"#,
+        r#"keygate_requests_total{outcome="admitted"} 5"#,
         r#"keygate_requests_total{outcome="missing_key"} 2"#,
         r#"keygate_requests_total{outcome="rate_limit_exceeded"} 1"#,
         r#"keygate_requests_total{outcome="key_revoked"} 0"#,

@@ -14,14 +14,23 @@
 //! [`StoreError::Unavailable`](keygate_core::store::StoreError::Unavailable) while the server is away, and works again
 //! when it is back. See [`RedisSettings`] for the forms of an address and [`RedisStore`] for how changes are kept whole.
 //!
-//! It needs Redis 6.2 or later; use one with the fix of CVE-2025-49844 (8.2.2, and the back-ports of that day). An ACL
-//! may limit its user to the names `<namespace>:*` and to GET, MGET, SET, DEL, UNLINK, GETRANGE, SETRANGE, BITFIELD, the sorted
-//! sets' ZADD, ZREM, ZCARD, ZCOUNT, ZSCORE, ZMSCORE, ZRANGE, ZRANGEBYSCORE and ZREMRANGEBYRANK, HGET, HMGET, HGETALL, HLEN,
-//! HEXISTS, HSET, HDEL, HINCRBY, SADD, SCARD, SISMEMBER, SMISMEMBER, SMEMBERS, PFADD, PFCOUNT, PEXPIRE, PEXPIREAT, TIME, EVAL,
-//! EVALSHA, SCAN, behind Sentinels ROLE and, in a Cluster, CLUSTER. Who watches a store is told of changes if the user
-//! may also CLIENT|TRACKING and the server speaks RESP3 (HELLO, which needs no permission); else what was read is believed
-//! for the length of the [lease](RedisSettings::with_lease), whatever changes. An
-//! [examination](keygate_core::store::Store::examine) also asks INFO and CONFIG|GET, and says so where it may not.
+//! It needs Redis 6.2 or later; use one with the fix of CVE-2025-49844 (8.2.2, and the back-ports of that day). An ACL may limit its
+//! user to the names of its namespace and to what it runs:
+//!
+//! ```text
+//! ACL SETUSER keygate on >PASSWORD ~keygate:*
+//!   +get +mget +set +del +unlink +getrange +setrange +bitfield +exists +pexpire +pexpireat
+//!   +hget +hmget +hgetall +hlen +hexists +hset +hdel +hincrby
+//!   +zadd +zrem +zcard +zcount +zscore +zmscore +zrange +zrevrange +zrangebyscore +zrangebylex +zremrangebyrank
+//!   +sadd +scard +sismember +smismember +smembers +pfadd +pfcount
+//!   +xadd +xrange +xrevrange +xtrim +xsetid
+//!   +time +eval +evalsha +scan +ping +client|tracking
+//! ```
+//!
+//! Behind Sentinels it needs `+role`, too, and in a Cluster `+cluster`. With `+client|tracking`, and a server that speaks RESP3
+//! (HELLO, which needs no permission), who watches a store is told of changes; else what was read is believed for the length of
+//! the [lease](RedisSettings::with_lease), whatever changes. An [examination](keygate_core::store::Store::examine) also asks INFO
+//! and CONFIG|GET, and says so where it may not.
 //!
 //! Over a Cluster, a store that is watched has one connection more to each primary, at the address that CLUSTER SLOTS gives.
 //! What is read of a primary is believed under a lease of its own, so losing one disturbs the others no more than the Cluster

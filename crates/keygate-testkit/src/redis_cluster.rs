@@ -74,8 +74,8 @@ impl RedisCluster {
         self.masters
     }
 
-    /// Waits until every running node calls the cluster well and the running nodes own every slot
-    /// between them. After a master was killed that is when its replica has taken over.
+    /// Waits until every running node calls the cluster well and knows a living owner of every slot, and the
+    /// running nodes own every slot between them. After a master was killed that is when its replica has taken over.
     ///
     /// # Errors
     /// [`TestkitError::Timeout`] if that does not come about, as when a killed master has no replica.
@@ -233,9 +233,16 @@ fn wait_until_ok(running: &[RedisAddress]) -> Result<(), TestkitError> {
     wait_until("the cluster to be well on every node", PATIENCE, || {
         let mut owned = 0;
         for node in running {
-            let state = field(node, &["CLUSTER", "INFO"], "cluster_state")?;
-            if state != "ok" {
-                return Ok(Seen::NotYet(format!("the node on {} says '{state}'", node.port)));
+            let mut info: BTreeMap<_, _> = node.fields(&["CLUSTER", "INFO"])?;
+            let [state, known] =
+                ["cluster_state", "cluster_slots_ok"].map(|field| info.remove(field).unwrap_or_default());
+            // The state alone is no proof: without `cluster-require-full-coverage` a node calls a cluster well of which it
+            // knows its own slots and no others.
+            if state != "ok" || known != SLOTS.to_string() {
+                return Ok(Seen::NotYet(format!(
+                    "the node on {} says '{state}', and knows a living owner of {known} slots",
+                    node.port
+                )));
             }
             owned += ClusterNode::ask(node)?.owned();
         }

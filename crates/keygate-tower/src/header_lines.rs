@@ -1,6 +1,5 @@
 //! The header map of the `http` crate, read through [`Headers`].
 
-use http::header::Entry;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use keygate_http::headers::Headers;
 
@@ -11,6 +10,14 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// look it up.
 #[derive(Debug, Clone)]
 pub(crate) struct CredentialHeaders(Box<[HeaderName]>);
+
+impl CredentialHeaders {
+    /// A name that was parsed before.
+    pub(crate) fn parsed(&self, name: &str) -> Option<&HeaderName> {
+        static FORWARDED: HeaderName = X_FORWARDED_FOR;
+        self.0.iter().find(|known| known.as_str() == name).or_else(|| (FORWARDED == *name).then_some(&FORWARDED))
+    }
+}
 
 impl<'a> FromIterator<&'a str> for CredentialHeaders {
     fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
@@ -26,9 +33,8 @@ pub(crate) struct HeaderLines<'map> {
 
 impl Headers for HeaderLines<'_> {
     fn lines<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a [u8]> + 'a {
-        let lines = match self.credentials.0.iter().find(|known| known.as_str() == name) {
+        let lines = match self.credentials.parsed(name) {
             Some(known) => self.headers.get_all(known),
-            None if X_FORWARDED_FOR == *name => self.headers.get_all(X_FORWARDED_FOR),
             None => self.headers.get_all(name),
         };
         lines.iter().map(HeaderValue::as_bytes)
@@ -38,13 +44,10 @@ impl Headers for HeaderLines<'_> {
 /// Marks all lines of these names as sensitive: they are left out of `Debug` output, and HTTP/2 keeps them out of its
 /// compression tables.
 pub(crate) fn mark_sensitive(headers: &mut HeaderMap, credentials: &CredentialHeaders) {
-    let every_name_once = headers.len() == headers.keys_len();
-    for name in &credentials.0 {
-        let Some(first) = headers.get_mut(name) else { continue };
-        first.set_sensitive(true);
-        // An entry of its own accord makes room for one more header, so only where there is one.
-        if !every_name_once && let Ok(Entry::Occupied(mut lines)) = headers.try_entry(name) {
-            lines.iter_mut().for_each(|line| line.set_sensitive(true));
+    // To look at all names takes less time than the hash that the map finds one by.
+    for (name, line) in headers.iter_mut() {
+        if credentials.0.contains(name) {
+            line.set_sensitive(true);
         }
     }
 }

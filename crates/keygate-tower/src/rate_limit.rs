@@ -9,7 +9,7 @@ const STANDING: HeaderName = HeaderName::from_static(rate_limit::RATE_LIMIT);
 
 /// Tells of limits in these headers, unless they tell of some already: whoever is further in knew of what it told.
 pub(crate) fn tell(followed: &mut Followed, headers: &mut HeaderMap) {
-    if headers.contains_key(POLICY) || headers.contains_key(STANDING) {
+    if !followed.tells_limits() || headers.contains_key(POLICY) || headers.contains_key(STANDING) {
         return;
     }
     let Some(Fields { policy, standing }) = followed.fields() else { return };

@@ -1,6 +1,7 @@
 //! Something that many kept keys have in common: read once, and again when it changed, for all of them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -22,11 +23,22 @@ pub(crate) struct Cell<T> {
 /// What a cell holds.
 #[derive(Debug)]
 pub(crate) struct Held<T> {
+    /// Of no other thing that is or was held in this process, never 0, and greater than that of what its cell held before.
+    serial: u64,
     stamp: Stamp,
     value: T,
 }
 
 impl<T> Held<T> {
+    pub(super) fn new(stamp: Stamp, value: T) -> Self {
+        static SERIAL: AtomicU64 = AtomicU64::new(1);
+        Self { serial: SERIAL.fetch_add(1, Ordering::Relaxed), stamp, value }
+    }
+
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
+    }
+
     pub(crate) fn value(&self) -> &T {
         &self.value
     }
@@ -109,7 +121,7 @@ impl<T> Cell<T> {
             };
             *failed = None;
             let stamp = Stamp::new(generation, &read).fresh_until(fresh_until);
-            let held = Arc::new(Held { stamp, value: read.value });
+            let held = Arc::new(Held::new(stamp, read.value));
             self.held.store(Some(Arc::clone(&held)));
             if self.may_decide(&held, clock.tick(), asked) {
                 return Ok(held);

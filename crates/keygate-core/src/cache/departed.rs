@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::Entry;
 use super::counters::Counters;
+use super::kept::Kept;
 use crate::key::KeyId;
 
 const SWEEP_FIRST: usize = 256;
@@ -66,18 +67,18 @@ impl Departures {
     }
 }
 
-impl quick_cache::Lifecycle<KeyId, Arc<Entry>> for Departures {
+impl quick_cache::Lifecycle<KeyId, Kept> for Departures {
     type RequestState = ();
 
-    fn before_evict(&self, _state: &mut (), _id: &KeyId, _entry: &mut Arc<Entry>) {
+    fn before_evict(&self, _state: &mut (), _id: &KeyId, _kept: &mut Kept) {
         self.counters.evictions.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Evicted, or another has taken its place. It is called under the lock that the entry was found under, so that there
     /// is no moment in which a change would find it nowhere.
-    fn on_evict(&self, _state: &mut (), id: KeyId, entry: Arc<Entry>) {
-        if Arc::strong_count(&entry) > 1 {
-            self.departed.add(id, &entry);
+    fn on_evict(&self, _state: &mut (), id: KeyId, kept: Kept) {
+        if Arc::strong_count(kept.entry()) > 1 {
+            self.departed.add(id, kept.entry());
         }
     }
 }

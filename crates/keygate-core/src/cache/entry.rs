@@ -1,6 +1,8 @@
 //! A key, ready to be checked.
 
 use std::fmt;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use super::parents::{HeldOwner, HeldParents, OwnerCell, ParentsCell};
 use crate::check::Checked;
 use crate::clock::Tick;
 use crate::coherence::{Generation, Stamp};
+use crate::limiter::policy::Standing;
 use crate::limiter::{LimitSet, Limiter};
 use crate::record::{Key, KeyRecord, Superseded};
 use crate::ring::EntryId;
@@ -31,6 +34,8 @@ pub(crate) struct Entry {
     unclaimed: bool,
     /// It was imported, and not used yet.
     is_imported: bool,
+    /// It is one of the operator's own.
+    is_operators: bool,
     /// It was replaced by another: so that each answer need not look into the record for that.
     is_superseded: bool,
     /// The digest of the one text that is this key. Of a slow verifier it is known once that text was presented.
@@ -39,10 +44,13 @@ pub(crate) struct Entry {
     parents: Arc<ParentsCell>,
     /// Of its owner, from when it first had to be known.
     owner: OnceLock<Arc<OwnerCell>>,
+    /// The serial of the parents under which nothing limits the key, where nothing is known of its owner: what most keys are charged
+    /// to is then known without a look at `limits`. 0 is of none.
+    unlimited_under: AtomicU64,
     limits: ArcSwapOption<Limited>,
-    meter: Meter,
     /// Who empties the meter; `None` where nothing is counted.
     recorder: Option<Weak<Recorder>>,
+    meter: Meter,
     record: KeyRecord,
 }
 
@@ -96,6 +104,7 @@ impl Entry {
         };
         let (digested_under, unclaimed) = (record.digested_under, record.unclaimed);
         let is_imported = record.verifier.is_imported();
+        let is_operators = record.key.organization.is_system();
         let is_superseded = record.key.succession.superseded.is_some();
         Self {
             generation: Generation::new(),
@@ -103,14 +112,16 @@ impl Entry {
             digested_under,
             unclaimed,
             is_imported,
+            is_operators,
             is_superseded,
             digest,
             checked: Checked::of(&record.key),
             parents,
             owner: owner.map_or_else(OnceLock::new, OnceLock::from),
+            unlimited_under: AtomicU64::new(0),
             limits: ArcSwapOption::empty(),
-            meter: Meter::default(),
             recorder,
+            meter: Meter::default(),
             record,
         }
     }
@@ -172,6 +183,12 @@ impl Entry {
         self.record.key.permissions.covers(permission) && owner_covers()
     }
 
+    /// Whether nothing limits the key, as was found before under the same parents.
+    #[inline]
+    pub(crate) fn is_unlimited_under(&self, parents: &HeldParents, owner: Option<&Arc<HeldOwner>>) -> bool {
+        owner.is_none() && self.unlimited_under.load(Ordering::Acquire) == parents.serial()
+    }
+
     /// What the key is charged to, under what stands above it now.
     #[inline]
     pub(crate) fn limits_under(
@@ -189,14 +206,28 @@ impl Entry {
         let user = owner.and_then(|owner| owner.value().user.as_ref());
         let set = LimitSet::new(limiter, &self.record.key, (parents.value(), user), own, above, before);
         drop(limits);
-        let owner = owner.cloned();
-        self.limits.store(Some(Arc::new(Limited { parents: Arc::clone(parents), set, owner })));
-        self.limits.load()
+        let is_unlimited = set.is_empty() && owner.is_none();
+        let limited = Arc::new(Limited { parents: Arc::clone(parents), set, owner: owner.cloned() });
+        // Who was held up since the parents changed does not put what was above the key before into the place of what is now: of
+        // a key without limits nobody would look at it again.
+        self.limits.rcu(|kept| match kept {
+            Some(kept) if kept.parents.serial() > parents.serial() => Arc::clone(kept),
+            _ => Arc::clone(&limited),
+        });
+        if is_unlimited {
+            self.unlimited_under.fetch_max(parents.serial(), Ordering::AcqRel);
+        }
+        arc_swap::Guard::from_inner(Some(limited))
     }
 
     /// What the key was last charged to.
     pub(crate) fn limits(&self) -> Option<Arc<Limited>> {
         self.limits.load_full()
+    }
+
+    /// The limit of which least is left.
+    pub(crate) fn tightest_limit(&self) -> Option<Standing> {
+        self.limits()?.set().tightest()
     }
 
     pub(crate) fn meter(&self) -> &Meter {
@@ -251,6 +282,11 @@ impl Entry {
         self.is_imported
     }
 
+    /// Whether it is one of the operator's own keys, which nobody caps.
+    pub(crate) fn is_operators(&self) -> bool {
+        self.is_operators
+    }
+
     /// Whether a text of this digest is the key, in constant time; `None` while it is not known.
     pub(crate) fn proves(&self, presented: &[u8; 32]) -> Option<bool> {
         self.digest.get().map(|digest| digest.ct_eq(&words(presented)).into())
@@ -260,6 +296,22 @@ impl Entry {
     pub(crate) fn proven(&self, digest: [u8; 32]) {
         // Whoever came first has written the same: a second digest that matches would be a collision.
         let _ = self.digest.set(words(&digest));
+    }
+
+    /// Looks at the lines of memory that a hit will read, of which none has to be read to know where another is. With many keys in use
+    /// most of them have to be fetched from far away; fetched together they take little longer than one.
+    #[inline]
+    pub(super) fn fetch(&self) {
+        // Those last that later reads must not overtake.
+        let unlimited_under = self.unlimited_under.load(Ordering::Relaxed);
+        let (checked, meter) = (self.checked.fetch(), self.meter.fetch());
+        black_box((
+            unlimited_under,
+            checked,
+            meter,
+            self.digest.get().map(|digest| digest[0]),
+            self.generation.current(),
+        ));
     }
 
     /// Whether it may be believed without asking the store.
@@ -311,5 +363,53 @@ impl Absence {
 
     pub(super) fn change(&self) {
         self.generation.advance();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cell::Held;
+    use super::*;
+    use crate::actor::Operator;
+    use crate::clock::SystemClock;
+    use crate::coherence::Read;
+    use crate::limits::Limits;
+    use crate::manager::{ApiKeyManager, NewKey};
+    use crate::record::{OrganizationRecord, Parents};
+    use crate::ring::{MasterSecret, SecretRing};
+    use crate::store::{MemoryStore, Store};
+
+    /// An entry of a key without limits of its own, and the parents of an organization that limits, and then does not.
+    async fn of_an_organization() -> (Entry, Arc<HeldParents>, Arc<HeldParents>, Arc<Limiter>) {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let ring = SecretRing::new(&MasterSecret::generate().unwrap());
+        let manager = ApiKeyManager::builder_shared(Arc::clone(&store), ring).build().unwrap();
+        let mut new = NewKey::new("acme".parse().unwrap(), "bob".parse().unwrap());
+        new.limits = Some(Limits::UNLIMITED);
+        let created = manager.create(&Operator::named("test".parse().unwrap()).into(), new).await.unwrap();
+        let record = store.record(created.key.id).await.unwrap().unwrap();
+        let stamp = || Stamp::new(0, &Read::once((), Tick::now()));
+        let held = |limits: Option<Limits>| {
+            let organization = OrganizationRecord { limits, ..OrganizationRecord::new("acme".parse().unwrap()) };
+            Arc::new(Held::new(stamp(), Parents { organization: Some(organization), ..Parents::default() }))
+        };
+        let (limited, unlimited) = (held(Some(Limits { per_minute: Some(5), ..Limits::default() })), held(None));
+        let entry = Entry::new(record, stamp(), Arc::new(ParentsCell::new()), None, None);
+        (entry, limited, unlimited, Limiter::new(store, Arc::new(SystemClock)))
+    }
+
+    #[tokio::test]
+    async fn one_who_was_held_up_puts_no_former_limits_in_the_place_of_none() {
+        let (entry, limited, unlimited, limiter) = of_an_organization().await;
+        assert!(!entry.limits_under(&limited, None, &limiter).as_ref().unwrap().set().is_empty());
+        assert!(!entry.is_unlimited_under(&limited, None));
+        assert!(entry.limits_under(&unlimited, None, &limiter).as_ref().unwrap().set().is_empty());
+        assert!(entry.is_unlimited_under(&unlimited, None));
+
+        // Who saw the limit is held to it, and nobody else is.
+        assert!(!entry.limits_under(&limited, None, &limiter).as_ref().unwrap().set().is_empty());
+        assert!(!entry.is_unlimited_under(&limited, None));
+        assert!(entry.is_unlimited_under(&unlimited, None));
+        assert!(entry.limits().unwrap().set().is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! What a manager keeps of what it has read, so that most requests need not read again.
 //!
 //! - [`entry`]: a key, ready to be checked, with the stamp that says whether it still holds.
+//! - [`kept`]: an entry as the table of them holds it, whose memory is fetched when it is found.
 //! - [`parents`]: what stands above keys, in [cells](cell) that all keys below share: one change reaches all of them at
 //!   once. What was found there for one decision is [`above`] it.
 //! - [`flights`]: what is being read now: once for all who wait for it.
@@ -19,6 +20,7 @@ mod counters;
 mod departed;
 mod entry;
 mod flights;
+mod kept;
 mod parents;
 
 use std::fmt;
@@ -37,6 +39,7 @@ use departed::{Departed, Departures};
 use entry::Absence;
 pub(crate) use entry::Entry;
 use flights::{Flights, Joined, Landing};
+use kept::Kept;
 pub(crate) use parents::HeldParents;
 use parents::{HeldOwner, SharedCells};
 
@@ -77,7 +80,7 @@ impl Policy {
 }
 
 type Entries =
-    quick_cache::sync::Cache<KeyId, Arc<Entry>, quick_cache::UnitWeighter, quick_cache::DefaultHashBuilder, Departures>;
+    quick_cache::sync::Cache<KeyId, Kept, quick_cache::UnitWeighter, quick_cache::DefaultHashBuilder, Departures>;
 
 pub(crate) struct Cache {
     entries: Entries,
@@ -185,7 +188,7 @@ impl Cache {
 
     /// What is kept of a key, whether or not it still holds.
     pub(crate) fn entry(&self, id: KeyId) -> Option<Arc<Entry>> {
-        self.entries.get(&id)
+        self.entries.get(&id).map(Kept::into_entry)
     }
 
     /// Whether it is known now that there is no such key.
@@ -254,7 +257,7 @@ impl Cache {
         };
         landing.land(found.clone(), |changed| match &found {
             _ if changed || orphaned => found.change(),
-            Found::Key(entry) if keep => self.entries.insert(id, Arc::clone(entry)),
+            Found::Key(entry) if keep => self.entries.insert(id, Kept::new(entry)),
             Found::Nothing(absence) if keep => self.absent.insert(id, Arc::clone(absence)),
             _ => {}
         });
@@ -266,11 +269,11 @@ impl Cache {
         // Where its owner had to be known before, both at once.
         if entry.owner().is_some() {
             let (parents, owner) = try_join(self.parents(entry, asked), self.owner(entry, asked)).await?;
-            let governed = self.governs(entry.key(), parents.value());
+            let governed = self.governs(entry, parents.value());
             return Ok(Above { parents, owner: governed.then_some(owner) });
         }
         let parents = self.parents(entry, asked).await?;
-        let governed = self.governs(entry.key(), parents.value());
+        let governed = self.governs(entry, parents.value());
         let owner = if governed { Some(self.owner(entry, asked).await?) } else { None };
         Ok(Above { parents, owner })
     }
@@ -310,8 +313,8 @@ impl Cache {
     /// Whether it has to be known what a key's owner may do: something was configured of users in its organization, or an
     /// authority is asked. The operator's own keys are nobody's to cap.
     #[inline]
-    pub(crate) fn governs(&self, key: &Key, parents: &Parents) -> bool {
-        (parents.roles.is_some() || self.authority.is_some()) && !key.organization.is_system()
+    pub(crate) fn governs(&self, entry: &Entry, parents: &Parents) -> bool {
+        (parents.roles.is_some() || self.authority.is_some()) && !entry.is_operators()
     }
 
     /// Whether the key is remembered to be revoked, whatever the store says now.
@@ -362,8 +365,8 @@ impl Watcher for Cache {
                     self.revoked.insert(*id, ());
                 }
                 self.flights.change(*id, || {
-                    if let Some((_, entry)) = self.entries.remove(id) {
-                        entry.change();
+                    if let Some((_, kept)) = self.entries.remove(id) {
+                        kept.into_entry().change();
                     }
                     self.departed.change(*id);
                     if let Some(absence) = self.absent.remove(id) {

@@ -67,7 +67,7 @@ impl fmt::Display for Exceeded {
 /// What a request was charged.
 #[derive(Debug, Default)]
 pub(crate) struct Charge {
-    /// The set it was charged to.
+    /// The set it was charged to; 0 is none.
     serial: u64,
     cost: u64,
     leases: [LeaseNumber; LEVELS],
@@ -78,6 +78,11 @@ pub(crate) struct Charge {
 impl Charge {
     pub(crate) fn cost(&self) -> u64 {
         self.cost
+    }
+
+    /// Of a request that nothing limits.
+    pub(crate) fn to_nothing(cost: u64) -> Self {
+        Self { cost, ..Self::default() }
     }
 
     fn note(&mut self, place: usize, lease: LeaseNumber, cost: u64) {
@@ -161,6 +166,11 @@ impl LimitSet {
         let fresh = || SERIAL.fetch_add(1, Ordering::Relaxed);
         let serial = before.filter(same).map_or_else(fresh, |before| before.serial);
         Self { serial, pools, policies, text: OnceLock::new(), limiter: Arc::clone(limiter) }
+    }
+
+    /// Whether nothing is limited.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pools().next().is_none()
     }
 
     #[inline]

@@ -180,7 +180,7 @@ impl Pending {
 
 fn decision(outcome: Outcome, context: RequestView<'_>, at: DateTime<Utc>) -> Decision<'_> {
     let (address, location, endpoint) = (context.client_address(), context.location(), context.endpoint());
-    Decision { at, outcome, address, location, endpoint, scopes: context.scopes() }
+    Decision { at, outcome, address, location, endpoint, scopes: context.shared_scopes() }
 }
 
 impl Inner {
@@ -215,7 +215,7 @@ impl Inner {
             return Some(Err(self.forged()));
         }
         let held = parents.as_ref()?;
-        let governed = self.cache.governs(entry.key(), held.value());
+        let governed = self.cache.governs(&entry, held.value());
         let owner = if governed { Some(entry.owner()?.current(now)?) } else { None };
         let known = owner.as_ref().and_then(|owner| owner.as_ref());
         let above = AboveView { parents: held.value(), owner: known.map(|owner| owner.value()) };
@@ -224,20 +224,29 @@ impl Inner {
             return Some(Err(self.denied(&entry, denial, context, at)));
         }
         // Last, so that a denial burns nothing.
-        let mut charge = Charge::default();
-        let limits = entry.limits_under(held, known, &self.limiter);
-        match limits.as_ref()?.set().charge_at_once(&mut charge, context.cost(), now) {
-            Quick::Charged => {}
-            Quick::Denied(denial) => {
-                let denial = denial.for_key(entry.key().id);
-                self.limit_met(entry.key(), &denial);
-                return Some(Err(self.denied(&entry, denial, context, at)));
+        let charge = if entry.is_unlimited_under(held, known) {
+            None
+        } else {
+            let mut charge = Charge::default();
+            let limits = entry.limits_under(held, known, &self.limiter);
+            match limits.as_ref()?.set().charge_at_once(&mut charge, context.cost(), now) {
+                Quick::Charged => {}
+                Quick::Denied(denial) => {
+                    let denial = denial.for_key(entry.key().id);
+                    self.limit_met(entry.key(), &denial);
+                    return Some(Err(self.denied(&entry, denial, context, at)));
+                }
+                Quick::Ask => return None,
             }
-            Quick::Ask => return None,
-        }
-        drop((limits, owner, parents));
+            Some(charge)
+        };
+        drop((owner, parents));
         let hour = entry.decided(&decision(Outcome::Admitted, context, at));
-        Some(Ok(Admission::new(entry, charge).counted_in(hour)))
+        let admission = match charge {
+            Some(charge) => Admission::new(entry, charge),
+            None => Admission::unlimited(entry, context.cost()),
+        };
+        Some(Ok(admission.counted_in(hour)))
     }
 
     /// The denial of a text that is no key of this deployment.
@@ -401,8 +410,7 @@ impl Inner {
             return None;
         }
         let entry = self.cache.entry(claimed.id)?;
-        let stale_above =
-            |now| entry.stale_above(now, stale, |parents| self.cache.governs(entry.key(), parents.value()));
+        let stale_above = |now| entry.stale_above(now, stale, |parents| self.cache.governs(&entry, parents.value()));
         let above = stale_above(self.clock.tick())?;
         let genuine = self.is_genuine(&entry, claimed).await.ok()?;
         // Last, because a slow verifier takes its time.

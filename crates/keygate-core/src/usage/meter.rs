@@ -16,10 +16,10 @@ use crate::striped::{STRIPES, place};
 #[derive(Default)]
 #[repr(C)]
 pub(crate) struct Meter {
-    first: Mutex<Tally>,
     more: OnceLock<Box<[Stripe]>>,
     /// Whether it is on the list of those to be emptied.
     is_listed: AtomicBool,
+    first: Mutex<Tally>,
 }
 
 /// Two lines of 64 bytes, which processors fetch together.
@@ -63,6 +63,12 @@ impl Meter {
         own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Looks at its first lines of memory.
+    #[inline]
+    pub(crate) fn fetch(&self) -> (bool, bool) {
+        (self.first.is_poisoned(), self.more.get().is_some())
+    }
+
     /// Takes all that was counted. It is no longer listed: what is counted from now on lists it anew.
     pub(crate) fn take(&self) -> Option<Delta> {
         // Before anything is taken, or what is counted in between would be on no list.
@@ -93,6 +99,7 @@ impl fmt::Debug for Meter {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::AtomicU64;
 
     use super::*;
@@ -123,7 +130,7 @@ mod tests {
                                 address: None,
                                 location: None,
                                 endpoint: None,
-                                scopes: &[],
+                                scopes: &Arc::default(),
                             };
                             if meter.decided(&decision).0 {
                                 listed.store(true, Ordering::SeqCst);

@@ -3,6 +3,7 @@
 //! # How a request gets into the figures
 //!
 //! - `tally`: what one stripe of a key's meter has counted: plain numbers under a lock of their own.
+//! - `names`: those of endpoints, which meters share.
 //! - `meter`: a key's meter. A request counts on the first stripe that is free; there are as many as threads have met.
 //! - `recorder`: an instance's side. Once a second it empties the meters that were used, and adds what it finds to what is
 //!   to be told of the key and of what stands above it.
@@ -42,6 +43,7 @@ pub mod distinct;
 pub mod few;
 pub mod location;
 mod meter;
+mod names;
 mod outbox;
 pub mod outcome;
 pub mod period;

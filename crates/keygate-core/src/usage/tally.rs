@@ -4,10 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use smallvec::SmallVec;
 
 use super::batch::{Delta, LastError, LastUse};
 use super::counts::{Counts, MAX_ENDPOINT_BYTES, OTHER};
 use super::location::Location;
+use super::names;
 use super::outcome::{ANSWERS, Answered, Failure, OUTCOMES, Outcome};
 use super::period::Hour;
 use crate::clock::to_millis;
@@ -31,7 +33,7 @@ pub(crate) struct Decision<'a> {
     pub(crate) location: Option<Location>,
     pub(crate) endpoint: Option<&'a str>,
     /// That its key had to cover.
-    pub(crate) scopes: &'a [Scope],
+    pub(crate) scopes: &'a Arc<[Scope]>,
 }
 
 /// In this order in memory: what every request changes is in adjacent lines.
@@ -40,13 +42,22 @@ pub(crate) struct Decision<'a> {
 pub(super) struct Tally {
     hour: Hour,
     is_used: bool,
+    /// `address` is among `addresses`, as far as they have room.
+    is_among: bool,
+    /// What `asked` asks for is among `scopes`, as far as they have room.
+    is_told: bool,
+    /// There is a `location`.
+    is_located: bool,
+    address: Option<IpAddr>,
     /// Milliseconds since 1970; 0 is never.
     used_at: i64,
-    address: Option<IpAddr>,
-    location: Option<Location>,
-    outcomes: [u32; OUTCOMES],
+    /// What was asked for first since the stripe was emptied, or before.
+    asked: Option<Arc<[Scope]>>,
+    /// Most keys are used on one, whose place is then in the same lines.
+    endpoints: SmallVec<[Endpoint; 1]>,
     answers: [u32; ANSWERS],
-    endpoints: Vec<Endpoint>,
+    outcomes: [u32; OUTCOMES],
+    location: Option<Location>,
     locations: Vec<(Location, u32)>,
     elsewhere: u32,
     addresses: Vec<IpAddr>,
@@ -78,19 +89,20 @@ impl Tally {
         if let Some(place) = decision.outcome.place() {
             self.count(|tally| &mut tally.outcomes[place]);
         }
-        let is_elsewhere = self.address != decision.address || self.addresses.is_empty();
-        (self.used_at, self.address, self.location) = (millis, decision.address, decision.location);
-        if is_elsewhere && let Some(address) = decision.address {
-            self.came_from(address);
+        if !self.is_among || self.address != decision.address {
+            decision.address.into_iter().for_each(|address| self.came_from(address));
+            self.is_among = true;
         }
-        if let Some(location) = decision.location {
-            self.at_location(location);
+        (self.used_at, self.address) = (millis, decision.address);
+        if self.is_located || decision.location.is_some() {
+            (self.is_located, self.location) = (decision.location.is_some(), decision.location);
+            decision.location.into_iter().for_each(|location| self.at_location(location));
         }
         if let Some(endpoint) = decision.endpoint {
             self.for_endpoint(endpoint);
         }
-        if decision.outcome == Outcome::Admitted {
-            decision.scopes.iter().for_each(|scope| self.used(scope));
+        if decision.outcome == Outcome::Admitted && !decision.scopes.is_empty() {
+            self.used(decision.scopes);
         }
         if let Outcome::Denied(reason) = decision.outcome {
             self.last_error = Some(LastError { at: to_millis(decision.at), failure: Failure::Denied(reason) });
@@ -130,9 +142,23 @@ impl Tally {
         }
     }
 
-    fn used(&mut self, scope: &Scope) {
-        if self.scopes.len() < TOLD_APART && !self.scopes.contains(scope) {
-            self.scopes.push(scope.clone());
+    fn used(&mut self, asked: &Arc<[Scope]>) {
+        // A route asks for the same each time: the very same list, as it is held here. It is seldom taken hold of, since all threads
+        // write to its count.
+        let is_held = self.asked.as_ref().is_some_and(|held| Arc::ptr_eq(held, asked));
+        if is_held && self.is_told {
+            return;
+        }
+        for scope in asked.iter() {
+            if self.scopes.len() < TOLD_APART && !self.scopes.contains(scope) {
+                self.scopes.push(scope.clone());
+            }
+        }
+        if !self.is_told {
+            self.is_told = true;
+            if !is_held {
+                self.asked = Some(Arc::clone(asked));
+            }
         }
     }
 
@@ -156,7 +182,7 @@ impl Tally {
                 let name = if has_room { name } else { OTHER };
                 // The place of the others is beyond the last that is told apart.
                 self.endpoints.iter().position(|endpoint| *endpoint.name == *name).unwrap_or_else(|| {
-                    self.endpoints.push(Endpoint { name: name.into(), count: 0, unused: 0 });
+                    self.endpoints.push(Endpoint { name: names::shared(name), count: 0, unused: 0 });
                     self.endpoints.len() - 1
                 })
             }
@@ -193,6 +219,7 @@ impl Tally {
         if counts.fields() > 0 {
             others.hours.entry(self.hour).or_default().add(&counts);
         }
+        self.is_among = false;
         for address in self.addresses.drain(..) {
             others.add_address(self.hour.month(), address);
         }
@@ -209,6 +236,7 @@ impl Tally {
             DateTime::from_timestamp_millis(std::mem::take(&mut self.used_at)).filter(|at| at.timestamp_millis() != 0);
         delta.used(at.map(|at| LastUse { at, address: self.address, location: self.location }));
         delta.failed(self.last_error.take());
+        self.is_told = false;
         delta.scopes.extend(self.scopes.drain(..));
         Some(delta)
     }
@@ -216,6 +244,8 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use chrono::TimeDelta;
 
     use super::*;
@@ -228,7 +258,24 @@ mod tests {
             address: None,
             location: None,
             endpoint: Some("/reports"),
-            scopes: &[],
+            scopes: &NOTHING,
+        }
+    }
+
+    static NOTHING: LazyLock<Arc<[Scope]>> = LazyLock::new(Arc::default);
+
+    #[test]
+    fn scopes_are_told_each_time_however_they_are_asked_for() {
+        let now = Utc::now();
+        let mut tally = Tally::default();
+        let list = |scopes: &[&str]| scopes.iter().map(|scope| Scope::new(scope).unwrap()).collect::<Arc<[Scope]>>();
+        let (one, two) = (list(&["a"]), list(&["a", "b"]));
+        for _ in 0..2 {
+            for scopes in [&one, &one, &two, &list(&["c"]), &one] {
+                tally.decided(&Decision { scopes, ..decision(now) });
+            }
+            let told: Vec<_> = tally.take().unwrap().scopes.iter().map(ToString::to_string).collect();
+            assert_eq!(told, ["a", "b", "c"]);
         }
     }
 

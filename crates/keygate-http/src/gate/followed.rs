@@ -30,18 +30,25 @@ impl Followed {
         Self { recording: Some(admission.recording()), policy }
     }
 
+    /// Whether the response is to tell of limits.
+    #[must_use]
+    pub fn tells_limits(&self) -> bool {
+        self.policy.is_some()
+    }
+
     /// What the response is to tell of limits, as of now: what the service within has charged or given back counts. `None`
     /// where nothing is limited, or responses do not tell of it.
     #[must_use]
     pub fn fields(&mut self) -> Option<Fields> {
-        let admission = self.recording.as_ref()?.admission();
-        Fields::now(self.policy.take()?, admission)
+        let policy = self.policy.take()?;
+        Some(Fields::now(policy, self.recording.as_ref()?.tightest_limit()?))
     }
 
     /// What the response is to tell of the request's key, where that was replaced by another.
     #[must_use]
     pub fn deprecation(&self) -> Option<Deprecation> {
-        Deprecation::of(self.recording.as_ref()?.admission())
+        let recording = self.recording.as_ref()?;
+        Some(Deprecation::of_key(recording.key(), recording.superseded()?))
     }
 
     /// It was answered with this HTTP status.

@@ -276,11 +276,17 @@ impl Gate {
 
     /// Follows an admitted request to its answer. To be called once for each, within the request's span.
     pub fn follow(&self, admission: &Admission) -> Followed {
+        self.let_in(admission);
+        Followed::new(admission, self.tells_limits)
+    }
+
+    /// The same for a request whose answer is given elsewhere, as forward-auth's are: it is counted for the [`metrics`], and how it
+    /// was answered is not.
+    pub fn let_in(&self, admission: &Admission) {
         metrics::admitted();
         if self.records_span_fields {
             record_span_fields(admission);
         }
-        Followed::new(admission, self.tells_limits)
     }
 
     /// The headers a credential may stand in, in lower case, to be marked as sensitive.

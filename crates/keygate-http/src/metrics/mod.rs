@@ -6,7 +6,7 @@
 //! | counter | label | counts |
 //! |---|---|---|
 //! | [`keygate_requests_total`](REQUESTS) | `outcome`: `admitted`, or the reason of the denial | requests with a key, or in want of one |
-//! | [`keygate_answers_total`](ANSWERS) | `class`: `2xx` and so on, or `cancelled` | how those that were admitted were answered |
+//! | [`keygate_answers_total`](ANSWERS) | `class`: `2xx` and so on, or `cancelled` | how those that were admitted were answered, where that is known: of forward-auth it is not |
 //!
 //! and `publish` tells both to the [`metrics`](https://docs.rs/metrics) facade, and so to whatever recorder a program has
 //! installed, each time it is called: before a recorder is read. No label takes more than some twenty values. Keys, users and

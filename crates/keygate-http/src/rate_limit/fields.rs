@@ -1,5 +1,6 @@
 use bytes::Bytes;
 use keygate_core::context::Admission;
+use keygate_core::limiter::policy::Standing;
 
 use super::{policies, standing};
 
@@ -20,8 +21,7 @@ impl Fields {
     }
 
     /// With what is left now.
-    pub(crate) fn now(policy: Bytes, admission: &Admission) -> Option<Self> {
-        let tightest = admission.tightest_limit()?;
-        Some(Self { policy, standing: standing(&tightest) })
+    pub(crate) fn now(policy: Bytes, tightest: Standing) -> Self {
+        Self { policy, standing: standing(&tightest) }
     }
 }

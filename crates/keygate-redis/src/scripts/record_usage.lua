@@ -146,13 +146,33 @@ end
 -- The answer, in which the mark comes before the names of what was passed over.
 local done = { 'mark', '' }
 
+-- Whether all keys of a batch have a record, as those in use do: one call tells of all of them.
+local function have_records(batch)
+  local records, many, key, at = {}, 0, batch[3], batch[4]
+  for _ = 1, batch[5] do
+    if batch[at + 1] == 1 then
+      many = many + 1
+      records[many] = KEYS[key + 1]
+    end
+    key, at = key + batch[at + 2], batch[at + 3]
+  end
+  for first = 1, many, MANY do
+    local last = math.min(first + MANY - 1, many)
+    if call('EXISTS', unpack(records, first, last)) <= last - first then
+      return false
+    end
+  end
+  return true
+end
+
 -- The same of all subjects of a batch, with false in the place of one of which nothing is to be taken in; or nil and an answer.
 local function look(batch)
   local held, damaged, h, key, at = {}, {}, 0, batch[3], batch[4]
+  local all_have = have_records(batch)
   for _ = 1, batch[5] do
     local next_h, answer = h + 1, nil
     held[next_h] = false
-    if not damaged[KEYS[key]] and not (batch[at + 1] == 1 and pcall('GETRANGE', KEYS[key + 1], '0', '0') == '') then
+    if not damaged[KEYS[key]] and (batch[at + 1] == 0 or all_have or call('EXISTS', KEYS[key + 1]) == 1) then
       next_h, answer = look_at_subject(batch, held, h, key, at)
       if is_error(answer) then
         return nil, answer

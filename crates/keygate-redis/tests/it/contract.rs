@@ -3,10 +3,14 @@
 use keygate_redis::RedisStore;
 use keygate_testkit::contract::Fresh;
 
-use crate::support::{cluster, namespace, pool, sentinel, server, store_at, watch};
+use crate::support::{cluster, documented_commands, namespace, pool, sentinel, server, store_at, watch};
 
+/// As a user who may run what the crate docs say is run, and nothing else.
 async fn multiplexed_store() -> Fresh {
-    Fresh::new(store_at(&server().await.url(), namespace()))
+    let server = server().await;
+    let user = ["ACL", "SETUSER", "limited", "on", ">word", "~*"];
+    server.command::<()>(user.into_iter().chain(documented_commands())).await.unwrap();
+    Fresh::new(store_at(&format!("redis://limited:word@{}", server.address()), namespace()))
 }
 
 async fn pooled_store() -> Fresh {

@@ -25,7 +25,7 @@ use keygate_core::usage::subject::Subject;
 use keygate_redis::{Layout, RedisStore};
 use keygate_testkit::{RedisServer, sample};
 
-use crate::support::{namespace, server, some_id, store_at, watch};
+use crate::support::{documented_commands, namespace, server, some_id, store_at, watch};
 
 const AMPLE: Quota = Quota { per_organization: 1000, per_user: 1000 };
 
@@ -190,14 +190,10 @@ async fn nothing_walks_the_keyspace_but_the_count_of_ring_entries() {
 #[tokio::test]
 async fn what_the_crate_docs_name_is_all_that_an_acl_must_allow() {
     let server = RedisServer::start().await.unwrap();
-    let commands = "+get +mget +set +del +zadd +zrem +zcard +zcount +zscore +zmscore +zrange +zrangebyscore +hget \
-                    +hmget +hgetall +hlen +hset +hdel +sadd +sismember +pexpire +pexpireat +time +eval +evalsha +scan +client|tracking \
-                    +unlink +getrange +setrange +bitfield +zremrangebyrank +hexists +hincrby +scard +smismember \
-                    +smembers +pfadd +pfcount";
     let namespace = namespace();
     let names = format!("~{namespace}:*");
     let user = ["ACL", "SETUSER", "limited", "on", ">word", &names];
-    server.command::<()>(user.into_iter().chain(commands.split_whitespace())).await.unwrap();
+    server.command::<()>(user.into_iter().chain(documented_commands())).await.unwrap();
     let url = format!("redis://limited:word@{}", server.address());
     let store = store_at(&url, namespace.clone()).with_reservation(Duration::ZERO);
     let (organization, user) = (sample::organization(), sample::user("bob"));

@@ -87,6 +87,11 @@ impl HttpGate {
         request.extensions_mut().insert(why);
     }
 
+    /// What is to be told of an admitted request that no service within answers: see [`Gate::let_in`].
+    pub fn let_in(&self, admission: &Admission) {
+        self.gate.let_in(admission);
+    }
+
     /// Writes a refusal to the log, and gives the answer to it. What a layer further out has charged the request is given
     /// back; else its extensions are left as they were.
     pub fn refuse<B>(&self, denial: &Denial, request: &mut Request<B>) -> Answer {
@@ -112,7 +117,10 @@ impl Headers for Lines<'_> {
     fn lines<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a [u8]> + 'a {
         let headers = self.0.headers;
         if headers.len() == headers.keys_len() {
-            let line = headers.iter().find(|(found, _)| found.as_str() == name);
+            let line = match self.0.credentials.parsed(name) {
+                Some(known) => headers.iter().find(|(found, _)| *found == known),
+                None => headers.iter().find(|(found, _)| found.as_str() == name),
+            };
             Found::Once(line.map(|(_, value)| HeaderValue::as_bytes(value)))
         } else {
             Found::Several(self.0.lines(name))

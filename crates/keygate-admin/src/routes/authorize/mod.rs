@@ -164,6 +164,7 @@ impl Authorizer {
             Ok(context) => match self.decide(&context, &mut request).await {
                 Ok(admission) => {
                     access_log::note(request.extensions(), &admission);
+                    self.gate.let_in(&admission);
                     match admitted(&admission) {
                         Some(response) => return response,
                         None => unnamed(),

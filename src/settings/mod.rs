@@ -13,7 +13,7 @@
 //! | `KEYGATE_LOCATION_HEADER` | the header in which they say where a client is: `CF-IPCountry` | none |
 //! | `KEYGATE_LOCATION_DATABASE` | a file in MaxMind's format that tells where addresses are, in its place | none |
 //! | `KEYGATE_NAMESPACE` | prefix of every name in a Redis store | `kg` |
-//! | `KEYGATE_CACHE_CAPACITY` | keys kept in memory, some 4.5 kB each; 0 keeps none | 100000 |
+//! | `KEYGATE_CACHE_CAPACITY` | keys kept in memory, some 4.7 kB each; 0 keeps none | 100000 |
 //! | `KEYGATE_LEASE_MS` | H: for how long an instance that is cut off from Redis believes what it kept, 100 to 60000 | 1000 |
 //! | `KEYGATE_STALE_IF_ERROR_MS` | for how long beyond that it goes on while the store fails | 0 |
 //! | `KEYGATE_MAX_STALENESS_MS` | the deployment's maximum of both together | 5000 |

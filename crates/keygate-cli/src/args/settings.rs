@@ -57,7 +57,7 @@ pub(crate) struct SettingArgs {
     /// In its place, a file that says where addresses are, in MaxMind's format (.mmdb) [env: KEYGATE_LOCATION_DATABASE]
     #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "FILE", value_parser = NonEmptyStringValueParser::new())]
     location_database: Option<String>,
-    /// How many keys are kept in memory, some 4.5 kB each; 0 keeps none [env: KEYGATE_CACHE_CAPACITY] [default: 100000]
+    /// How many keys are kept in memory, some 4.7 kB each; 0 keeps none [env: KEYGATE_CACHE_CAPACITY] [default: 100000]
     #[arg(long, global = true, hide = true, help_heading = SERVERS, value_name = "N", value_parser = NonEmptyStringValueParser::new())]
     cache_capacity: Option<String>,
     /// For how long an instance that is cut off from Redis believes what it kept, in milliseconds [env:

@@ -118,7 +118,7 @@ impl ManagerBuilder {
         self
     }
 
-    /// How many keys are kept in memory, some 4.5 kB each with their limits and what is counted of them.
+    /// How many keys are kept in memory, some 4.7 kB each with their limits and what is counted of them.
     /// [`DEFAULT_CACHE_CAPACITY`] if never called; 0 keeps none, and every request reads the store.
     pub fn cache_capacity(mut self, keys: usize) -> Self {
         self.policy.capacity = keys;

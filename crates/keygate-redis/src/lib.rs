@@ -15,10 +15,10 @@
 //! when it is back. See [`RedisSettings`] for the forms of an address and [`RedisStore`] for how changes are kept whole.
 //!
 //! It needs Redis 6.2 or later; use one with the fix of CVE-2025-49844 (8.2.2, and the back-ports of that day). An ACL may limit its
-//! user to the names of its namespace and to what it runs:
+//! user to the names of its namespace, `kg` by default, and to what it runs:
 //!
 //! ```text
-//! ACL SETUSER keygate on >PASSWORD ~keygate:*
+//! ACL SETUSER keygate on >PASSWORD ~kg:*
 //!   +get +mget +set +del +unlink +getrange +setrange +bitfield +exists +pexpire +pexpireat
 //!   +hget +hmget +hgetall +hlen +hexists +hset +hdel +hincrby
 //!   +zadd +zrem +zcard +zcount +zscore +zmscore +zrange +zrevrange +zrangebyscore +zrangebylex +zremrangebyrank

@@ -22,10 +22,10 @@ use keygate_core::usage::counts::Counts;
 use keygate_core::usage::outcome::{Answered, Outcome};
 use keygate_core::usage::period::{Day, Hour, Month};
 use keygate_core::usage::subject::Subject;
-use keygate_redis::{Layout, RedisStore};
+use keygate_redis::{Layout, Namespace, RedisStore};
 use keygate_testkit::{RedisServer, sample};
 
-use crate::support::{documented_commands, namespace, server, some_id, store_at, watch};
+use crate::support::{documented_commands, documented_names, namespace, server, some_id, store_at, watch};
 
 const AMPLE: Quota = Quota { per_organization: 1000, per_user: 1000 };
 
@@ -191,6 +191,7 @@ async fn nothing_walks_the_keyspace_but_the_count_of_ring_entries() {
 async fn what_the_crate_docs_name_is_all_that_an_acl_must_allow() {
     let server = RedisServer::start().await.unwrap();
     let namespace = namespace();
+    assert!(documented_names().eq([format!("~{}:*", Namespace::default())]));
     let names = format!("~{namespace}:*");
     let user = ["ACL", "SETUSER", "limited", "on", ">word", &names];
     server.command::<()>(user.into_iter().chain(documented_commands())).await.unwrap();

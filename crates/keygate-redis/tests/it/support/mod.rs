@@ -28,11 +28,21 @@ pub(crate) async fn server() -> &'static RedisServer {
     SERVER.get_or_init(|| async { RedisServer::start().await.unwrap() }).await
 }
 
-/// What the crate docs say that an ACL must allow, in its words.
-pub(crate) fn documented_commands<'a>() -> impl Iterator<Item = &'a str> {
+/// What the crate docs say that an ACL must allow, in its words: the names, and the commands.
+fn documented<'a>() -> impl Iterator<Item = &'a str> {
     let (_, documented) = include_str!("../../../src/lib.rs").split_once("ACL SETUSER").unwrap();
     let (documented, _) = documented.split_once("```").unwrap();
-    documented.split_whitespace().filter(|word| word.starts_with('+'))
+    documented.split_whitespace()
+}
+
+/// The commands among them.
+pub(crate) fn documented_commands<'a>() -> impl Iterator<Item = &'a str> {
+    documented().filter(|word| word.starts_with('+'))
+}
+
+/// The names among them.
+pub(crate) fn documented_names<'a>() -> impl Iterator<Item = &'a str> {
+    documented().filter(|word| word.starts_with('~'))
 }
 
 /// One Cluster for all tests of the process.

@@ -45,10 +45,8 @@ pub const ROOMY: Limits = Limits {
 };
 
 /// Makes one key under these limits, and gives its text.
-pub async fn make_key(manager: &ApiKeyManager, nth: usize, limits: Limits) -> String {
-    let mut new = new_key(nth);
-    new.limits = Some(limits);
-    manager.create(&operator(), new).await.unwrap().text.expose().to_owned()
+pub async fn make_key(manager: &ApiKeyManager, limits: Limits) -> String {
+    make_keys_under(manager, 1, limits).await.remove(0)
 }
 
 /// The scope that every request needs.
@@ -123,9 +121,19 @@ impl Deployment {
     }
 }
 
-/// Makes so many keys, and gives their texts.
+/// Makes so many keys that nothing limits, and gives their texts.
 pub async fn make_keys(manager: &ApiKeyManager, count: usize) -> Vec<String> {
-    let created = manager.create_many(&operator(), (0..count).map(new_key).collect()).await;
+    make_keys_under(manager, count, Limits::UNLIMITED).await
+}
+
+/// The same under these limits, of each.
+pub async fn make_keys_under(manager: &ApiKeyManager, count: usize, limits: Limits) -> Vec<String> {
+    let new = |nth| {
+        let mut new = new_key(nth);
+        new.limits = Some(limits);
+        new
+    };
+    let created = manager.create_many(&operator(), (0..count).map(new).collect()).await;
     created.into_iter().map(|created| created.unwrap().text.expose().to_owned()).collect()
 }
 

@@ -11,6 +11,7 @@ use axum::body::Body;
 use hmac::{Hmac, KeyInit, Mac};
 use keygate::clock::{Clock, SystemClock};
 use keygate::key::PresentedKey;
+use keygate::limits::Limits;
 use keygate::manager::{ApiKeyManager, Attempt};
 use keygate::store::MemoryStore;
 use keygate::tower::PeerAddress;
@@ -18,7 +19,7 @@ use sha2::Sha256;
 use tower::{Layer, Service};
 
 use crate::arguments::Arguments;
-use crate::deployment::{CLIENT, Deployment, ROOMY, context, make_key, make_keys, runtime, warm};
+use crate::deployment::{CLIENT, Deployment, ROOMY, context, make_keys, make_keys_under, runtime, warm};
 use crate::server::layer;
 
 /// Few enough that what is counted is the program and not the memory, unless that is asked for.
@@ -61,19 +62,10 @@ pub fn run(arguments: &Arguments) {
             turn.for_each(|nth| drop(black_box(cache.get(&ids[nth]))));
         }
         "request" => turn.for_each(|nth| assert!(respond(&mut Hello, &keys[nth]))),
-        "layer" => {
-            let mut service = layer(&manager).layer(Hello);
-            turn.for_each(|nth| assert!(respond(&mut service, &keys[nth])));
-        }
-        "limited" => {
-            let keys: Vec<String> = runtime.block_on(async {
-                let mut keys = Vec::new();
-                for nth in 0..among {
-                    keys.push(make_key(&manager, nth, ROOMY).await);
-                }
-                warm(&manager, &keys).await;
-                keys
-            });
+        what @ ("layer" | "limited") => {
+            let limits = if what == "limited" { ROOMY } else { Limits::UNLIMITED };
+            let keys = runtime.block_on(make_keys_under(&manager, among, limits));
+            runtime.block_on(warm(&manager, &keys));
             let mut service = layer(&manager).layer(Hello);
             turn.for_each(|nth| assert!(respond(&mut service, &keys[nth])));
         }

@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments) {
     let deployment = Deployment::new(redis.url());
     deployment.write(&place);
     let manager = runtime.block_on(deployment.connect(|builder| builder));
-    let key = runtime.block_on(make_key(&manager, 0, per_minute(limit)));
+    let key = runtime.block_on(make_key(&manager, per_minute(limit)));
 
     let per_second = limit as f64 / 60.0 * load;
     let mut instances: Vec<Process> = SHARES
@@ -134,7 +134,7 @@ pub fn sweep(arguments: &Arguments) {
             let deployment = Deployment::new(own.url());
             let managers: Vec<ApiKeyManager> =
                 (0..instances).map(|_| runtime.block_on(deployment.connect(|builder| builder))).collect();
-            let key = runtime.block_on(make_key(&managers[0], 0, per_minute(limit)));
+            let key = runtime.block_on(make_key(&managers[0], per_minute(limit)));
             (instances, own, managers, key)
         });
         drop(redis);
@@ -168,7 +168,7 @@ pub fn script(arguments: &Arguments) {
     let redis = runtime.block_on(RedisServer::start()).unwrap();
     let deployment = Deployment::new(redis.url());
     let manager = runtime.block_on(deployment.connect(|builder| builder));
-    let key = runtime.block_on(make_key(&manager, 0, Limits::STANDARD));
+    let key = runtime.block_on(make_key(&manager, Limits::STANDARD));
     let id: KeyId = keygate::key::PresentedKey::parse(key.as_bytes()).unwrap().id();
     let store = Arc::new(RedisStore::connect(redis.url().parse::<RedisSettings>().unwrap()));
     let limits = Limits { burst: None, ..Limits::STANDARD };

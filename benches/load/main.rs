@@ -55,7 +55,7 @@ usage: cargo bench --bench load -- MODE [--OPTION VALUE ...]
   lease        calls of Redis for tokens against reads of a record
                  --rounds 7  --connections 64  --count 50000
   instructions checks and nothing else, to be counted by scripts/callgrind.sh
-                 --of hit|forged|malformed|digest|get  --count 10000  --keys 64
+                 --of hit|forged|malformed|parse|digest|get|clocks|layer|limited|request  --count 10000  --keys 64
 
 `redis-server` and `redis-benchmark` have to be installed for all but http, threads and instructions.
 ";

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tower::util::MapRequestLayer;
 
 use crate::arguments::Arguments;
-use crate::deployment::{Deployment, PROXIES, ROOMY, make_key, make_keys, runtime, scope, warm, write_keys};
+use crate::deployment::{Deployment, PROXIES, ROOMY, make_keys, make_keys_under, runtime, scope, warm, write_keys};
 use crate::process::{Process, until_told_to_end};
 
 /// A running server process.
@@ -78,10 +78,7 @@ async fn manager(arguments: &Arguments) -> ApiKeyManager {
     warm(&manager, &keys).await;
     let file = arguments.text("file").unwrap();
     write_keys(Path::new(file), &keys);
-    let mut limited = Vec::new();
-    for nth in 0..arguments.given("keys") {
-        limited.push(make_key(&manager, nth, ROOMY).await);
-    }
+    let limited = make_keys_under(&manager, arguments.given("keys"), ROOMY).await;
     warm(&manager, &limited).await;
     write_keys(Path::new(&with_limits(file)), &limited);
     manager

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use keygate_http::headers::Headers;
 
 /// What proxies say whom they forward for in, unless they are told otherwise.
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// The names of the headers that a credential may stand in, parsed once: to parse one takes several times as long as to
 /// look it up.
@@ -12,10 +12,9 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) struct CredentialHeaders(Box<[HeaderName]>);
 
 impl CredentialHeaders {
-    /// A name that was parsed before.
+    /// The name, where it is parsed already: it is one of these, or the one that proxies write.
     pub(crate) fn parsed(&self, name: &str) -> Option<&HeaderName> {
-        static FORWARDED: HeaderName = X_FORWARDED_FOR;
-        self.0.iter().find(|known| known.as_str() == name).or_else(|| (FORWARDED == *name).then_some(&FORWARDED))
+        self.0.iter().chain([&X_FORWARDED_FOR]).find(|known| known.as_str() == name)
     }
 }
 

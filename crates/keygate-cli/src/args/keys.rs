@@ -36,8 +36,8 @@ pub(crate) enum KeysCommand {
     },
     /// Change a key
     ///
-    /// What is not said stays as it is; fields that are kept encrypted take the place of all there are. Whose it is, where it may be used and what its holder may hand on never changes; when it
-    /// is rotated is said with keygate rotation.
+    /// What is not said stays as it is; fields that are kept encrypted take the place of all there are. Whose it is, where it
+    /// may be used and what its holder may hand on never changes; when it is rotated is said with keygate rotation.
     Update(Box<UpdateArgs>),
     /// Open the fields of a key that are kept encrypted
     ///

@@ -51,8 +51,8 @@ pub(crate) struct UpdateArgs {
     /// Let it be used from anywhere
     #[arg(long, conflicts_with = "allow_ip")]
     any_ip: bool,
-    /// Requests in a window: minute=N, hour=N, day=N or month=N; repeatable. These take the place of all that it has: a window that is not named is
-    /// without limit. none is no limit at all
+    /// Requests in a window: minute=N, hour=N, day=N or month=N; repeatable. These take the place of all that it has: a window
+    /// that is not named is without limit. none is no limit at all
     #[arg(long, value_name = "WINDOW=N", value_parser = limit)]
     limit: Vec<LimitArg>,
     #[command(flatten)]

@@ -155,8 +155,11 @@ impl ApiKeyManager {
     /// Whether a filter that admitted a key a moment ago still does, as it now is.
     pub(super) async fn still_admitted(&self, filter: &KeyFilter, key: &Key) -> Result<bool, ManageError> {
         let now = self.inner.clock.now();
-        if !filter.admits(key, now) || filter.unused_for.is_none() {
-            return Ok(filter.admits(key, now));
+        if !filter.admits(key, now) {
+            return Ok(false);
+        }
+        if filter.unused_for.is_none() {
+            return Ok(true);
         }
         Ok(!self.unused(vec![key.clone()], filter.unused_for, now).await?.is_empty())
     }

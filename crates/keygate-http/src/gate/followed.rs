@@ -9,7 +9,7 @@ use keygate_core::usage::outcome::Answered;
 
 use crate::deprecation::Deprecation;
 use crate::metrics;
-use crate::rate_limit::Fields;
+use crate::rate_limit::{Fields, policies, standing};
 
 /// An admitted request on its way to its answer: what its response is to tell of limits and of its key, and how it is counted. Made by
 /// [`Gate::follow`](super::Gate::follow); an adapter keeps it with the future of the service within.
@@ -26,7 +26,7 @@ pub struct Followed {
 
 impl Followed {
     pub(super) fn new(admission: &Admission, tells_limits: bool) -> Self {
-        let policy = if tells_limits { Fields::policy(admission) } else { None };
+        let policy = if tells_limits { admission.policies(policies) } else { None };
         Self { recording: Some(admission.recording()), policy }
     }
 
@@ -41,7 +41,8 @@ impl Followed {
     #[must_use]
     pub fn fields(&mut self) -> Option<Fields> {
         let policy = self.policy.take()?;
-        Some(Fields::now(policy, self.recording.as_ref()?.tightest_limit()?))
+        let tightest = self.recording.as_ref()?.tightest_limit()?;
+        Some(Fields { policy, standing: standing(&tightest) })
     }
 
     /// What the response is to tell of the request's key, where that was replaced by another.
